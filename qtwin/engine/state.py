@@ -1,0 +1,84 @@
+"""All that changes while an algorithm runs, as one pytree: saved and loaded, the run goes on as if never stopped."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from qtwin.twin import Twin
+from qtwin.types import Array, Clock, PyTree
+
+# One stream of random numbers for each consumer: nothing depends on how often another drew.
+INIT, RESET, ACT, STEP, SAMPLE, LOSS, EVALUATE = range(7)
+
+
+class Tally(NamedTuple):
+    """What has happened since the last log point; sums, so that the engine only ever adds. All [].
+
+    Attributes:
+      gradient_steps: [gradient steps] int32
+      loss, q, td_error: sums over gradient steps of the loss, the mean predicted value, the mean absolute TD error.
+      episodes: episodes that ended. int32
+      returns, lengths: sums over those episodes of the undiscounted return and of the length. [transitions]
+    """
+
+    gradient_steps: Array
+    loss: Array
+    q: Array
+    td_error: Array
+    episodes: Array
+    returns: Array
+    lengths: Array
+
+
+def empty_tally() -> Tally:
+    """A tally of nothing."""
+    zero, none = jnp.float32(0.0), jnp.int32(0)
+    return Tally(none, zero, zero, zero, none, zero, zero)
+
+
+class World(NamedTuple):
+    """The environments between two steps.
+
+    Attributes:
+      env: the environments' own states. [N, ...]; () where they live outside JAX.
+      obs: what to act on next. [N, *obs_shape]
+      returns: undiscounted return of the episode under way. [N] float32
+      lengths: its length. [N] int32 [transitions]
+    """
+
+    env: PyTree
+    obs: Array
+    returns: Array
+    lengths: Array
+
+
+class TrainState(NamedTuple):
+    """Everything.
+
+    Attributes:
+      clock: the three counters and the target's age.
+      twin: the two networks.
+      memory: what the target update carries.
+      optimiser: the optimiser's state, over the online parameters only.
+      replay: the replay's state.
+      world: the environments.
+      tally: what has happened since the last log point.
+      key: the run's key; every draw folds in its consumer and its count, so it never changes.
+    """
+
+    clock: Clock
+    twin: Twin
+    memory: PyTree
+    optimiser: PyTree
+    replay: PyTree
+    world: World
+    tally: Tally
+    key: Array
+
+
+def stream(key: Array, consumer: int, count: Array) -> Array:
+    """The key for one consumer's ``count``-th draw."""
+    return jax.random.fold_in(jax.random.fold_in(key, consumer), count)

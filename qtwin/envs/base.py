@@ -1,0 +1,75 @@
+"""One contract for every environment: ``next_obs`` is true, ``discount`` is 0 only on termination.
+
+Two homes, one meaning. A `JaxEnv` is a pair of pure functions for *one* environment (the fused engine maps it over N).
+A `HostEnv` is a vector of N environments in Python (the hosted engine steps it). Automatic resets are done *behind* the
+contract: what comes back beside the outcome is the observation to act on next, already that of the new episode when the
+old one ended, while ``outcome.next_obs`` is always the observation that really followed the action.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from qtwin.envs.spec import EnvSpec
+from qtwin.types import Array, PyTree
+
+
+class Outcome(NamedTuple):
+    """What an action led to.
+
+    Attributes:
+      reward: float32. [] for one environment, [N] for a vector of them (the same for each field)
+      discount: 0 where ``next_obs`` is terminal, else 1; truncation leaves it at 1. float32
+      next_obs: the observation that followed, even when the episode ended there. [*obs_shape] or [N, *obs_shape]
+      last: the episode ended here, by termination or by truncation. bool
+    """
+
+    reward: Array
+    discount: Array
+    next_obs: Array
+    last: Array
+
+
+class JaxEnv(NamedTuple):
+    """One environment as pure functions.
+
+    Attributes:
+      spec: its shape.
+      reset: ``key -> (state, obs)``.
+      step: ``(key, state, action) -> (state, obs, Outcome)``; ``state`` and ``obs`` are those of a new episode when
+        ``Outcome.last`` is true.
+    """
+
+    spec: EnvSpec
+    reset: Callable[[Array], tuple[PyTree, Array]]
+    step: Callable[[Array, PyTree, Array], tuple[PyTree, Array, Outcome]]
+
+
+class HostEnv(Protocol):
+    """N environments in Python, as numpy arrays.
+
+    Attributes:
+      spec: the shape of one environment.
+      num_envs: N.
+    """
+
+    spec: EnvSpec
+    num_envs: int
+
+    def reset(self, seed: int) -> Array:
+        """Starts N new episodes from ``seed``; returns obs [N, *obs_shape]."""
+
+    def step(self, actions: Array) -> tuple[Array, Outcome, Array | None]:
+        """Steps all N environments.
+
+        Args:
+          actions: [N] int32.
+
+        Returns:
+          obs [N, *obs_shape] to act on next; the Outcome, each field [N]; and ``valid`` [N] bool: False marks a row
+          that is no transition (the row on which a NEXT_STEP vector environment resets), None that every row is one.
+        """
+
+    def close(self) -> None:
+        """Gives back what the environments hold."""

@@ -1,0 +1,49 @@
+"""Environments of gymnax, through the one contract."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from qtwin.envs.base import JaxEnv, Outcome
+from qtwin.envs.spec import EnvSpec
+
+
+def gymnax_env(spec: EnvSpec, name: str) -> JaxEnv:
+    """The gymnax environment ``name`` as a `JaxEnv`.
+
+    gymnax resets by itself and hands the true last observation in ``info``; its ``terminated`` excludes the time limit.
+
+    Args:
+      spec: its entry in the catalogue; ``obs_dtype`` decides how observations are kept (MinAtar's are flags, one byte
+        each).
+      name: gymnax's own id.
+    """
+    import gymnax
+
+    env, params = gymnax.make(name)
+    kept = jnp.dtype(spec.obs_dtype)
+
+    def keep(obs):
+        return jnp.asarray(obs).astype(kept).reshape(spec.obs_shape)
+
+    def reset(key):
+        obs, state = env.reset(key, params)
+        return _settled(state), keep(obs)
+
+    def step(key, state, action):
+        obs, state, reward, terminated, truncated, info = env.step(key, state, action, params)
+        outcome = Outcome(
+            reward=jnp.asarray(reward, jnp.float32).reshape(()),
+            discount=1.0 - jnp.asarray(terminated, jnp.float32).reshape(()),
+            next_obs=keep(info["final_observation"]),
+            last=jnp.asarray(terminated | truncated, bool).reshape(()),
+        )
+        return _settled(state), keep(obs), outcome
+
+    return JaxEnv(spec, reset, step)
+
+
+def _settled(state):
+    # Several gymnax environments start from Python numbers and step to arrays; a loop's carry needs one type.
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jax.dtypes.canonicalize_dtype(jnp.result_type(leaf))), state)

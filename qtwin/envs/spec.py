@@ -1,0 +1,30 @@
+"""What an agent may know of its environment, as plain data: read without importing JAX."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvSpec:
+    """The shape of an environment.
+
+    Attributes:
+      id: the full name with its home, for example ``gymnax:CartPole-v1``.
+      obs_shape: shape of one observation, ``()`` for a discrete one.
+      obs_dtype: numpy name of the type the replay stores ("float32", "bool", "int32", ...).
+      num_actions: number of discrete actions.
+      num_states: number of states where the observation is a state's index, else None.
+      time_limit: steps after which an episode is truncated, None where there is no limit. [transitions]
+      frames_per_transition: emulator frames behind one transition (Atari: 4), None where there is no emulator.
+      engine: "fused" for environments written in JAX, "hosted" for those that live in Python.
+    """
+
+    id: str
+    obs_shape: tuple[int, ...]
+    obs_dtype: str
+    num_actions: int
+    num_states: int | None = None
+    time_limit: int | None = None
+    frames_per_transition: int | None = None
+    engine: str = "fused"

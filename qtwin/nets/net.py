@@ -1,0 +1,102 @@
+"""A network as pure functions over `Variables`, whatever library it was written in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from flax import nnx
+
+from qtwin.types import Array, PyTree, Variables
+
+
+class Net(NamedTuple):
+    """A network.
+
+    Attributes:
+      init: ``key -> Variables``.
+      apply: ``(variables, obs [B, ...]) -> out [B, ...]``, as it is used to act and as a target: nothing is gathered.
+      learn: ``(variables, obs [B, ...], key) -> (out [B, ...], stats)``, as it is used in a loss: batch norm takes the
+        batch's statistics and dropout is on; ``stats`` are the new statistics, to be handed to ``Aux.stats``.
+    """
+
+    init: Callable[[Array], Variables]
+    apply: Callable[[Variables, Array], Array]
+    learn: Callable[[Variables, Array, Array], tuple[Array, PyTree]]
+
+
+def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Net:
+    """A `Net` from a Flax NNX module, in functional form: split once, merged inside the compiled functions.
+
+    Args:
+      make: ``rngs -> module``, for example ``lambda rngs: MyNet(4, 2, rngs=rngs)``. The module maps a batch of
+        observations [B, ...] to its output [B, ...].
+    """
+    blueprint = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
+    graph, _, stats_shape, rest = nnx.split(blueprint, nnx.Param, nnx.BatchStat, ...)
+    needs_keys = bool(jax.tree.leaves(rest))
+
+    def init(key: Array) -> Variables:
+        _, params, stats, _ = nnx.split(make(nnx.Rngs(key)), nnx.Param, nnx.BatchStat, ...)
+        return Variables(nnx.to_pure_dict(params), nnx.to_pure_dict(stats))
+
+    def module(variables: Variables, key: Array | None) -> nnx.Module:
+        # copy=True: merged by reference, a batch norm inside a differentiated function would raise TraceContextError.
+        others = ()
+        if needs_keys:
+            others = (nnx.state(make(nnx.Rngs(jax.random.key(0) if key is None else key)), nnx.RngState),)
+        return nnx.merge(graph, variables.params, variables.stats, *others, copy=True)
+
+    def apply(variables: Variables, obs: Array) -> Array:
+        net = module(variables, None)
+        net.eval()
+        return net(obs)
+
+    def learn(variables: Variables, obs: Array, key: Array) -> tuple[Array, PyTree]:
+        net = module(variables, key)
+        net.train()
+        out = net(obs)
+        return out, nnx.to_pure_dict(nnx.state(net, nnx.BatchStat))
+
+    del stats_shape
+    return Net(init, apply, learn)
+
+
+def from_linen(module: Any, example: Array) -> Net:
+    """A `Net` from a Flax Linen module that people already have.
+
+    Args:
+      module: a ``flax.linen.Module`` whose ``__call__`` takes a batch of observations; where it has batch norm or
+        dropout, ``__call__`` must also take ``train: bool``.
+      example: a batch of observations [B, ...] to initialise with.
+    """
+    import inspect
+
+    takes_train = "train" in inspect.signature(type(module).__call__).parameters
+    evaluating, training = ({"train": False}, {"train": True}) if takes_train else ({}, {})
+
+    def init(key: Array) -> Variables:
+        made = module.init({"params": key, "dropout": key}, example, **evaluating)
+        return Variables(made["params"], made.get("batch_stats", {}))
+
+    def both(variables: Variables) -> dict:
+        return {"params": variables.params, "batch_stats": variables.stats}
+
+    def apply(variables: Variables, obs: Array) -> Array:
+        return module.apply(both(variables), obs, **evaluating)
+
+    def learn(variables: Variables, obs: Array, key: Array) -> tuple[Array, PyTree]:
+        out, changed = module.apply(both(variables), obs, mutable=["batch_stats"], rngs={"dropout": key}, **training)
+        return out, changed.get("batch_stats", {})
+
+    return Net(init, apply, learn)
+
+
+def from_functions(init: Callable[[Array], PyTree], apply: Callable[[PyTree, Array], Array]) -> Net:
+    """A `Net` from two pure functions: ``init(key) -> params`` and ``apply(params, obs [B, ...]) -> out [B, ...]``."""
+    return Net(
+        init=lambda key: Variables(init(key), {}),
+        apply=lambda variables, obs: apply(variables.params, obs),
+        learn=lambda variables, obs, key: (apply(variables.params, obs), variables.stats),
+    )

@@ -1,0 +1,31 @@
+"""Optimisers by name; optax's, with the one choice that decides curves said aloud."""
+
+from __future__ import annotations
+
+import optax
+
+from qtwin.errors import Refusal
+from qtwin.names import optimiser_choice
+
+
+def parse(spec: str, learning_rate: float, max_gradient_norm: float = 0.0) -> optax.GradientTransformation:
+    """The optimiser that ``spec`` asks for.
+
+    ``rmsprop`` is the centred RMSProp of the Nature paper (decay 0.95 for both averages). Where its epsilon stands
+    decides the curve: torch (MinAtar's own DQN) adds it outside the square root, the Nature code inside.
+
+    Args:
+      spec: ``adam[:EPS]``, ``sgd`` or ``rmsprop[:EPS[:inside|outside]]``.
+      learning_rate: positive.
+      max_gradient_norm: gradients are scaled down to this global norm; 0 leaves them as they are.
+    """
+    kind, eps, inside = optimiser_choice(spec)
+    if not learning_rate > 0:
+        raise Refusal(f"the learning rate is a positive number, not {learning_rate}; write for example --lr 0.00025")
+    if kind == "adam":
+        step = optax.adam(learning_rate, eps=eps)
+    elif kind == "sgd":
+        step = optax.sgd(learning_rate)
+    else:
+        step = optax.rmsprop(learning_rate, decay=0.95, eps=eps, centered=True, eps_in_sqrt=inside)
+    return optax.chain(optax.clip_by_global_norm(max_gradient_norm), step) if max_gradient_norm else step

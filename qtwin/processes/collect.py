@@ -1,0 +1,73 @@
+"""PROCESS 1: act, step the environments, remember."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from qtwin.agent import Algorithm
+from qtwin.engine.state import ACT, RESET, STEP, Tally, TrainState, World, stream
+from qtwin.envs.base import JaxEnv, Outcome
+from qtwin.types import Array, Timestep, Variables
+
+
+def begin(env: JaxEnv, envs: int, key: Array) -> World:
+    """N new episodes."""
+    state, obs = jax.vmap(env.reset)(jax.random.split(stream(key, RESET, 0), envs))
+    return World(state, obs, jnp.zeros(envs, jnp.float32), jnp.zeros(envs, jnp.int32))
+
+
+def collect(algorithm: Algorithm, env: JaxEnv, envs: int, vector_steps: int, random: bool = False) -> Callable:
+    """Process 1 for environments written in JAX: ``state -> state`` with ``vector_steps * envs`` new transitions.
+
+    Args:
+      algorithm: acts, explores, remembers.
+      env: one environment; N of them are stepped together.
+      envs: N.
+      vector_steps: steps of all N.
+      random: act uniformly at random (the warm-up).
+    """
+
+    def one(s: TrainState, t: Array) -> tuple[tuple[World, Tally], Timestep]:
+        transitions = s.clock.transitions + t * envs
+        count = transitions // envs  # vector steps so far: N divides every jump of this counter
+        epsilon = jnp.float32(1.0) if random else algorithm.explore(transitions)
+        action = algorithm.agent.act(s.twin.online, s.world.obs, epsilon, stream(s.key, ACT, count))
+        keys = jax.random.split(stream(s.key, STEP, count), envs)
+        env_state, obs, outcome = jax.vmap(env.step)(keys, s.world.env, action)
+        row = timestep(s.world.obs, action, outcome)
+        return account(s.world, s.tally, env_state, obs, outcome), row
+
+    def process(s: TrainState) -> TrainState:
+        def body(carry: tuple[World, Tally], t: Array) -> tuple[tuple[World, Tally], Timestep]:
+            return one(s._replace(world=carry[0], tally=carry[1]), t)
+
+        (world, tally), chunk = jax.lax.scan(body, (s.world, s.tally), jnp.arange(vector_steps))
+        clock = s.clock._replace(transitions=s.clock.transitions + vector_steps * envs)
+        return s._replace(clock=clock, world=world, tally=tally, replay=algorithm.replay.add(s.replay, chunk))
+
+    return process
+
+
+def timestep(obs: Array, action: Array, outcome: Outcome) -> Timestep:
+    """The row that the replay stores."""
+    return Timestep(obs, action, outcome.reward, outcome.discount, outcome.next_obs, outcome.last)
+
+
+def account(world: World, tally: Tally, env_state, obs: Array, outcome: Outcome) -> tuple[World, Tally]:
+    """Adds one vector step to the episodes under way, and the ended ones to the tally."""
+    returns, lengths = world.returns + outcome.reward, world.lengths + 1
+    ended = outcome.last
+    tally = tally._replace(
+        episodes=tally.episodes + jnp.sum(ended, dtype=jnp.int32),
+        returns=tally.returns + jnp.sum(jnp.where(ended, returns, 0.0)),
+        lengths=tally.lengths + jnp.sum(jnp.where(ended, lengths, 0)).astype(jnp.float32),
+    )
+    return World(env_state, obs, jnp.where(ended, 0.0, returns), jnp.where(ended, 0, lengths)), tally
+
+
+def greedy(algorithm: Algorithm, variables: Variables, obs: Array, key: Array) -> Array:
+    """The greedy action of ``variables``. obs [N, *obs_shape] -> [N]"""
+    return algorithm.agent.act(variables, obs, jnp.float32(0.0), key)

@@ -1,0 +1,305 @@
+"""PROCESS 2: how the target network follows.
+
+Each way to follow is a small tuple of pure functions, as optax's transformations are. A rule never sees a network, only
+two pytrees of the same structure; it is told when a gradient step was taken and answers whether the target is to move
+now, and where to. tau is always the fraction moved: 1 copies.
+
+JAX is imported where it is used, inside the functions, so that specs and rate cards are answered without it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from qtwin.errors import Refusal, nearest
+from qtwin.types import Array, Clock, PyTree
+
+
+class TargetUpdate(NamedTuple):
+    """One way for a target network to follow its online twin.
+
+    Attributes:
+      spec: how it is written on the command line, for example ``hard:500``.
+      every: gradient steps between two moves; 0 if it never moves; the most there can be for ``until``.
+      tau: the fraction of the way to the online network that one move goes; 1 copies.
+      tied: the target *is* the online network behind a stop-gradient; no second network is held.
+      init: ``params -> memory``: what the rule carries from one gradient step to the next.
+      watch: ``(memory, loss []) -> memory``: told of every gradient step.
+      due: ``(memory, clock) -> bool []``: is the target to move now?
+      move: ``(memory, online, target) -> (memory, target)``: the move.
+    """
+
+    spec: str
+    every: int
+    tau: float
+    tied: bool
+    init: Callable[[PyTree], PyTree]
+    watch: Callable[[PyTree, Array], PyTree]
+    due: Callable[[PyTree, Clock], Array]
+    move: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]]
+
+    @property
+    def mean_age(self) -> float:
+        """Mean age of what the target knows, in gradient steps (FACTS: (C-1)/2 for hard, (1-tau)/tau for soft)."""
+        if self.tied:
+            return 0.0
+        if self.every == 0 or self.tau == 0.0:
+            return math.inf
+        return self.every * (1.0 - self.tau) / self.tau + (self.every - 1) / 2.0
+
+    @property
+    def half_life(self) -> float | None:
+        """Gradient steps until half of what a soft target knew is replaced; None where it moves all at once.
+
+        Exact, ``every * ln(1/2) / ln(1 - tau)``; close to the usual ``ln 2 / tau`` for a small tau.
+        """
+        if self.tied or self.tau == 1.0:
+            return None
+        if self.tau == 0.0 or self.every == 0:
+            return math.inf
+        return self.every * math.log(0.5) / math.log1p(-self.tau)
+
+
+def _no_memory(params: PyTree) -> PyTree:
+    del params
+    return ()
+
+
+def _not_watching(memory: PyTree, loss: Array) -> PyTree:
+    del loss
+    return memory
+
+
+def _copy(memory: PyTree, online: PyTree, target: PyTree) -> tuple[PyTree, PyTree]:
+    del target
+    return memory, online
+
+
+def _stay(memory: PyTree, online: PyTree, target: PyTree) -> tuple[PyTree, PyTree]:
+    del online
+    return memory, target
+
+
+def hard(every: int) -> TargetUpdate:
+    """Copies the online network every ``every`` gradient steps (Mnih et al. 2015, algorithm 1: "every C steps").
+
+    Args:
+      every: C, in gradient steps; at least 1. ``hard(1)`` equals `tied`.
+    """
+    if not _is_count(every):
+        raise Refusal(
+            f"hard:C copies the target every C gradient steps and needs a whole number C of at least 1, not {every};"
+            " write for example hard:500"
+        )
+    return TargetUpdate(
+        spec=f"hard:{every}", every=every, tau=1.0, tied=False, init=_no_memory, watch=_not_watching,
+        due=lambda memory, clock: clock.age >= every, move=_copy,
+    )  # fmt: skip
+
+
+def soft(tau: float, every: int = 1) -> TargetUpdate:
+    """Moves a fraction ``tau`` of the way every ``every`` gradient steps (Lillicrap et al. 2015, algorithm 1).
+
+    target <- (1 - tau) target + tau online. The same average is BYOL's (Grill et al. 2020, equation 1), written there
+    with the fraction kept.
+
+    Args:
+      tau: the fraction *moved*, in [0, 0.5] or exactly 1. Values between are refused: in half of the field this number
+        is the fraction kept, and 0.995 is nearly always meant to be 0.005.
+      every: gradient steps between two moves, at least 1.
+    """
+    if isinstance(tau, bool) or not isinstance(tau, (int, float)) or not (0.0 <= tau <= 0.5 or tau == 1.0):
+        hint = "write for example soft:0.005"
+        if isinstance(tau, (int, float)) and 0.5 < tau < 1.0:
+            hint = f"if {tau:g} is the fraction kept, write soft:{1 - tau:.6g}"
+        raise Refusal(
+            f"soft:TAU moves the fraction TAU of the way to the online network and needs TAU between 0 and 0.5,"
+            f" or 1 to copy, not {tau}; {hint}"
+        )
+    if not _is_count(every):
+        raise Refusal(
+            f"soft:TAU/EVERY needs a whole number of gradient steps of at least 1 after the slash, not {every};"
+            " write for example soft:0.005/10"
+        )
+    tau = float(tau)
+
+    def move(memory: PyTree, online: PyTree, target: PyTree) -> tuple[PyTree, PyTree]:
+        import jax
+        import jax.numpy as jnp
+
+        def mix(new: Array, old: Array) -> Array:
+            if not jnp.issubdtype(jnp.result_type(new), jnp.inexact):
+                return new  # a counter has no way half-way
+            return tau * new + (1.0 - tau) * old
+
+        return memory, jax.tree.map(mix, online, target)
+
+    spec = f"soft:{tau:g}" + (f"/{every}" if every != 1 else "")
+    return TargetUpdate(
+        spec=spec, every=every, tau=tau, tied=False, init=_no_memory, watch=_not_watching,
+        due=lambda memory, clock: clock.age >= every, move=move if tau > 0.0 else _stay,
+    )  # fmt: skip
+
+
+def tied() -> TargetUpdate:
+    """The target is the online network behind a stop-gradient (SimSiam, Chen & He 2021; online Q-learning).
+
+    Equals ``hard(1)`` and ``soft(1.0)`` step by step, without holding a second network.
+    """
+    return TargetUpdate(
+        spec="tied", every=1, tau=1.0, tied=True, init=_no_memory, watch=_not_watching,
+        due=lambda memory, clock: clock.age >= 1, move=_stay,
+    )  # fmt: skip
+
+
+def frozen() -> TargetUpdate:
+    """Never moves: the target stays the random network it began as (a control; BYOL's table 5a, decay 1)."""
+    return TargetUpdate(
+        spec="frozen", every=0, tau=0.0, tied=False, init=_no_memory, watch=_not_watching,
+        due=lambda memory, clock: clock.age < 0, move=_stay,
+    )  # fmt: skip
+
+
+class Fit(NamedTuple):
+    """How far the current regression has come; what `until_converged` carries.
+
+    Attributes:
+      window_sum: sum of the losses in the window under way. []
+      window_steps: gradient steps in it. [] int32
+      previous: mean loss of the window before, infinite until there is one. []
+      converged: the last full window improved on the one before by less than the tolerance. [] bool
+    """
+
+    window_sum: Array
+    window_steps: Array
+    previous: Array
+    converged: Array
+
+
+def until_converged(tolerance: float, at_most: int, window: int = 100) -> TargetUpdate:
+    """Copies when the regression has converged: fitted Q-iteration (Ernst et al. 2005; Riedmiller 2005).
+
+    The regression towards the present target counts as converged when the mean loss over ``window`` gradient steps is
+    not below ``1 - tolerance`` times the mean loss over the window before; or after ``at_most`` gradient steps.
+
+    Args:
+      tolerance: the relative improvement from window to window under which to stop, in (0, 1).
+      at_most: gradient steps after which the target moves in any case.
+      window: gradient steps over which a loss is averaged.
+    """
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0.0 < tolerance < 1.0:
+        raise Refusal(
+            f"until:TOLERANCE/N copies the target when the loss improves by less than TOLERANCE and needs TOLERANCE"
+            f" between 0 and 1, not {tolerance}; write for example until:0.01/2000"
+        )
+    if not _is_count(at_most):
+        raise Refusal(
+            f"until:TOLERANCE/N needs a whole number N of gradient steps of at least 1 after the slash, not {at_most};"
+            " write for example until:0.01/2000"
+        )
+    if not _is_count(window):
+        raise Refusal(f"the window of until_converged is a whole number of gradient steps of at least 1, not {window}")
+
+    def fresh() -> Fit:
+        import jax.numpy as jnp
+
+        return Fit(jnp.float32(0.0), jnp.int32(0), jnp.float32(jnp.inf), jnp.bool_(False))
+
+    def watch(fit: Fit, loss: Array) -> Fit:
+        import jax.numpy as jnp
+
+        total, steps = fit.window_sum + loss, fit.window_steps + 1
+        full = steps >= window
+        mean = total / steps
+        # Not "improved": a loss that is zero, or not a number, has nothing left to gain from more steps.
+        stalled = ~(mean < (1.0 - tolerance) * fit.previous)
+        return Fit(
+            window_sum=jnp.where(full, 0.0, total),
+            window_steps=jnp.where(full, 0, steps),
+            previous=jnp.where(full, mean, fit.previous),
+            converged=full & stalled & jnp.isfinite(fit.previous),
+        )
+
+    def move(fit: Fit, online: PyTree, target: PyTree) -> tuple[Fit, PyTree]:
+        del fit, target
+        return fresh(), online
+
+    return TargetUpdate(
+        spec=f"until:{tolerance:g}/{at_most}", every=at_most, tau=1.0, tied=False,
+        init=lambda params: fresh(), watch=watch,
+        due=lambda fit, clock: fit.converged | (clock.age >= at_most), move=move,
+    )  # fmt: skip
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+# name: (how it is written, what it does)
+SPECS = {
+    "hard": ("hard:C", "copies the online network every C gradient steps (Mnih 2015)"),
+    "soft": (
+        "soft:TAU[/EVERY]",
+        "moves the fraction TAU of the way, every gradient step or every EVERY (Lillicrap 2015, BYOL)",
+    ),
+    "tied": ("tied", "is the online network behind a stop-gradient (SimSiam; online Q-learning)"),
+    "frozen": ("frozen", "never moves (a control)"),
+    "until": (
+        "until:TOLERANCE/N",
+        "copies when the loss improves by less than TOLERANCE, or after N gradient steps (Ernst 2005, Riedmiller 2005)",
+    ),
+}
+
+
+def parse(spec: str) -> TargetUpdate:
+    """Reads a target spec: ``hard:500``, ``soft:0.005``, ``soft:0.005/10``, ``tied``, ``frozen``, ``until:0.01/2000``.
+
+    Raises:
+      Refusal: with one sentence that says what was expected, what came and what to write instead.
+    """
+    name, colon, rest = spec.strip().partition(":")
+    if name not in SPECS:
+        forms = ", ".join(form for form, _ in SPECS.values())
+        raise Refusal(f"unknown target update '{spec}', expected one of {forms}{_near_spec(name)}")
+    form = SPECS[name][0]
+    if ":" not in form:
+        if colon:
+            raise Refusal(f"the target update '{name}' takes no number, but '{spec}' came; write {name}")
+        return tied() if name == "tied" else frozen()
+    if not rest:
+        example = {"hard": "hard:500", "soft": "soft:0.005", "until": "until:0.01/2000"}[name]
+        raise Refusal(f"the target update '{name}' needs a number, written {form}, but '{spec}' came; write {example}")
+    first, slash, second = rest.partition("/")
+    if name == "hard":
+        if slash:
+            raise Refusal(f"the target update 'hard' takes one number, written {form}, not '{spec}'; write hard:500")
+        return hard(_number(first, spec, form))
+    if name == "soft":
+        return soft(_number(first, spec, form), _number(second, spec, form) if slash else 1)
+    if not slash:
+        raise Refusal(
+            f"the target update 'until' needs a tolerance and the most gradient steps there may be, written {form},"
+            f" but '{spec}' came; write until:0.01/2000"
+        )
+    return until_converged(_number(first, spec, form), _number(second, spec, form))
+
+
+def _near_spec(name: str) -> str:
+    near = nearest(name, SPECS)
+    return near if "did you mean" in near else ""
+
+
+def _number(text: str, spec: str, form: str) -> int | float:
+    text = text.strip().replace("_", "")
+    if re.fullmatch(r"[+-]?\d+", text):
+        return int(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise Refusal(f"the target update '{spec}' is written {form} with numbers, and '{text}' is not one")
+    return value

@@ -1,0 +1,27 @@
+"""What every replay is: three pure functions over a state that is data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from qtwin.rates import Cycle
+from qtwin.types import Array, PyTree, Timestep, Transition
+
+
+class Replay(NamedTuple):
+    """A memory of transitions, kept where the learner computes.
+
+    Attributes:
+      capacity: transitions it can hold. [transitions]
+      batch: transitions in one sampled batch, B. [transitions]
+      init: ``(example: Timestep without a leading axis, cycle: Cycle) -> state``.
+      add: ``(state, chunk: Timestep [T, N]) -> state``; each environment's steps follow one another along T.
+      sample: ``(state, key, step: gradient step in the cycle []) -> Transition [B]``.
+    """
+
+    capacity: int
+    batch: int
+    init: Callable[[Timestep, Cycle], PyTree]
+    add: Callable[[PyTree, Timestep], PyTree]
+    sample: Callable[[PyTree, Array, Array], Transition]

@@ -1,0 +1,90 @@
+"""The ring: the last ``capacity`` transitions, sampled uniformly (Lin 1992; Mnih et al. 2015)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from qtwin.errors import Refusal
+from qtwin.rates import Cycle
+from qtwin.replay.base import Replay
+from qtwin.replay.nstep import n_step_transition
+from qtwin.types import Array, Timestep, Transition
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class RingState:
+    """The steps in the order in which they came, environment after environment within a vector step.
+
+    The step that follows slot i in the same environment is therefore at i + N, for any capacity and any N.
+
+    Attributes:
+      data: the stored steps. [C]
+      head: the slot that is written next. [] int32
+      size: slots that hold a step. [] int32
+      envs: N.
+    """
+
+    data: Timestep
+    head: Array
+    size: Array
+    envs: int = dataclasses.field(metadata={"static": True})
+
+
+def ring(capacity: int, batch: int, gamma: float = 0.99, n_step: int = 1) -> Replay:
+    """A ring of the last ``capacity`` transitions.
+
+    Args:
+      capacity: [transitions]
+      batch: transitions in a sampled batch, drawn uniformly and with replacement.
+      gamma: the discount factor.
+      n_step: steps that a sampled transition spans, or fewer at an episode's end. The newest ``(n_step - 1) * N`` steps
+        are sampled only once the steps that follow them have come.
+    """
+    if capacity < batch:
+        raise Refusal(
+            f"the replay holds {capacity} transitions and a batch needs {batch}; write --replay {batch} or more, or a"
+            f" --batch of at most {capacity}"
+        )
+    if n_step < 1:
+        raise Refusal(f"the n-step return needs n of at least 1, not {n_step}; write --n-step 1")
+
+    def init(example: Timestep, cycle: Cycle) -> RingState:
+        least = max(cycle.transitions, n_step * cycle.envs)
+        if capacity < least:
+            raise Refusal(
+                f"the replay holds {capacity} transitions and one cycle with {cycle.envs} environments needs {least};"
+                f" write --replay {least} or more"
+            )
+        data = jax.tree.map(lambda leaf: jnp.zeros((capacity, *jnp.shape(leaf)), jnp.result_type(leaf)), example)
+        return RingState(data, jnp.int32(0), jnp.int32(0), cycle.envs)
+
+    def add(state: RingState, chunk: Timestep) -> RingState:
+        steps, envs = chunk.reward.shape
+        if capacity % envs:
+            slots = (state.head + jnp.arange(steps * envs)) % capacity
+            flat = jax.tree.map(lambda leaf: leaf.reshape(steps * envs, *leaf.shape[2:]), chunk)
+            data = jax.tree.map(lambda column, rows: column.at[slots].set(rows, unique_indices=True), state.data, flat)
+        else:
+            # N divides the capacity, so a vector step never straddles the ring's end: written as one slice each.
+            def write(t: Array, data: Timestep) -> Timestep:
+                slot = (state.head + t * envs) % capacity
+                return jax.tree.map(
+                    lambda column, rows: jax.lax.dynamic_update_slice_in_dim(column, rows[t], slot, axis=0), data, chunk
+                )
+
+            data = write(0, state.data) if steps == 1 else jax.lax.fori_loop(0, steps, write, state.data)
+        head = (state.head + steps * envs) % capacity
+        return RingState(data, head, jnp.minimum(state.size + steps * envs, capacity), state.envs)
+
+    def sample(state: RingState, key: Array, step: Array) -> Transition:
+        del step
+        complete = state.size - (n_step - 1) * state.envs
+        age_rank = jax.random.randint(key, (batch,), 0, complete)  # 0 is the oldest
+        slots = (state.head - state.size + age_rank) % capacity
+        return n_step_transition(state.data, slots, lambda s, k: (s + k * state.envs) % capacity, n_step, gamma)
+
+    return Replay(capacity, batch, init, add, sample)

@@ -1,0 +1,95 @@
+"""The types that every room shares, and the shape letters.
+
+B batch, N environments, T time (vector steps), A actions, K atoms, D features.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+Array = Any  # jax.Array or numpy.ndarray: this module is read without importing JAX
+PyTree = Any
+
+
+class Variables(NamedTuple):
+    """What a network is made of, split by the rules that treat the two halves differently.
+
+    Attributes:
+      params: the learned parameters; gradients exist for these only.
+      stats: statistics that the network gathers itself (batch norm); ``{}`` where there are none.
+    """
+
+    params: PyTree
+    stats: PyTree
+
+
+class Timestep(NamedTuple):
+    """What one environment step leaves behind, as the replay stores it: [N] fresh, [T, N] a chunk.
+
+    Attributes:
+      obs: the observation acted on. [..., *obs_shape]
+      action: the action taken. [...] int32
+      reward: the reward of this one step, undiscounted. [...] float32
+      discount: 0 where ``next_obs`` is terminal, else 1. Truncation is not termination. [...] float32
+      next_obs: the true next observation, never the one after an automatic reset. [..., *obs_shape]
+      last: the episode ended with this step, by termination or by truncation. [...] bool
+    """
+
+    obs: Array
+    action: Array
+    reward: Array
+    discount: Array
+    next_obs: Array
+    last: Array
+
+
+class Transition(NamedTuple):
+    """What the regression learns from: a batch [B] as a replay samples it.
+
+    Attributes:
+      obs: s. [B, *obs_shape]
+      action: a. [B] int32
+      reward: the sum of the n discounted rewards that followed. [B] float32
+      discount: gamma**n, and 0 where s' is terminal, so that a TD target is ``reward + discount * value(s')``. [B]
+      next_obs: s', n steps later or at the end of the episode if that came first. [B, *obs_shape]
+    """
+
+    obs: Array
+    action: Array
+    reward: Array
+    discount: Array
+    next_obs: Array
+
+
+class Aux(NamedTuple):
+    """What a loss reports beside its scalar.
+
+    Attributes:
+      td_error: target minus prediction. [B]
+      q: the predicted value of the actions taken. [B]
+      stats: the online network's new statistics (batch norm); None leaves them as they are.
+      target_stats: the target network's own new statistics, for the policy "own"; None leaves them as they are.
+    """
+
+    td_error: Array
+    q: Array
+    stats: PyTree = None
+    target_stats: PyTree = None
+
+
+class Clock(NamedTuple):
+    """The three counters, one for each process, and the age of the target.
+
+    The clock depends on the rates alone, never on the seed (``until`` excepted), so that many seeds can share it.
+
+    Attributes:
+      transitions: collected so far, over all environments. [transitions]
+      gradient_steps: taken so far. [gradient steps]
+      target_updates: moves of the target so far. [moves]
+      age: gradient steps since the target last moved. [gradient steps]
+    """
+
+    transitions: Array
+    gradient_steps: Array
+    target_updates: Array
+    age: Array
