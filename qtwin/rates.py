@@ -119,14 +119,14 @@ def plan(rates: Rates, envs: int, steps: int) -> Plan:
         cycles, transitions = steps // cycle.gradient_steps, 0
         if cycles == 0:
             raise Refusal(
-                f"offline, --steps counts gradient steps and one cycle takes {cycle.gradient_steps}: a budget of {steps}"
+                f"offline, --steps counts gradient steps and a cycle takes {cycle.gradient_steps}: a budget of {steps}"
                 f" leaves no room for it; write --steps {cycle.gradient_steps} or more"
             )
     else:
         if cycle.warmup >= steps:
             raise Refusal(
                 f"the warm-up gathers {cycle.warmup} transitions and the budget is {steps}, which leaves nothing to"
-                f" learn from; write --warmup with less than {steps}, or --steps {cycle.warmup + cycle.transitions} or more"
+                f" learn from; write --warmup with less, or --steps {cycle.warmup + cycle.transitions} or more"
             )
         cycles = (steps - cycle.warmup) // cycle.transitions
         if cycles == 0:
