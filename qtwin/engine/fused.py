@@ -6,6 +6,7 @@ computation is the same whether others run beside it or not.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -13,15 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from qtwin.agent import Algorithm
+from qtwin.agent import Agent, Algorithm
 from qtwin.engine.cycle import cycle
-from qtwin.engine.state import INIT, TrainState, empty_tally, stream
+from qtwin.engine.state import EVALUATE, INIT, TrainState, empty_tally, stream
 from qtwin.envs.base import JaxEnv
+from qtwin.envs.spec import EnvSpec
 from qtwin.processes.collect import begin, collect
 from qtwin.processes.regress import regress
 from qtwin.rates import Cycle, cycle_of
 from qtwin.twin import twin
-from qtwin.types import Clock, Timestep
+from qtwin.types import Clock, Timestep, Variables
 
 SHARED = PartitionSpec()
 BY_SEED = PartitionSpec("seed")
@@ -29,10 +31,14 @@ BY_SEED = PartitionSpec("seed")
 
 def new_state(algorithm: Algorithm, env: JaxEnv, turn: Cycle, key) -> TrainState:
     """One seed's state before anything has happened."""
+    return state_around(algorithm, env.spec, turn, begin(env, turn.envs, key), key)
+
+
+def state_around(algorithm: Algorithm, spec: EnvSpec, turn: Cycle, world, key) -> TrainState:
+    """The same with the environments' part given: ``world`` is a World, or () where it is kept elsewhere."""
     rule = algorithm.rates.target_update
     online = algorithm.agent.init(stream(key, INIT, 0))
-    world = begin(env, turn.envs, key)
-    obs = jax.ShapeDtypeStruct(env.spec.obs_shape, jnp.dtype(env.spec.obs_dtype))
+    obs = jax.ShapeDtypeStruct(spec.obs_shape, jnp.dtype(spec.obs_dtype))
     scalar = jax.ShapeDtypeStruct((), jnp.float32)
     example = Timestep(
         obs, jax.ShapeDtypeStruct((), jnp.int32), scalar, scalar, obs, jax.ShapeDtypeStruct((), jnp.bool_)
@@ -50,15 +56,20 @@ def new_state(algorithm: Algorithm, env: JaxEnv, turn: Cycle, key) -> TrainState
 
 
 def fused_cycle(algorithm: Algorithm, env: JaxEnv, turn: Cycle):
-    """``(state, gradient steps per cycle []) -> state``: one turn of the three processes, to be compiled.
-
-    The number of gradient steps comes in as a traced value: were it a constant 1, XLA would remove the loop around the
-    regression, the reads of the replay would stand beside the write, and the replay would be copied at every cycle.
-    """
+    """``(state, gradient steps per cycle []) -> state``: one turn of the three processes, to be compiled."""
     if turn.transitions:
         process_1 = collect(algorithm, env, turn.envs, turn.vector_steps)
     else:
         process_1 = lambda s: s  # noqa: E731  offline: nothing is collected
+    return in_one_program(algorithm, turn, process_1)
+
+
+def in_one_program(algorithm: Algorithm, turn: Cycle, process_1):
+    """``(state, gradient steps per cycle []) -> state``: the cycle with XLA's loop and conditional, to be compiled.
+
+    The number of gradient steps comes in as a traced value: were it a constant 1, XLA would remove the loop around the
+    regression, the reads of the replay would stand beside the write, and the replay would be copied at every cycle.
+    """
     process_3 = regress(algorithm, turn.gradient_steps)
 
     def when(due, process, s: TrainState) -> TrainState:
@@ -78,71 +89,132 @@ def fused_cycle(algorithm: Algorithm, env: JaxEnv, turn: Cycle):
 
 
 class Fused(NamedTuple):
-    """A compiled algorithm on an environment.
+    """An algorithm on an environment, as programs to be compiled; every state holds ``len(seeds)`` seeds.
 
     Attributes:
       turn: the cycle in whole numbers.
       mesh: the devices that the seeds are spread over.
-      init: ``seeds -> state`` for as many seeds as the mesh has devices.
+      init: ``seeds -> state``.
       warm_up: ``(state, vector steps) -> state``: gathers at random.
       advance: ``(state, cycles) -> state``: turns the three processes.
+      evaluate: ``(state, count) -> returns [seeds, episodes]``: greedy episodes, drawn anew for each ``count``.
     """
 
     turn: Cycle
     mesh: Mesh
-    init: object
-    warm_up: object
-    advance: object
+    init: Callable
+    warm_up: Callable
+    advance: Callable
+    evaluate: Callable
 
 
-def fused(algorithm: Algorithm, env: JaxEnv, envs: int, devices=None) -> Fused:
-    """Compiles an algorithm with an environment into one program per device, one seed on each.
+def fused(
+    algorithm: Algorithm, env: JaxEnv, envs: int, devices: list | None = None, lanes: int = 1, episodes: int = 10
+) -> Fused:
+    """Compiles an algorithm with an environment into one program per device.
 
     Args:
       algorithm: what to run.
       env: one environment written in JAX.
-      envs: how many of them.
-      devices: one for each seed run side by side; the first of `jax.devices` if left out.
+      envs: how many of them, for each seed.
+      devices: the seeds are spread over these; the first of ``jax.devices()`` if left out.
+      lanes: seeds on one device, mapped side by side. More than one is for accelerators: a CPU gains nothing by it, and
+        only with one lane are a seed's bits independent of how many run.
+      episodes: greedy episodes in one evaluation of one seed.
     """
     turn = cycle_of(algorithm.rates, envs)
-    devices = devices or jax.devices()[:1]
+    devices = list(devices or jax.devices()[:1])
     mesh = Mesh(np.array(devices), ("seed",))
-    state_spec = TrainState(SHARED, *[BY_SEED] * 7)
     turn_once = fused_cycle(algorithm, env, turn)
     gather = collect(algorithm, env, envs, 1, random=True)
 
-    def alone(function):
-        """``function`` of one seed's state, run on each device for the seed that lives there."""
+    # The clock does not depend on the seed, so lanes share it: the conditional on it stays a conditional under vmap.
+    axes = TrainState(None, *[0] * 7)
 
-        def local(state: TrainState, *counts) -> TrainState:
-            inside = jax.tree.map(lambda leaf: leaf[0], state._replace(clock=()))
-            out = function(inside._replace(clock=state.clock), *counts)
-            return jax.tree.map(lambda leaf: leaf[None], out._replace(clock=()))._replace(clock=out.clock)
+    def local(function: Callable, out_axes) -> Callable:
+        """``function`` of one seed's state, for all the seeds of one device."""
 
-        return local
+        def on_device(state: TrainState, *counts):
+            state = state._replace(clock=jax.tree.map(lambda leaf: leaf[0], state.clock))
+            if lanes > 1:
+                out = jax.vmap(function, in_axes=(axes, *[None] * len(counts)), out_axes=out_axes)(state, *counts)
+            else:
+                rest = jax.tree.map(lambda leaf: leaf[0], state._replace(clock=()))
+                out = function(rest._replace(clock=state.clock), *counts)
+                if not isinstance(out, TrainState):
+                    return out[None]
+                out = jax.tree.map(lambda leaf: leaf[None], out._replace(clock=()))._replace(clock=out.clock)
+            if isinstance(out, TrainState):
+                out = out._replace(clock=jax.tree.map(lambda leaf: leaf[None], out.clock))
+            return out
 
-    def mapped(function, counts: int):
-        specs = (state_spec, *[SHARED] * counts)
-        program = jax.shard_map(alone(function), mesh=mesh, in_specs=specs, out_specs=state_spec, check_vma=False)
-        return jax.jit(program, donate_argnums=0)
+        return on_device
 
-    def start(keys):
-        return jax.tree.map(
-            lambda leaf: leaf[None], new_state(algorithm, env, turn, keys[0])._replace(clock=())
-        )._replace(clock=Clock(*[jnp.int32(0)] * 4))
+    def program(function: Callable, counts: int, out_axes=axes, donate: bool = True) -> Callable:
+        spread = jax.shard_map(
+            local(function, out_axes),
+            mesh=mesh,
+            in_specs=(BY_SEED, *[SHARED] * counts),
+            out_specs=BY_SEED,
+            check_vma=False,
+        )
+        return jax.jit(spread, donate_argnums=0 if donate else ())
 
-    begin_all = jax.jit(jax.shard_map(start, mesh=mesh, in_specs=BY_SEED, out_specs=state_spec, check_vma=False))
+    def begin_on_device(keys):
+        states = jax.vmap(lambda key: new_state(algorithm, env, turn, key))(keys)
+        return states._replace(clock=jax.tree.map(lambda leaf: leaf[:1], states.clock))
+
+    begin_all = jax.jit(jax.shard_map(begin_on_device, mesh=mesh, in_specs=BY_SEED, out_specs=BY_SEED, check_vma=False))
 
     def init(seeds) -> TrainState:
+        if len(seeds) != len(devices) * lanes:
+            raise ValueError(f"expected {len(devices) * lanes} seeds, got {len(seeds)}")
         keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
         return begin_all(jax.device_put(keys, NamedSharding(mesh, BY_SEED)))
 
-    warm_up = mapped(lambda s, steps: jax.lax.fori_loop(0, steps, lambda _, s: gather(s), s), 1)
-    advance = mapped(lambda s, cycles, steps: jax.lax.fori_loop(0, cycles, lambda _, s: turn_once(s, steps), s), 2)
+    def test(s: TrainState, count):
+        return greedy_returns(algorithm.agent, env, s.twin.online, episodes, stream(s.key, EVALUATE, count))
+
+    warm_up = program(lambda s, steps: jax.lax.fori_loop(0, steps, lambda _, s: gather(s), s), 1)
+    advance = program(lambda s, cycles, steps: jax.lax.fori_loop(0, cycles, lambda _, s: turn_once(s, steps), s), 2)
+    evaluate = program(test, 1, out_axes=0, donate=False)
     return Fused(
         turn,
         mesh,
         init,
-        lambda s, steps: warm_up(s, jnp.int32(steps)),
-        lambda s, cycles: advance(s, jnp.int32(cycles), jnp.int32(turn.gradient_steps)),
+        lambda s, steps: warm_up(s, np.int32(steps)),
+        lambda s, cycles: advance(s, np.int32(cycles), np.int32(turn.gradient_steps)),
+        lambda s, count: evaluate(s, np.int32(count)),
     )
+
+
+def greedy_returns(agent: Agent, env: JaxEnv, variables: Variables, episodes: int, key, limit: int = 100_000):
+    """Undiscounted returns of greedy episodes, run side by side, each to its own end.
+
+    Args:
+      agent: acts with epsilon 0.
+      env: one environment written in JAX.
+      variables: the network's.
+      episodes: how many.
+      key: where their chance comes from.
+      limit: steps after which an episode that does not end is cut. [transitions]
+
+    Returns:
+      returns. [episodes] float32
+    """
+    begin_key, play = jax.random.split(key)
+    state, obs = jax.vmap(env.reset)(jax.random.split(begin_key, episodes))
+    none = jnp.zeros(episodes, jnp.float32)
+
+    def going_on(carry):
+        t, _, _, _, done = carry
+        return (t < limit) & ~jnp.all(done)
+
+    def step(carry):
+        t, state, obs, returns, done = carry
+        act_key, step_key = jax.random.split(jax.random.fold_in(play, t))
+        action = agent.act(variables, obs, jnp.float32(0.0), act_key)
+        state, obs, outcome = jax.vmap(env.step)(jax.random.split(step_key, episodes), state, action)
+        return t + 1, state, obs, returns + jnp.where(done, 0.0, outcome.reward), done | outcome.last
+
+    return jax.lax.while_loop(going_on, step, (jnp.int32(0), state, obs, none, none > 0))[3]

@@ -1,0 +1,301 @@
+"""Many seeds of one algorithm, stepped together: what training, evaluation and checkpoints need of an engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qtwin.agent import Algorithm
+from qtwin.engine.fused import fused
+from qtwin.engine.state import Tally, TrainState, empty_tally
+from qtwin.envs.base import HostEnv, JaxEnv
+from qtwin.rates import Cycle
+from qtwin.twin import distance
+from qtwin.types import Clock, Variables
+
+_distance = jax.jit(distance)
+_distances = jax.jit(jax.vmap(distance))
+
+
+class Fleet(Protocol):
+    """K seeds of one algorithm on one kind of environment, all at the same point of their runs.
+
+    Attributes:
+      seeds: which seeds.
+      turn: one cycle, in whole numbers.
+      resets_at_checkpoints: the environments' own state cannot be saved, so they are re-made at every checkpoint, in a
+        run that is never stopped as well: only then do a stop and a resume change nothing.
+    """
+
+    seeds: tuple[int, ...]
+    turn: Cycle
+    resets_at_checkpoints: bool
+
+    def compile(self) -> float:
+        """Compiles what the run will need; returns the seconds it took."""
+
+    def warm_up(self, vector_steps: int) -> None:
+        """Gathers at random."""
+
+    def advance(self, cycles: int) -> None:
+        """Turns the three processes."""
+
+    def wait(self) -> None:
+        """Returns when all that was asked for is done."""
+
+    def clocks(self) -> list[Clock]:
+        """Each seed's counters, as whole numbers."""
+
+    def twin_distances(self) -> list[float]:
+        """Each seed's relative distance between online and target network (`qtwin.twin.distance`)."""
+
+    def take_tallies(self) -> list[Tally]:
+        """Each seed's tally since the last call, as numbers."""
+
+    def evaluate(self, count: int) -> np.ndarray:
+        """Greedy returns [K, episodes]; the same ``count`` draws the same episodes."""
+
+    def variables(self, seed_index: int) -> Variables:
+        """One seed's online network, as numpy arrays."""
+
+    def snapshot(self, seed_index: int) -> TrainState:
+        """One seed's whole state, as numpy arrays."""
+
+    def restore(self, states: list[TrainState]) -> None:
+        """Puts K seeds' states, as `snapshot` gave them, in place of the present ones."""
+
+    def re_make(self, boundary: int) -> None:
+        """Re-makes environments whose state cannot be saved, with seeds drawn from the run's and ``boundary``."""
+
+    def close(self) -> None:
+        """Gives back what the environments hold."""
+
+
+class FusedFleet:
+    """K seeds of the fused engine: as many at a time as there are CPU cores, or all at once on an accelerator."""
+
+    resets_at_checkpoints = False
+
+    def __init__(self, algorithm: Algorithm, env: JaxEnv, envs: int, seeds: tuple[int, ...], episodes: int = 10):
+        devices = jax.devices()
+        lanes = 1
+        if devices[0].platform != "cpu" and not algorithm.rates.target_update.spec.startswith("until"):
+            lanes = -(-len(seeds) // len(devices))  # `until` moves each seed's target at its own time: no shared clock
+        devices = devices[: min(len(devices), -(-len(seeds) // lanes))]
+        self.seeds = tuple(seeds)
+        self._width = len(devices) * lanes
+        self._lanes = lanes
+        self._engine = fused(algorithm, env, envs, devices, lanes, episodes)
+        self.turn = self._engine.turn
+        # The last group is filled up with its last seed: a core that would stand idle runs it twice, and the copy is
+        # dropped. Cheaper than a second compilation for a group of another size.
+        groups = [self.seeds[i : i + self._width] for i in range(0, len(self.seeds), self._width)]
+        self._states = [self._engine.init(group + group[-1:] * (self._width - len(group))) for group in groups]
+
+    def compile(self) -> float:
+        start = time.perf_counter()
+        state = self._engine.init([0] * self._width)  # a state of its own: the calls below give theirs away
+        if self.turn.warmup_vector_steps:
+            state = self._engine.warm_up(state, 0)
+        state = self._engine.advance(state, 0)
+        jax.block_until_ready(self._engine.evaluate(state, 0))
+        return time.perf_counter() - start
+
+    def warm_up(self, vector_steps: int) -> None:
+        self._states = [self._engine.warm_up(state, vector_steps) for state in self._states]
+
+    def advance(self, cycles: int) -> None:
+        self._states = [self._engine.advance(state, cycles) for state in self._states]
+
+    def wait(self) -> None:
+        jax.block_until_ready(self._states)
+
+    def clocks(self) -> list[Clock]:
+        each = [[np.asarray(count) for count in state.clock] for state in self._states]
+        return [
+            Clock(*[int(count[k % self._width // self._lanes]) for count in each[k // self._width]])
+            for k in range(len(self.seeds))
+        ]
+
+    def twin_distances(self) -> list[float]:
+        return np.concatenate([_distances(state.twin) for state in self._states])[: len(self.seeds)].tolist()
+
+    def take_tallies(self) -> list[Tally]:
+        tallies = [self._pick(state.tally, i) for state, i in self._each()]
+        cleared = jax.tree.map(np.asarray, empty_tally())
+        self._states = [
+            state._replace(
+                tally=jax.tree.map(
+                    lambda old, zero: jax.device_put(np.broadcast_to(zero, old.shape), old.sharding),
+                    state.tally,
+                    cleared,
+                )
+            )
+            for state in self._states
+        ]
+        return tallies
+
+    def evaluate(self, count: int) -> np.ndarray:
+        returns = [self._engine.evaluate(state, count) for state in self._states]
+        return np.concatenate([np.asarray(r) for r in returns])[: len(self.seeds)]
+
+    def variables(self, seed_index: int) -> Variables:
+        state, i = self._each()[seed_index]
+        return self._pick(state.twin.online, i)
+
+    def snapshot(self, seed_index: int) -> TrainState:
+        state, i = self._each()[seed_index]
+        rest = self._pick(unkeyed(state._replace(clock=())), i)
+        return rest._replace(clock=self._pick(state.clock, i // self._lanes))
+
+    def restore(self, states: list[TrainState]) -> None:
+        restored = []
+        for start in range(0, len(states), self._width):
+            group = states[start : start + self._width]
+            group = [keyed(state) for state in group + group[-1:] * (self._width - len(group))]
+            one = jax.tree.map(lambda *leaves: jnp.stack(leaves), *group)
+            one = one._replace(clock=jax.tree.map(lambda leaf: leaf[:: self._lanes], one.clock))
+            like = self._states[start // self._width]
+            restored.append(jax.tree.map(lambda leaf, old: jax.device_put(leaf, old.sharding), one, like))
+        self._states = restored
+
+    def re_make(self, boundary: int) -> None:
+        del boundary  # environments written in JAX are part of the state
+
+    def close(self) -> None:
+        self._states = []
+
+    def _each(self) -> list[tuple[TrainState, int]]:
+        return [(self._states[k // self._width], k % self._width) for k in range(len(self.seeds))]
+
+    @staticmethod
+    def _pick(tree, index: int):
+        return jax.tree.map(lambda leaf: np.asarray(leaf[index]), tree)
+
+
+class HostedFleet:
+    """K seeds of the hosted engine, each with environments of its own, taking turns."""
+
+    resets_at_checkpoints = True
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        make_env: Callable[[int], HostEnv],
+        envs: int,
+        seeds: tuple[int, ...],
+        episodes: int = 10,
+        overlap: bool = True,
+    ):
+        from qtwin.engine.hosted import hosted
+
+        self.seeds = tuple(seeds)
+        self._algorithm, self._make_env, self._envs, self._overlap = algorithm, make_env, envs, overlap
+        self._engines = [hosted(algorithm, make_env(envs), overlap) for _ in self.seeds]
+        self._test_env = make_env(min(episodes, 16))
+        self._episodes = episodes
+        self._act = jax.jit(algorithm.agent.act)
+        self.turn = self._engines[0].turn
+        self._states = [engine.init(seed) for engine, seed in zip(self._engines, self.seeds, strict=True)]
+
+    def compile(self) -> float:
+        from qtwin.engine.hosted import hosted
+
+        start = time.perf_counter()
+        spare_env = self._make_env(self._envs)
+        spare = hosted(self._algorithm, spare_env, self._overlap)
+        state = spare.init(0)
+        if self.turn.warmup_vector_steps:
+            state = spare.warm_up(state, self.turn.warmup_vector_steps)
+        jax.block_until_ready(spare.advance(state, 1))
+        spare_env.close()
+        return time.perf_counter() - start
+
+    def warm_up(self, vector_steps: int) -> None:
+        self._states = [e.warm_up(s, vector_steps) for e, s in zip(self._engines, self._states, strict=True)]
+
+    def advance(self, cycles: int) -> None:
+        self._states = [e.advance(s, cycles) for e, s in zip(self._engines, self._states, strict=True)]
+
+    def wait(self) -> None:
+        jax.block_until_ready(self._states)
+
+    def clocks(self) -> list[Clock]:
+        return [Clock(*[int(count) for count in state.clock]) for state in self._states]
+
+    def twin_distances(self) -> list[float]:
+        return [float(_distance(state.twin)) for state in self._states]
+
+    def take_tallies(self) -> list[Tally]:
+        tallies = [jax.tree.map(np.asarray, state.tally) for state in self._states]
+        self._states = [state._replace(tally=empty_tally()) for state in self._states]
+        return tallies
+
+    def evaluate(self, count: int) -> np.ndarray:
+        return np.stack(
+            [
+                host_returns(self._act, self._test_env, state.twin.online, self._episodes, (seed, count))
+                for seed, state in zip(self.seeds, self._states, strict=True)
+            ]
+        )
+
+    def variables(self, seed_index: int) -> Variables:
+        return jax.tree.map(np.asarray, self._states[seed_index].twin.online)
+
+    def snapshot(self, seed_index: int) -> TrainState:
+        return jax.tree.map(np.asarray, unkeyed(self._states[seed_index]))
+
+    def restore(self, states: list[TrainState]) -> None:
+        self._states = [jax.tree.map(jnp.asarray, keyed(state)) for state in states]
+
+    def re_make(self, boundary: int) -> None:
+        self._states = [e.rejoin(s, boundary) for e, s in zip(self._engines, self._states, strict=True)]
+
+    def close(self) -> None:
+        for engine in self._engines:
+            engine.close()
+        self._test_env.close()
+
+
+def host_returns(
+    act: Callable, env: HostEnv, variables: Variables, episodes: int, entropy: tuple[int, ...]
+) -> np.ndarray:
+    """Undiscounted returns [episodes] of greedy episodes on environments in Python.
+
+    Each environment plays its share of the episodes, the same number for each seat whatever the episodes' lengths: were
+    the first to end counted, short episodes would be over-represented.
+
+    Args:
+      act: an agent's ``act``, compiled.
+      env: N environments.
+      variables: the network's.
+      episodes: how many.
+      entropy: what the environments' seed is drawn from.
+    """
+    obs = env.reset(int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1))
+    share = [len(range(i, episodes, env.num_envs)) for i in range(env.num_envs)]
+    running, done = np.zeros(env.num_envs), [[] for _ in range(env.num_envs)]
+    key = jax.random.key(entropy[-1])
+    while any(len(d) < n for d, n in zip(done, share, strict=True)):
+        obs, outcome, valid = env.step(np.asarray(act(variables, obs, np.float32(0.0), key)))
+        ones = np.ones(env.num_envs, bool) if valid is None else valid
+        running += np.where(ones, outcome.reward, 0.0)
+        for i in np.flatnonzero(outcome.last & ones):
+            done[i].append(running[i])
+            running[i] = 0.0
+    return np.array([r for d, n in zip(done, share, strict=True) for r in d[:n]], np.float32)
+
+
+def unkeyed(state: TrainState) -> TrainState:
+    """The state with its key as plain numbers, as it is saved."""
+    return state._replace(key=jax.random.key_data(state.key))
+
+
+def keyed(state: TrainState) -> TrainState:
+    """The inverse of `unkeyed`."""
+    return state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key)))

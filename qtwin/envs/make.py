@@ -1,0 +1,32 @@
+"""From an environment's spec to the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtwin.envs.base import HostEnv, JaxEnv
+from qtwin.envs.spec import EnvSpec
+
+
+def jax_env(spec: EnvSpec) -> JaxEnv:
+    """The environment in JAX that ``spec`` describes (``spec.engine == "fused"``)."""
+    home, _, name = spec.id.partition(":")
+    if home == "probe":
+        from qtwin.envs.probes import probe
+
+        return probe(name)
+    from qtwin.envs.gymnax_envs import gymnax_env
+
+    return gymnax_env(spec, name)
+
+
+def host_env(spec: EnvSpec) -> Callable[[int], HostEnv]:
+    """``envs -> HostEnv``: vectors of the environment that ``spec`` describes, for the hosted engine."""
+    home, _, name = spec.id.partition(":")
+    if home == "gym":
+        from qtwin.envs.gym_envs import gym_env
+
+        return lambda envs: gym_env(name, envs)
+    from qtwin.engine.hosted import host_of
+
+    return lambda envs: host_of(jax_env(spec), envs)

@@ -1,0 +1,64 @@
+"""The learning curve as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+
+def iqm(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Interquartile mean: the mean of what is left when a quarter of the values is cut off at either end.
+
+    Agarwal et al. (2021), "Deep RL at the edge of the statistical precipice", section 4.3; a quarter that is no whole
+    number is rounded down, as rliable does, so fewer than four values give the plain mean.
+
+    Args:
+      values: at least one along ``axis``.
+      axis: the axis of the seeds.
+    """
+    ordered = np.sort(np.asarray(values, float), axis=axis)
+    cut = ordered.shape[axis] // 4
+    return np.mean(np.take(ordered, range(cut, ordered.shape[axis] - cut), axis=axis), axis=axis)
+
+
+def interval(values: np.ndarray, resamples: int = 10_000) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the interquartile mean. values [seeds]"""
+    values = np.asarray(values, float)
+    drawn = np.random.default_rng(0).choice(values, (resamples, len(values)))
+    low, high = np.percentile(iqm(drawn, axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def draw(points: list[dict], title: str, file: Path) -> None:
+    """Draws greedy evaluation returns against transitions: the interquartile mean over seeds, each seed thin behind it.
+
+    Args:
+      points: the log points of a run.
+      title: stands above.
+      file: a PNG.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    points = [p for p in points if all(v is not None for v in p["eval_return"])]
+    figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    if points:
+        offline = points[-1]["transitions"] == 0
+        at = np.array([p["gradient_steps" if offline else "transitions"] for p in points])
+        returns = np.array([p["eval_return"] for p in points], float)  # [points, seeds]
+        if returns.shape[1] > 1:
+            axes.plot(at, returns, color="#4477aa", alpha=0.25, linewidth=0.8)
+        middle = iqm(returns, axis=1)
+        label = "greedy return" if returns.shape[1] == 1 else f"interquartile mean of {returns.shape[1]} seeds"
+        axes.plot(at, middle, color="#4477aa", linewidth=2.2, label=label)
+        axes.annotate(f"{middle[-1]:.1f}", (at[-1], middle[-1]), xytext=(4, 0), textcoords="offset points", va="center")
+        axes.set_xlabel("gradient steps" if offline else "transitions")
+        axes.legend(loc="best", frameon=False)
+    axes.set_ylabel("undiscounted return of greedy episodes")
+    axes.set_title(title, loc="left")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file)

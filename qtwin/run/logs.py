@@ -1,0 +1,115 @@
+"""What a run tells: one object per log point in ``metrics.jsonl``, TensorBoard events, and a line on the terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class Logs:
+    """Writes log points as they come; a resumed run goes on where its checkpoint stands."""
+
+    def __init__(self, out: Path, seeds: tuple[int, ...], resumed_at: int | None):
+        """Opens the files.
+
+        Args:
+          out: the run directory.
+          seeds: which seeds, in the order of every list in a log point.
+          resumed_at: cycles at the checkpoint that the run goes on from; later log points are dropped, they will come
+            again. None for a new run.
+        """
+        from tensorboardX import SummaryWriter
+
+        self._file = out / "metrics.jsonl"
+        self.points = [] if resumed_at is None else [p for p in read_points(self._file) if p["cycles"] <= resumed_at]
+        self._file.write_text("".join(json.dumps(point) + "\n" for point in self.points))
+        self._seeds = seeds
+        self._board = SummaryWriter(str(out / "tensorboard"), flush_secs=10)
+
+    def write(self, point: dict) -> None:
+        """Adds one log point; lists in it hold one number per seed, None where there is none."""
+        self.points.append(point)
+        with open(self._file, "a") as file:
+            file.write(json.dumps(point) + "\n")
+        step = point["transitions"] or point["gradient_steps"]
+        for name, value in point.items():
+            if isinstance(value, list):
+                for seed, number in zip(self._seeds, value, strict=True):
+                    if number is not None:
+                        self._board.add_scalar(f"{name}/seed-{seed}", number, step)
+            elif isinstance(value, (int, float)):
+                self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._board.close()
+
+
+def read_points(file: Path) -> list[dict]:
+    """The log points of a ``metrics.jsonl``; a last line cut short by a stop is left out."""
+    points = []
+    if file.exists():
+        for line in file.read_text().splitlines():
+            try:
+                points.append(json.loads(line))
+            except ValueError:
+                break
+    return points
+
+
+def mean(values: list) -> float | None:
+    """The mean of what is there, None where nothing is."""
+    there = [v for v in values if v is not None and math.isfinite(v)]
+    return sum(there) / len(there) if there else None
+
+
+def _counted(count: int | list[int]) -> str:
+    return f"{count:,}" if isinstance(count, int) else f"{min(count):,} to {max(count):,}"
+
+
+class Screen:
+    """Progress: the three counters, the return, the speed and the time left."""
+
+    def __init__(self, total_cycles: int, done_cycles: int, quiet: bool):
+        self._quiet = quiet
+        self._console = Console(stderr=True, highlight=False)
+        self._live = not quiet and self._console.is_terminal
+        self._total, self._spoken = total_cycles, -1
+        self._progress = Progress(
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[text]}"),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+            disable=not self._live,
+        )
+        self._task = self._progress.add_task("", total=total_cycles, completed=done_cycles, text="")
+        if self._live:
+            self._progress.start()
+
+    def say(self, text: str) -> None:
+        """One line, kept."""
+        if not self._quiet:
+            self._console.print(text, soft_wrap=True, markup=False)
+
+    def update(self, cycles: int, transitions: int, gradient_steps: int, target_updates, value, speed: float) -> None:
+        """Moves the bar; where there is no terminal, a line every tenth of the run."""
+        shown = "-" if value is None else f"{value:.1f}"
+        text = (
+            f"{transitions:,} transitions  {gradient_steps:,} gradient steps  {_counted(target_updates)} target updates"
+            f"  return {shown}  {speed:,.0f}/s"
+        )
+        self._progress.update(self._task, completed=cycles, text=text)
+        tenth = 10 * cycles // max(self._total, 1)
+        if not self._live and not self._quiet and tenth > self._spoken:
+            self._spoken = tenth
+            self.say(f"{100 * cycles // max(self._total, 1):3d}%  {text}")
+
+    def close(self) -> None:
+        if self._live:
+            self._progress.stop()
+        sys.stderr.flush()
