@@ -1,0 +1,173 @@
+"""What environments there are, and where each lives. Read without importing JAX, gymnax or (until needed) Gymnasium.
+
+The table repeats what gymnax says of its own environments, so that a wrong request is answered at once; a test holds it
+equal to gymnax.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from qtwin.envs.spec import EnvSpec
+from qtwin.errors import Refusal, nearest
+
+HOMES = {
+    "gymnax": "written in JAX (gymnax): the whole cycle runs as one program",
+    "minatar": "the five MinAtar games of gymnax, with MinAtar's minimal action sets",
+    "gym": "any Gymnasium environment with discrete actions and box or discrete observations",
+    "probe": "tiny environments whose values are known exactly",
+}
+NOT_YET = {"ale": "gym:ALE/Breakout-v5", "envpool": "gym:CartPole-v1"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One environment of gymnax, with its default parameters.
+
+    Attributes:
+      obs_shape: shape of one observation.
+      obs_dtype: how the replay keeps it; "bool" where every entry is a flag.
+      num_actions: number of discrete actions; None where actions are continuous.
+      time_limit: steps after which an episode is truncated. [transitions]
+      num_states: number of states where the observation is a state's index.
+      short: the plain name, where it is not gymnax's own.
+    """
+
+    obs_shape: tuple[int, ...]
+    obs_dtype: str
+    num_actions: int | None
+    time_limit: int
+    num_states: int | None = None
+    short: str | None = None
+
+
+GYMNAX = {
+    "CartPole-v1": Entry((4,), "float32", 2, 500),
+    "Acrobot-v1": Entry((6,), "float32", 3, 500),
+    "MountainCar-v0": Entry((2,), "float32", 3, 200),
+    "Asterix-MinAtar": Entry((10, 10, 4), "bool", 5, 1000),
+    "Breakout-MinAtar": Entry((10, 10, 4), "bool", 3, 1000),
+    "Freeway-MinAtar": Entry((10, 10, 7), "bool", 3, 2500),
+    "Seaquest-MinAtar": Entry((10, 10, 10), "bool", 6, 1000),
+    "SpaceInvaders-MinAtar": Entry((10, 10, 6), "bool", 4, 1000),
+    "Catch-bsuite": Entry((10, 5), "bool", 3, 1000, short="Catch"),
+    "DeepSea-bsuite": Entry((8, 8), "bool", 2, 8, short="DeepSea"),
+    "MemoryChain-bsuite": Entry((3,), "float32", 2, 1000, short="MemoryChain"),
+    "UmbrellaChain-bsuite": Entry((3,), "float32", 2, 100, short="UmbrellaChain"),
+    "DiscountingChain-bsuite": Entry((2,), "float32", 5, 100, short="DiscountingChain"),
+    "SimpleBandit-bsuite": Entry((1, 1), "float32", 11, 100, short="SimpleBandit"),
+    "FourRooms-misc": Entry((4,), "int32", 4, 500, short="FourRooms"),
+    "MetaMaze-misc": Entry((15,), "float32", 4, 200, short="MetaMaze"),
+    "BernoulliBandit-misc": Entry((4,), "float32", 2, 100, short="BernoulliBandit"),
+    "GaussianBandit-misc": Entry((4,), "float32", 2, 100, short="GaussianBandit"),
+    "Pong-misc": Entry((30, 40, 3), "bool", 3, 1000),
+    "FrozenLake-misc": Entry((), "int32", 4, 100, num_states=16, short="FrozenLake-v1"),
+    "Pendulum-v1": Entry((3,), "float32", None, 200),
+    "MountainCarContinuous-v0": Entry((2,), "float32", None, 999),
+    "PointRobot-misc": Entry((6,), "float32", None, 100),
+    "Reacher-misc": Entry((8,), "float32", None, 100),
+    "Swimmer-misc": Entry((16,), "float32", None, 500),
+}
+NEEDS_DOWNLOAD = ("MNISTBandit-bsuite",)
+MINATAR = {name.removesuffix("-MinAtar"): name for name in GYMNAX if name.endswith("-MinAtar")}
+SHORT = {entry.short: name for name, entry in GYMNAX.items() if entry.short}
+
+
+def resolve(name: str) -> EnvSpec:
+    """The environment that ``name`` means: a plain id takes the fastest home it has, a prefix decides.
+
+    Args:
+      name: ``CartPole-v1``, ``gymnax:Catch-bsuite``, ``minatar:Breakout``, ``gym:LunarLander-v3``, ``probe:NAME``.
+
+    Raises:
+      Refusal: no such environment (the nearest name over all homes is offered), or one with continuous actions.
+    """
+    home, colon, rest = name.partition(":")
+    if not colon:
+        return _plain(name)
+    if home in NOT_YET:
+        raise Refusal(
+            f"the home '{home}:' is not in this version; write {NOT_YET[home]}, which steps the same kind of"
+            " environment through Gymnasium"
+        )
+    if home not in HOMES:
+        raise Refusal(f"unknown home '{home}:' in '{name}'{nearest(home, HOMES)}")
+    if home == "gym":
+        return _gym(rest)
+    if home == "probe":
+        probes = _probes()
+        if name not in probes:
+            raise Refusal(f"unknown environment '{name}'{nearest(name, probes)}")
+        return probes[name]
+    if home == "minatar":
+        game = rest.removesuffix("-MinAtar")
+        if game not in MINATAR:
+            raise Refusal(f"unknown environment '{name}'{nearest(name, [f'minatar:{game}' for game in MINATAR])}")
+        return _gymnax(MINATAR[game])
+    if rest in NEEDS_DOWNLOAD or rest in GYMNAX or rest in SHORT:
+        return _gymnax(SHORT.get(rest, rest))
+    raise Refusal(f"unknown environment '{name}'{nearest(name, [f'gymnax:{known}' for known in _discrete()])}")
+
+
+def names() -> dict[str, EnvSpec]:
+    """Every environment that needs no further installation, by the name to write, the fastest home first."""
+    found = {}
+    for name in _discrete():
+        game = name.removesuffix("-MinAtar")
+        found[GYMNAX[name].short or (f"minatar:{game}" if game in MINATAR else name)] = _gymnax(name)
+    return found | _probes()
+
+
+def _plain(name: str) -> EnvSpec:
+    if name in SHORT or name in GYMNAX or name in NEEDS_DOWNLOAD:
+        return _gymnax(SHORT.get(name, name))
+    if "/" in name:
+        return _gym(name)  # a namespace of Gymnasium's, perhaps of a package that registers only when imported
+    others = _gymnasium_ids()
+    if name in others:
+        return _gym(name)
+    raise Refusal(f"unknown environment '{name}'{nearest(name, [*names(), *_discrete(), *others])}")
+
+
+def _gymnax(name: str) -> EnvSpec:
+    if name in NEEDS_DOWNLOAD:
+        raise Refusal(
+            f"{name} downloads its data set when it is made, which qtwin does not do; write for example Catch"
+        )
+    entry = GYMNAX[name]
+    if entry.num_actions is None:
+        raise Refusal(
+            f"{name} has continuous actions, and the agents here need discrete ones; write for example CartPole-v1,"
+            " or see qtwin list envs"
+        )
+    return EnvSpec(
+        id=f"gymnax:{name}",
+        obs_shape=entry.obs_shape,
+        obs_dtype=entry.obs_dtype,
+        num_actions=entry.num_actions,
+        num_states=entry.num_states,
+        time_limit=entry.time_limit,
+        engine="fused",
+    )
+
+
+def _gym(name: str) -> EnvSpec:
+    from qtwin.envs.gym_envs import gym_spec
+
+    return gym_spec(name)
+
+
+def _discrete() -> list[str]:
+    return [name for name, entry in GYMNAX.items() if entry.num_actions is not None]
+
+
+def _probes() -> dict[str, EnvSpec]:
+    from qtwin.envs.probe_specs import PROBES
+
+    return {spec.id: spec for spec in PROBES.values()}
+
+
+def _gymnasium_ids() -> list[str]:
+    import gymnasium
+
+    return [name for name in gymnasium.registry if "/" not in name and not name.startswith("GymV")]

@@ -1,0 +1,117 @@
+"""The catalogue of environments says what gymnax says, and refuses with sentences."""
+
+import functools
+
+import pytest
+
+from qtwin.envs import catalog
+from qtwin.errors import Refusal
+
+
+@functools.cache
+def made(name):
+    import gymnax
+
+    return gymnax.make(name)
+
+
+def test_the_table_is_gymnax_own_registry():
+    from gymnax.registration import registered_envs
+
+    assert set(catalog.GYMNAX) | set(catalog.NEEDS_DOWNLOAD) == set(registered_envs)
+
+
+@pytest.mark.parametrize("name", catalog.GYMNAX)
+def test_shapes_actions_and_time_limits_are_gymnax_own(name):
+    import jax
+    from gymnax.environments import spaces
+
+    entry, (env, params) = catalog.GYMNAX[name], made(name)
+    obs_space, action_space = env.observation_space(params), env.action_space(params)
+    obs = jax.eval_shape(lambda key: env.reset(key, params)[0], jax.random.key(0))
+    assert obs.shape == entry.obs_shape
+    assert entry.obs_dtype in ("bool", obs.dtype.name)
+    assert (action_space.n if isinstance(action_space, spaces.Discrete) else None) == entry.num_actions
+    assert (obs_space.n if isinstance(obs_space, spaces.Discrete) else None) == entry.num_states
+    assert params.max_steps_in_episode == entry.time_limit
+
+
+@pytest.mark.parametrize("name", [name for name, entry in catalog.GYMNAX.items() if entry.obs_dtype == "bool"])
+def test_observations_kept_as_flags_lose_nothing(name):
+    import jax
+    import jax.numpy as jnp
+
+    env, params = made(name)
+
+    def steps(key):
+        obs, state = env.reset(key, params)
+
+        def step(state, key):
+            what, how = jax.random.split(key)
+            _, state, _, _, _, info = env.step(how, state, env.action_space(params).sample(what), params)
+            return state, info["final_observation"]
+
+        _, seen = jax.lax.scan(step, jax.tree.map(jnp.asarray, state), jax.random.split(key, 1000))
+        return obs, seen
+
+    # Compiled once and run once: the compilation is what this costs, so it is asked to be a short one.
+    quick = {"xla_backend_optimization_level": 0}
+    for obs in jax.jit(steps, compiler_options=quick)(jax.random.key(0)):
+        assert jnp.array_equal(obs.astype(bool).astype(obs.dtype), obs)
+        assert obs.max() == 1  # something was seen
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("CartPole-v1", "gymnax:CartPole-v1"),
+        ("gymnax:CartPole-v1", "gymnax:CartPole-v1"),
+        ("FrozenLake-v1", "gymnax:FrozenLake-misc"),
+        ("FrozenLake-misc", "gymnax:FrozenLake-misc"),
+        ("Catch", "gymnax:Catch-bsuite"),
+        ("gymnax:DeepSea", "gymnax:DeepSea-bsuite"),
+        ("FourRooms", "gymnax:FourRooms-misc"),
+        ("minatar:Breakout", "gymnax:Breakout-MinAtar"),
+        ("Breakout-MinAtar", "gymnax:Breakout-MinAtar"),
+    ],
+)
+def test_a_plain_id_takes_the_fastest_home(name, full):
+    spec = catalog.resolve(name)
+    assert (spec.id, spec.engine) == (full, "fused")
+
+
+def test_a_plain_id_that_only_gymnasium_has_goes_there():
+    spec = catalog.resolve("CliffWalking-v1")
+    assert (spec.id, spec.engine, spec.num_states, spec.num_actions) == ("gym:CliffWalking-v1", "hosted", 48, 4)
+    assert catalog.resolve("gym:CartPole-v1").engine == "hosted"
+
+
+def test_every_listed_name_resolves_to_what_the_list_says():
+    for name, spec in catalog.names().items():
+        assert catalog.resolve(name) == spec
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("CartPole-v2", "did you mean 'CartPole-v1'?"),
+        ("cartpole", "did you mean 'CartPole-v1'?"),
+        ("Lunar-Lander-v3", "did you mean 'LunarLander-v3'?"),
+        ("gymnax:Cach", "did you mean 'gymnax:Catch-bsuite'?"),
+        ("minatar:Brekout", "did you mean 'minatar:Breakout'?"),
+        ("gymx:CartPole-v1", "unknown home 'gymx:'"),
+        ("Pendulum-v1", "continuous actions"),
+        ("gymnax:Reacher-misc", "continuous actions"),
+        ("gym:Pendulum-v1", "continuous"),
+        ("MNISTBandit-bsuite", "downloads"),
+        ("ale:Breakout", "gym:ALE/"),
+        ("envpool:Pong-v5", "gym:"),
+        ("probe:nothing", "probe:"),
+        ("", "unknown environment"),
+    ],
+)
+def test_wrong_names_are_refused_with_a_sentence(name, says):
+    with pytest.raises(Refusal, match=".") as refusal:
+        catalog.resolve(name)
+    assert says in str(refusal.value)
+    assert "\n" not in str(refusal.value)
