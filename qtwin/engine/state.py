@@ -35,8 +35,9 @@ class Tally(NamedTuple):
 
 def empty_tally() -> Tally:
     """A tally of nothing."""
-    zero, none = jnp.float32(0.0), jnp.int32(0)
-    return Tally(none, zero, zero, zero, none, zero, zero)
+    # Each in a buffer of its own: a buffer that stands in two places cannot be donated.
+    zero, none = lambda: jnp.zeros((), jnp.float32), lambda: jnp.zeros((), jnp.int32)
+    return Tally(none(), zero(), zero(), zero(), none(), zero(), zero())
 
 
 class World(NamedTuple):

@@ -52,10 +52,12 @@ class HostEnv(Protocol):
     Attributes:
       spec: the shape of one environment.
       num_envs: N.
+      ragged: ``step`` may give rows that are no transitions; may be left out where it never does.
     """
 
     spec: EnvSpec
     num_envs: int
+    ragged: bool = False
 
     def reset(self, seed: int) -> Array:
         """Starts N new episodes from ``seed``; returns obs [N, *obs_shape]."""
@@ -69,6 +71,7 @@ class HostEnv(Protocol):
         Returns:
           obs [N, *obs_shape] to act on next; the Outcome, each field [N]; and ``valid`` [N] bool: False marks a row
           that is no transition (the row on which a NEXT_STEP vector environment resets), None that every row is one.
+          Such rows stand between episodes only. The arrays are the caller's: no later step writes into them.
         """
 
     def close(self) -> None:

@@ -18,6 +18,8 @@ class Replay(NamedTuple):
       init: ``(example: Timestep without a leading axis, cycle: Cycle) -> state``.
       add: ``(state, chunk: Timestep [T, N]) -> state``; each environment's steps follow one another along T.
       sample: ``(state, key, step: gradient step in the cycle []) -> Transition [B]``.
+      ragged: ``() -> Replay``, the same memory for steps that come in ragged order, its ``add`` taking a
+        `qtwin.replay.linked.Linked`; None where it does not matter which step follows which.
     """
 
     capacity: int
@@ -25,3 +27,4 @@ class Replay(NamedTuple):
     init: Callable[[Timestep, Cycle], PyTree]
     add: Callable[[PyTree, Timestep], PyTree]
     sample: Callable[[PyTree, Array, Array], Transition]
+    ragged: Callable[[], Replay] | None = None

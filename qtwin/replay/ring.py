@@ -87,4 +87,9 @@ def ring(capacity: int, batch: int, gamma: float = 0.99, n_step: int = 1) -> Rep
         slots = (state.head - state.size + age_rank) % capacity
         return n_step_transition(state.data, slots, lambda s, k: (s + k * state.envs) % capacity, n_step, gamma)
 
-    return Replay(capacity, batch, init, add, sample)
+    def ragged() -> Replay:
+        from qtwin.replay.linked import linked_ring
+
+        return linked_ring(capacity, batch, gamma, n_step)
+
+    return Replay(capacity, batch, init, add, sample, ragged if n_step > 1 else None)

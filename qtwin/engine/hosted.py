@@ -1,0 +1,257 @@
+"""The hosted engine: environments in Python on the host's CPU, replay and regression where the learner computes.
+
+A vector step is one compiled call to act and one step of the environments; a cycle's transitions then go, with all its
+gradient steps and moves of the target, through one compiled call that updates the replay in place. With overlap that
+call runs while the next cycle is collected: process 1 acts with the network as it was one regression earlier, always,
+whatever the machine's load, so that the result never depends on timing.
+
+What cannot be saved are the environments' own states. A run that is to be stopped and resumed re-makes them at every
+checkpoint (`Hosted.rejoin`), in a run that is never stopped as well; DQN Zoo does the same.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qtwin.agent import Algorithm
+from qtwin.engine.fused import in_one_program, state_around
+from qtwin.engine.state import ACT, STEP, TrainState, stream
+from qtwin.envs.base import HostEnv, JaxEnv, Outcome
+from qtwin.envs.spec import EnvSpec
+from qtwin.errors import Refusal
+from qtwin.processes.collect import begin
+from qtwin.processes.gather import Episodes, Gatherer
+from qtwin.rates import Cycle, cycle_of
+from qtwin.types import Array, PyTree, Variables
+
+KEYS = 256  # keys for acting, drawn for so many vector steps at once: folding one in costs as much as a small network
+
+
+class Outside(NamedTuple):
+    """Stands where the environments' states stand when they live in JAX.
+
+    Attributes:
+      vector_steps: taken so far, garbage rows of ragged environments included. [] int32
+      acting: with overlap, the network that collects the next cycle, one regression older than the twin's; else ().
+    """
+
+    vector_steps: Array
+    acting: Variables | tuple
+
+
+class Hosted(NamedTuple):
+    """An algorithm on a vector of environments in Python: one seed.
+
+    The engine holds the environments, so it carries one run at a time; every call takes the state that the last one
+    gave, and gives it away (its buffers are reused).
+
+    Attributes:
+      turn: the cycle in whole numbers.
+      init: ``seed -> state``; starts the environments anew.
+      warm_up: ``(state, vector steps) -> state``: gathers ``vector steps * N`` transitions at random.
+      advance: ``(state, cycles) -> state``: turns the three processes.
+      rejoin: ``(state, boundary) -> state``: starts the environments anew with a seed drawn from the run's and from
+        the boundary's number; for a state that was loaded, and at every checkpoint of a run that may be resumed.
+      close: gives back what the environments hold.
+    """
+
+    turn: Cycle
+    init: Callable[[int], TrainState]
+    warm_up: Callable[[TrainState, int], TrainState]
+    advance: Callable[[TrainState, int], TrainState]
+    rejoin: Callable[[TrainState, int], TrainState]
+    close: Callable[[], None]
+
+
+class Programs(NamedTuple):
+    """The compiled half, shared by all seeds of an algorithm.
+
+    Attributes:
+      start: ``key -> state`` with no world.
+      act, act_at_random: ``(variables, obs [N, ...], key data, transitions []) -> action [N]``.
+      keys: ``(key, first vector step []) -> key data [KEYS, ...]``: process 1's stream from there on.
+      remember: ``(state, chunk) -> state``: into the replay.
+      learn: ``(state, key, chunk, gradient steps []) -> (state, online)``: the chunk into the replay, then a cycle's
+        processes 2 and 3; ``online`` is a copy that outlives the state.
+    """
+
+    start: Callable
+    act: Callable
+    act_at_random: Callable
+    keys: Callable
+    remember: Callable
+    learn: Callable
+
+
+@functools.lru_cache(maxsize=8)
+def programs(algorithm: Algorithm, spec: EnvSpec, turn: Cycle, linked: bool) -> Programs:
+    """The functions to be compiled; the same objects for the same algorithm, so that each is compiled once."""
+    if linked:
+        algorithm = algorithm._replace(replay=algorithm.replay.ragged())
+
+    def act(variables: Variables, obs: Array, key_data: Array, epsilon: Array) -> Array:
+        return algorithm.agent.act(variables, obs, epsilon, jax.random.wrap_key_data(key_data))
+
+    def keys(key: Array, first: Array) -> Array:
+        counts = first + jnp.arange(KEYS)
+        return jax.random.key_data(jax.vmap(lambda count: stream(key, ACT, count))(counts))
+
+    def remember(s: TrainState, chunk: PyTree) -> TrainState:
+        rows = jax.tree.leaves(chunk)[0]
+        clock = s.clock._replace(transitions=s.clock.transitions + rows.shape[0] * rows.shape[1])
+        return s._replace(clock=clock, replay=algorithm.replay.add(s.replay, chunk))
+
+    def learn(s: TrainState, key: Array, chunk: PyTree, gradient_steps: Array) -> tuple[TrainState, Variables]:
+        turn_once = in_one_program(algorithm, turn, lambda s: remember(s, chunk))
+        s = turn_once(s._replace(key=key), gradient_steps)
+        return s._replace(key=()), jax.tree.map(jnp.copy, s.twin.online)
+
+    return Programs(
+        start=jax.jit(lambda key: state_around(algorithm, spec, turn, (), key)),
+        act=jax.jit(lambda variables, obs, key, count: act(variables, obs, key, algorithm.explore(count))),
+        act_at_random=jax.jit(lambda variables, obs, key, count: act(variables, obs, key, jnp.float32(1.0))),
+        keys=jax.jit(keys),
+        remember=jax.jit(remember, donate_argnums=0),
+        learn=jax.jit(learn, donate_argnums=0),
+    )
+
+
+def hosted(algorithm: Algorithm, host_env: HostEnv, overlap: bool, device: jax.Device | None = None) -> Hosted:
+    """An algorithm on environments in Python.
+
+    Args:
+      algorithm: what to run.
+      host_env: the environments; the engine's own from now on.
+      overlap: collect a cycle while the one before is learned from, acting with the network as it was before that
+        regression. Without it the engine equals the fused one, transition by transition.
+      device: where replay and regression live; the first of ``jax.devices()`` if left out. On an accelerator the acting
+        of an overlapped engine is done on the host's CPU, for there it would wait behind the regression.
+
+    Raises:
+      Refusal: an algorithm that collects nothing.
+    """
+    turn = cycle_of(algorithm.rates, host_env.num_envs)
+    if not turn.transitions:
+        raise Refusal("the hosted engine steps environments, and a collect of 0 asks for none; write --collect 4")
+    linked = getattr(host_env, "ragged", False) and algorithm.replay.ragged is not None
+    device = device or jax.devices()[0]
+    actor = jax.devices("cpu")[0] if overlap and device.platform != "cpu" else device
+    run = programs(algorithm, host_env.spec, turn, linked)
+    gatherer = Gatherer(host_env, run.keys, linked)
+    # On the CPU, XLA runs one thread's calls one after another: only from a thread of its own can the regression run
+    # beside the calls that act.
+    pool = ThreadPoolExecutor(1, "qtwin-regress") if overlap else None
+    gradient_steps = np.int32(turn.gradient_steps)
+
+    def to_actor(variables: Variables) -> Variables:
+        return variables if actor == device else jax.device_put(variables, actor)
+
+    def init(seed: int) -> TrainState:
+        key = jax.device_put(jax.random.key(np.uint32(seed)), device)
+        state = run.start(key)
+        acting = to_actor(_copy(state.twin.online)) if overlap else ()
+        world = gatherer.start(seed, Outside(np.zeros((), np.int32), acting), jax.device_put(key, actor))
+        return state._replace(world=world, key=key)
+
+    def rejoin(state: TrainState, boundary: int) -> TrainState:
+        run_seed = np.asarray(jax.random.key_data(state.key)).ravel().tolist()
+        seed = int(np.random.SeedSequence([*run_seed, boundary]).generate_state(1)[0] >> 1)
+        outside = state.world.env._replace(acting=jax.device_put(state.world.env.acting, actor))
+        world = gatherer.start(seed, outside, jax.device_put(state.key, actor))
+        return jax.device_put(state._replace(world=()), device)._replace(world=world)
+
+    def warm_up(state: TrainState, vector_steps: int) -> TrainState:
+        core, world, episodes = state._replace(world=(), key=()), state.world, Episodes()
+        done = int(core.clock.transitions)
+        for _ in range(vector_steps):
+            chunk, world = gatherer.gather(run.act_at_random, core.twin.online, world, done, 1, episodes)
+            core, done = run.remember(core, chunk), done + turn.envs
+        return core._replace(world=world, key=state.key, tally=episodes.into(core.tally))
+
+    def advance(state: TrainState, cycles: int) -> TrainState:
+        core, world, episodes = state._replace(world=(), key=()), state.world, Episodes()
+        done = int(core.clock.transitions)
+
+        def learn(core: TrainState, chunk: PyTree) -> tuple[TrainState, Variables]:
+            core, online = run.learn(core, state.key, chunk, gradient_steps)
+            return core, to_actor(online)
+
+        acting = world.env.acting
+        learned = _Ready((core, to_actor(_copy(core.twin.online))))
+        for _ in range(cycles):
+            if not overlap:
+                core, acting = learned.result()
+            chunk, world = gatherer.gather(run.act, acting, world, done, turn.vector_steps, episodes)
+            if overlap:
+                core, acting = learned.result()
+            learned = pool.submit(learn, core, chunk) if overlap else _Ready(learn(core, chunk))
+            done += turn.transitions
+        core, _ = learned.result()
+        world = world._replace(env=world.env._replace(acting=acting if overlap else ()))
+        return core._replace(world=world, key=state.key, tally=episodes.into(core.tally))
+
+    def close() -> None:
+        if pool is not None:
+            pool.shutdown()
+        host_env.close()
+
+    return Hosted(turn, init, warm_up, advance, rejoin, close)
+
+
+class _Ready(NamedTuple):
+    """A result that need not be waited for."""
+
+    value: PyTree
+
+    def result(self) -> PyTree:
+        return self.value
+
+
+@jax.jit
+def _copy(tree: PyTree) -> PyTree:
+    return jax.tree.map(jnp.copy, tree)
+
+
+class JaxOnHost:
+    """N environments written in JAX behind the contract of those in Python, with the fused engine's own draws."""
+
+    def __init__(self, env: JaxEnv, envs: int):
+        self.spec, self.num_envs = env.spec, envs
+        self._begin = jax.jit(lambda key: begin(env, envs, key))
+
+        def step(key: Array, count: Array, state: PyTree, actions: Array) -> tuple[PyTree, Array, Outcome]:
+            return jax.vmap(env.step)(jax.random.split(stream(key, STEP, count), envs), state, actions)
+
+        self._step = jax.jit(step)
+
+    def reset(self, seed: int) -> Array:
+        self._key, self._count = jax.random.key(np.uint32(seed)), 0
+        world = self._begin(self._key)
+        self._state = world.env
+        return np.asarray(world.obs)
+
+    def step(self, actions: Array) -> tuple[Array, Outcome, None]:
+        self._state, obs, outcome = self._step(self._key, np.int32(self._count), self._state, actions)
+        self._count += 1
+        return np.asarray(obs), Outcome(*map(np.asarray, outcome)), None
+
+    def close(self) -> None:
+        self._state = None
+
+
+def host_of(env: JaxEnv, envs: int) -> HostEnv:
+    """An environment written in JAX for the hosted engine: ``reset(seed)`` and the steps that follow draw exactly what
+    the fused engine draws for that seed.
+
+    Args:
+      env: one environment.
+      envs: how many of them.
+    """
+    return JaxOnHost(env, envs)

@@ -1,0 +1,238 @@
+"""Environments of Gymnasium, through the one contract. Read without importing JAX.
+
+Gymnasium's vector environments reset by themselves in one of three ways, and each hides the true last observation
+somewhere else. Here they become one: `HostEnv`.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Box, Discrete, Space
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+
+from qtwin.envs.base import Outcome
+from qtwin.envs.spec import EnvSpec
+from qtwin.errors import Refusal, nearest
+from qtwin.types import Array
+
+# What has to be installed for a family of environments: a part of its module's path, the package's name, the extra.
+EXTRAS = (("box2d", "Box2D", "box2d"), ("mujoco", "MuJoCo", "mujoco"), ("toy_text", "pygame", "toy-text"))
+NO_64_BITS = {"float64": "float32", "float16": "float32", "int64": "int32", "uint64": "uint32"}
+
+
+def gym_spec(name: str, **make_kwargs) -> EnvSpec:
+    """What an agent may know of a Gymnasium environment; one is made and closed to find out.
+
+    Args:
+      name: Gymnasium's id, ``CartPole-v1`` or ``ALE/Pong-v5``.
+      make_kwargs: handed to ``gymnasium.make``.
+
+    Raises:
+      Refusal: no such environment, a package that is missing, actions that are not discrete, or observations that are
+        neither a box nor discrete.
+    """
+    env = _make(name, make_kwargs)
+    limit = None if env.spec is None else env.spec.max_episode_steps
+    try:
+        return _spec(f"gym:{name}", env.observation_space, env.action_space, limit)
+    finally:
+        env.close()
+
+
+def gym_env(name: str, envs: int, mode: str = "sync", **make_kwargs) -> GymVector:
+    """N copies of a Gymnasium environment.
+
+    Args:
+      name: Gymnasium's id.
+      envs: N.
+      mode: "sync" steps them one after another in this process; "async" gives each a process of its own, which pays
+        where a step takes much longer than 100 us. The processes import the main module, so a script that asks for them
+        needs the usual ``if __name__ == "__main__"``.
+      make_kwargs: handed to ``gymnasium.make``.
+
+    Raises:
+      Refusal: as `gym_spec`, or an unknown mode.
+    """
+    if mode not in ("sync", "async"):
+        raise Refusal(f"environments are stepped 'sync' or 'async', not '{mode}'{nearest(mode, ['sync', 'async'])}")
+    spec = gym_spec(name, **make_kwargs)
+    # The registered entry rather than the id: a process that has not imported the user's module knows no such id.
+    make = functools.partial(gym.make, gym.spec(name), disable_env_checker=True, **make_kwargs)
+    if mode == "sync":
+        return GymVector(SyncVectorEnv([make] * envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP), spec)
+    # Not "fork": a forked copy of a process that runs JAX's threads may wait for ever on one of their locks.
+    known = multiprocessing.get_all_start_methods()
+    vector = AsyncVectorEnv(
+        [make] * envs,
+        copy=False,
+        context="forkserver" if "forkserver" in known else "spawn",
+        autoreset_mode=AutoresetMode.SAME_STEP,
+    )
+    return GymVector(vector, spec)
+
+
+def from_vector(vector_env: VectorEnv, id: str | None = None) -> GymVector:
+    """A vector environment that the user has made, whichever way it resets: NEXT_STEP, SAME_STEP or DISABLED.
+
+    Args:
+      vector_env: Gymnasium's, or one that keeps to its interface.
+      id: the name it goes by; its own if left out.
+
+    Raises:
+      Refusal: actions that are not discrete, observations that are neither a box nor discrete, or an environment that
+        does not say how it resets.
+    """
+    known = getattr(vector_env, "spec", None)
+    name = id or (known.id if known is not None else type(vector_env.unwrapped).__name__)
+    limit = known.max_episode_steps if known is not None else None
+    home, colon, _ = name.partition(":")
+    spec = _spec(
+        name if colon and home else f"gym:{name}",
+        vector_env.single_observation_space,
+        vector_env.single_action_space,
+        limit,
+    )
+    return GymVector(vector_env, spec)
+
+
+class GymVector:
+    """A Gymnasium vector environment as a `HostEnv`.
+
+    Discrete observations and actions count from 0 here, wherever the space starts. Observations keep their type, except
+    that 64 bits become 32.
+    """
+
+    def __init__(self, vector_env: VectorEnv, spec: EnvSpec):
+        self.spec, self.num_envs = spec, vector_env.num_envs
+        self._env, self._mode = vector_env, _autoreset(vector_env, spec.id)
+        self.ragged = self._mode is AutoresetMode.NEXT_STEP
+        self._dtype = np.dtype(spec.obs_dtype)
+        self._first_obs = _start(vector_env.single_observation_space)
+        self._first_action = _start(vector_env.single_action_space)
+        self._resets_now = np.zeros(self.num_envs, bool)
+
+    def reset(self, seed: int) -> Array:
+        # Gymnasium gives environment i the seed s + i: spread, so that runs with seeds 0, 1, ... share none of them.
+        spread = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 2)
+        obs, _ = self._env.reset(seed=spread)
+        self._resets_now[:] = False
+        return self._kept(obs)
+
+    def step(self, actions: Array) -> tuple[Array, Outcome, Array | None]:
+        obs, reward, terminated, truncated, info = self._env.step(np.asarray(actions, np.int64) + self._first_action)
+        obs, last = self._kept(obs), np.logical_or(terminated, truncated)
+        next_obs, valid = obs, None
+        if self.ragged:
+            valid = ~self._resets_now
+            terminated, last = np.logical_and(terminated, valid), last & valid
+            self._resets_now = last
+        elif last.any():
+            if self._mode is AutoresetMode.SAME_STEP:
+                next_obs = obs.copy()
+                for i in np.flatnonzero(last):
+                    next_obs[i] = self._kept(_final(info, i, self.spec.id))
+            else:
+                fresh, _ = self._env.reset(options={"reset_mask": last.copy()})
+                obs = obs.copy()
+                obs[last] = self._kept(fresh)[last]
+        discount = 1.0 - np.asarray(terminated, np.float32)
+        return obs, Outcome(np.array(reward, np.float32), discount, next_obs, last), valid
+
+    def close(self) -> None:
+        self._env.close()
+
+    def _kept(self, obs: Array) -> Array:
+        """A copy, for vector environments may write the next observations into the same memory."""
+        kept = np.array(obs, self._dtype)
+        return kept - self._dtype.type(self._first_obs) if self._first_obs else kept
+
+
+def _final(info: dict, index: int, name: str) -> Array:
+    final = info.get("final_obs")
+    if final is None or final[index] is None:
+        raise Refusal(
+            f"{name} says that it resets in the step in which an episode ends, and its info holds no 'final_obs', so"
+            " the last observation is lost; make it with autoreset_mode=AutoresetMode.NEXT_STEP"
+        )
+    return final[index]
+
+
+def _autoreset(env: VectorEnv, name: str) -> AutoresetMode:
+    # The environment's own attribute first: its ``metadata`` is the class's, shared by all vectors of that class, and
+    # says how the one that was made last resets.
+    mode = getattr(env.unwrapped, "autoreset_mode", None) or env.metadata.get("autoreset_mode")
+    try:
+        return AutoresetMode(mode)
+    except ValueError:
+        raise Refusal(
+            f"{name} has to say how it resets, in metadata['autoreset_mode'] as one of gymnasium.vector.AutoresetMode,"
+            f" and says {mode!r}; set it before handing it in"
+        ) from None
+
+
+def _start(space: Space) -> int:
+    return int(space.start) if isinstance(space, Discrete) else 0
+
+
+def _spec(name: str, observations: Space, actions: Space, limit: int | None) -> EnvSpec:
+    if not isinstance(actions, Discrete):
+        kind = "continuous actions" if isinstance(actions, Box) else f"actions of the kind {type(actions).__name__}"
+        raise Refusal(
+            f"{name.removeprefix('gym:')} has {kind}, and the agents dqn, online_q and fqi need discrete ones;"
+            " write for example CartPole-v1, or see qtwin list envs"
+        )
+    if isinstance(observations, Discrete):
+        return EnvSpec(name, (), "int32", int(actions.n), int(observations.n), limit, engine="hosted")
+    if not isinstance(observations, Box):
+        raise Refusal(
+            f"{name.removeprefix('gym:')} has observations of the kind {type(observations).__name__}, and a box or"
+            " discrete ones are needed; wrap it in gymnasium.wrappers.FlattenObservation and hand it to from_vector"
+        )
+    dtype = NO_64_BITS.get(observations.dtype.name, observations.dtype.name)
+    return EnvSpec(name, tuple(observations.shape), dtype, int(actions.n), None, limit, engine="hosted")
+
+
+def _make(name: str, make_kwargs: dict) -> gym.Env:
+    if name.startswith("ALE/"):
+        try:
+            import ale_py
+        except ImportError:
+            raise _missing(name, "ale-py", "atari") from None
+        gym.register_envs(ale_py)
+    entry = gym.registry.get(name)
+    if entry is None:
+        # This also turns away "module:id", with which Gymnasium would import any module that a saved run names.
+        known = [other for other in gym.registry if not other.startswith("GymV")]
+        raise Refusal(f"unknown environment 'gym:{name}'{nearest(name, known)}")
+    where = str(entry.entry_point)
+    if where.startswith("gymnasium.envs.mujoco") or "_raise_mujoco_py_error" in where:
+        # Said whether MuJoCo is there or not: to install it first would help nobody.
+        raise Refusal(
+            f"{name} has continuous actions, and the agents dqn, online_q and fqi need discrete ones;"
+            " write for example CartPole-v1, or see qtwin list envs"
+        )
+    try:
+        return gym.make(name, disable_env_checker=True, **make_kwargs)
+    except (ImportError, gym.error.DependencyNotInstalled) as error:
+        for part, package, extra in EXTRAS:
+            if part in where or part in str(error).lower():
+                raise _missing(name, package, extra) from None
+        raise Refusal(f"{name} needs a package that is not installed: {_first_line(error)}") from None
+    except gym.error.Error as error:
+        raise Refusal(f"Gymnasium cannot make {name}: {_first_line(error)}") from None
+    except TypeError as error:
+        if not make_kwargs:
+            raise
+        raise Refusal(f"{name} does not take the options {make_kwargs}: {_first_line(error)}") from None
+
+
+def _missing(name: str, package: str, extra: str) -> Refusal:
+    return Refusal(f"{name} needs {package}, which is not installed; write pip install 'qtwin[{extra}]'")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

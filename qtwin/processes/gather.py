@@ -1,0 +1,169 @@
+"""PROCESS 1 for environments in Python: act, step the environments, hand on what is to be remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from qtwin.engine.state import Tally, World
+from qtwin.envs.base import HostEnv
+from qtwin.processes.collect import timestep
+from qtwin.replay.linked import Linked
+from qtwin.types import Array, PyTree, Timestep, Variables
+
+
+class Episodes:
+    """Adds up the episodes that end, on the host."""
+
+    def __init__(self):
+        self.count, self.returns, self.lengths = 0, 0.0, 0
+
+    def add(self, returns: Array, lengths: Array) -> None:
+        """Episodes that ended: their undiscounted returns and their lengths. [E]"""
+        self.count += len(returns)
+        self.returns += float(returns.sum())
+        self.lengths += int(lengths.sum())
+
+    def into(self, tally: Tally) -> Tally:
+        """``tally`` with these episodes in it."""
+        return tally._replace(
+            episodes=tally.episodes + np.int32(self.count),
+            returns=tally.returns + np.float32(self.returns),
+            lengths=tally.lengths + np.float32(self.lengths),
+        )
+
+
+class Gatherer:
+    """Process 1 on the host. It keeps what cannot be saved: the environments, and steps that wait for the next chunk.
+
+    Ragged environments give now and then fewer than N transitions in a vector step; a chunk is then filled up from the
+    next one, and what is over waits. Every chunk has exactly the size that the rates ask for.
+
+    Args:
+      env: the environments.
+      keys: ``(first vector step) -> key data [K, ...]`` for acting from there on.
+      linked: chunks are `Linked` rather than `Timestep`.
+    """
+
+    def __init__(self, env: HostEnv, keys: Callable[[PyTree, Array], Array], linked: bool):
+        self._env, self._draw, self._linked = env, keys, linked
+        self._envs, self._ragged = env.num_envs, getattr(env, "ragged", False)
+        self._key, self._keys, self._keys_from = None, (), 0
+        self._vector_steps = -1  # no environment has been started
+        self._forget()
+
+    def start(self, seed: int, outside: PyTree, key: PyTree) -> World:
+        """Begins N new episodes from ``seed``.
+
+        Args:
+          seed: the environments'.
+          outside: an `Outside`; its vector steps are counted on from.
+          key: the run's, on the device that draws.
+        """
+        self._forget()
+        self._key, self._keys, self._vector_steps = key, (), int(outside.vector_steps)
+        obs = self._env.reset(seed)
+        return World(outside, obs, np.zeros(self._envs, np.float32), np.zeros(self._envs, np.int32))
+
+    def gather(
+        self, act: Callable, variables: Variables, world: World, transitions: int, vector_steps: int, episodes: Episodes
+    ) -> tuple[PyTree, World]:
+        """Collects exactly ``vector_steps * N`` transitions.
+
+        Args:
+          act: ``(variables, obs [N, ...], key data, transitions []) -> action [N]``, compiled.
+          variables: who acts.
+          world: where the environments stand.
+          transitions: collected before. [transitions]
+          vector_steps: T.
+          episodes: the ended ones are added here.
+
+        Returns:
+          the chunk [T, N], a `Timestep` or a `Linked`, and where the environments stand now.
+
+        Raises:
+          ValueError: the environments are not where ``world`` says, or a row between an episode's first and last step
+            is marked as no transition.
+        """
+        if int(world.env.vector_steps) != self._vector_steps:
+            raise ValueError(
+                f"the environments stand at vector step {self._vector_steps} and the state, another run's or a loaded"
+                f" one, at {int(world.env.vector_steps)}; call rejoin(state, boundary) first"
+            )
+        obs, returns, lengths = np.asarray(world.obs), np.asarray(world.returns), np.asarray(world.lengths)
+        wanted = vector_steps * self._envs
+        while self._waiting < wanted:
+            at = np.int32(transitions + self._waiting)
+            action = np.asarray(act(variables, obs, self._next_key(), at))
+            acted_on = obs
+            obs, outcome, valid = self._env.step(action)
+            rows = timestep(acted_on, action, outcome)
+            if valid is not None:
+                rows = self._transitions_among(rows, valid)
+                returns, lengths = returns + np.where(valid, outcome.reward, np.float32(0.0)), lengths + valid
+            else:
+                returns, lengths = returns + outcome.reward, lengths + np.int32(1)
+            self._steps.append(rows)
+            if self._linked:
+                self._link(outcome.last, valid)
+            self._waiting += len(rows.reward)
+            ended = outcome.last if valid is None else outcome.last & valid
+            if ended.any():
+                episodes.add(returns[ended], lengths[ended])
+                returns[ended], lengths[ended] = 0.0, 0
+        outside = world.env._replace(vector_steps=np.array(self._vector_steps, np.int32))
+        return self._chunk(vector_steps), World(outside, obs, returns, lengths)
+
+    def _forget(self) -> None:
+        self._steps: list[Timestep] = []
+        self._behind: list[Array] = []
+        self._waiting = 0
+        self._running = np.zeros(self._envs, bool)
+        self._newest = np.zeros(self._envs, np.int64)  # each environment's newest transition, counted from the start
+        self._counted = 0
+
+    def _next_key(self) -> Array:
+        at = self._vector_steps - self._keys_from
+        if not 0 <= at < len(self._keys):
+            self._keys_from, at = self._vector_steps, 0
+            self._keys = np.asarray(self._draw(self._key, np.int32(self._vector_steps)))
+        self._vector_steps += 1
+        return self._keys[at]
+
+    def _transitions_among(self, rows: Timestep, valid: Array) -> Timestep:
+        if not self._ragged and not valid.all():
+            raise ValueError("the environments gave rows that are no transitions; their HostEnv has to say ragged=True")
+        if (self._running & ~valid).any():
+            raise ValueError("a row in the middle of an episode is marked as no transition; only resets may be")
+        if not self._linked:
+            self._running = valid & ~rows.last
+        return Timestep(*[column[valid] for column in rows])
+
+    def _link(self, last: Array, valid: Array | None) -> None:
+        which = np.arange(self._envs) if valid is None else np.flatnonzero(valid)
+        position = self._counted + np.arange(len(which))
+        self._behind.append(np.where(self._running[which], position - self._newest[which], 0).astype(np.int32))
+        self._newest[which] = position
+        self._counted += len(which)
+        self._running = np.zeros(self._envs, bool)
+        self._running[which] = ~last[which]
+
+    def _chunk(self, vector_steps: int) -> PyTree:
+        wanted = vector_steps * self._envs
+
+        def shaped(column: Array) -> Array:
+            return column[:wanted].reshape(vector_steps, self._envs, *column.shape[1:])
+
+        steps = (
+            self._steps[0] if len(self._steps) == 1 else Timestep(*map(np.concatenate, zip(*self._steps, strict=True)))
+        )
+        chunk = Timestep(*map(shaped, steps))
+        self._steps, self._waiting = [], self._waiting - wanted
+        if self._waiting:
+            self._steps = [Timestep(*[column[wanted:] for column in steps])]
+        if not self._linked:
+            return chunk
+        behind = np.concatenate(self._behind)
+        self._behind = [behind[wanted:]] if self._waiting else []
+        return Linked(chunk, shaped(behind))

@@ -1,0 +1,80 @@
+"""The ring for steps that come in ragged order, where a step's successor is not N slots further on.
+
+A NEXT_STEP vector environment spends a row on each reset, and such a row is no transition: the environments do not all
+give the same number of steps, and the distance from a step to the next one of the same environment varies. This ring
+keeps that distance beside each step.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from qtwin.rates import Cycle
+from qtwin.replay.base import Replay
+from qtwin.replay.nstep import n_step_transition
+from qtwin.replay.ring import RingState, ring
+from qtwin.types import Array, Timestep, Transition
+
+
+class Linked(NamedTuple):
+    """A chunk of steps in the order in which they came, with the way back.
+
+    Attributes:
+      step: the steps. [T, N]; the two axes are only a shape, the order is all that counts
+      behind: how many steps ago the one came that this step follows in the same episode, 0 where it is the first.
+        [T, N] int32, at most N: an episode's steps come in consecutive vector steps
+    """
+
+    step: Timestep
+    behind: Array
+
+
+class LinkedState(NamedTuple):
+    """A ring whose steps know their successors.
+
+    Attributes:
+      ring: the steps.
+      ahead: how many slots further on the episode goes on; 0 where that step has not come, or never will. [C] int32
+    """
+
+    ring: RingState
+    ahead: Array
+
+
+def linked_ring(capacity: int, batch: int, gamma: float, n_step: int) -> Replay:
+    """`qtwin.replay.ring.ring` for ragged steps: ``add`` takes a `Linked`, and sampling is the same.
+
+    Args:
+      capacity, batch, gamma, n_step: as the ring's.
+    """
+    plain = ring(capacity, batch, gamma, n_step)
+
+    def init(example: Timestep, cycle: Cycle) -> LinkedState:
+        return LinkedState(plain.init(example, cycle), jnp.zeros(capacity, jnp.int32))
+
+    def add(state: LinkedState, chunk: Linked) -> LinkedState:
+        behind = chunk.behind.reshape(-1)
+        newer = jnp.arange(behind.shape[0])[::-1]  # steps of this chunk that come after each
+        slots = (state.ring.head + jnp.arange(behind.shape[0])) % capacity
+        # Out of range where there is nothing to link to: no step before, or one that this chunk writes over.
+        before = jnp.where((behind > 0) & (behind + newer < capacity), (slots - behind) % capacity, capacity)
+        ahead = state.ahead.at[slots].set(0, unique_indices=True).at[before].set(behind, mode="drop")
+        return LinkedState(plain.add(state.ring, chunk.step), ahead)
+
+    def successor(state: LinkedState, slots: Array, k: int) -> Array:
+        for _ in range(k):
+            slots = (slots + state.ahead[slots]) % capacity
+        return slots
+
+    def sample(state: LinkedState, key: Array, step: Array) -> Transition:
+        del step
+        # An episode's next step comes at most N steps later, so these have all that they need, as in the ring.
+        complete = state.ring.size - (n_step - 1) * state.ring.envs
+        age_rank = jax.random.randint(key, (batch,), 0, complete)  # 0 is the oldest
+        slots = (state.ring.head - state.ring.size + age_rank) % capacity
+        return n_step_transition(state.ring.data, slots, lambda s, k: successor(state, s, k), n_step, gamma)
+
+    return Replay(capacity, batch, init, add, sample)
