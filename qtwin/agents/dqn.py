@@ -9,7 +9,7 @@ from qtwin.envs.spec import EnvSpec
 from qtwin.losses import LOSSES
 from qtwin.nets.bodies import q_network
 from qtwin.processes import update_target
-from qtwin.replay.ring import ring
+from qtwin.replay import remember
 from qtwin.types import Aux
 
 
@@ -39,8 +39,10 @@ def dqn(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: collect and regress a little at a time, with a target that moves once in a while
     return Algorithm(
         agent=Agent(net.init, act, loss),
-        rates=rates.Rates(c.collect, c.regress, update_target.parse(c.target), c.warmup),
-        replay=ring(c.replay, c.batch, c.discount, c.n_step),
+        rates=rates.Rates(
+            0 if c.data else c.collect, c.regress, update_target.parse(c.target), 0 if c.data else c.warmup
+        ),
+        replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=explore.parse(c.explore, c.steps),
     )

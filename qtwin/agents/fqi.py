@@ -1,0 +1,55 @@
+"""Fitted Q-iteration: Ernst, Geurts & Wehenkel, JMLR 2005, figure 1; with a neural network Riedmiller, ECML 2005."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from qtwin import explore, optimisers, rates, targets
+from qtwin.agent import Agent, Algorithm
+from qtwin.config import Config
+from qtwin.envs.spec import EnvSpec
+from qtwin.losses import LOSSES
+from qtwin.nets.bodies import q_network
+from qtwin.processes import update_target
+from qtwin.replay import remember
+from qtwin.types import Aux
+
+
+def fqi(env: EnvSpec, c: Config) -> Algorithm:
+    """Fitted Q-iteration for ``env``: offline from the data set ``c.data``, or on data that grows as it is gathered.
+
+    A sweep is one regression towards targets that stand still. It lasts S gradient steps (``hard:S``) or until it has
+    converged (``until:TOLERANCE/N``), and starts from the weights of the sweep before. ``c.regress`` holds K sweeps.
+    """
+
+    # NETWORK: obs [B, *obs_shape] -> action values [B, A]
+    net = q_network(env, c.net)
+
+    # TARGET: y = r + gamma max_a' Q_target(s', a'), the same for the whole sweep
+    def td_target(twin, batch):
+        q_next = net.apply(twin.target, batch.next_obs)
+        if c.bootstrap == "double":
+            return targets.double_target(batch.reward, batch.discount, q_next, net.apply(twin.online, batch.next_obs))
+        return targets.max_target(batch.reward, batch.discount, q_next)
+
+    # LOSS: the distance of Q_online(s, a) from y
+    def loss(twin, batch, key):
+        q, stats = net.learn(twin.online, batch.obs, key)
+        q_taken = targets.taken(q, batch.action)
+        td_error = td_target(twin, batch) - q_taken
+        return LOSSES[c.loss](td_error), Aux(td_error, q_taken, stats)
+
+    def act(variables, obs, epsilon, key):
+        return explore.epsilon_greedy(net.apply(variables, obs), epsilon, key)
+
+    # RATES: collect M (0 offline), then K sweeps of S gradient steps on everything there is
+    everything = dataclasses.replace(c, replay=min(c.replay, c.steps))  # a ring as large as the budget
+    return Algorithm(
+        agent=Agent(net.init, act, loss),
+        rates=rates.Rates(
+            0 if c.data else c.collect, c.regress, update_target.parse(c.target), 0 if c.data else c.warmup
+        ),
+        replay=remember(env, everything),
+        optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
+        explore=explore.parse(c.explore, c.steps),
+    )

@@ -1,0 +1,48 @@
+"""Online Q-learning: Watkins, "Learning from delayed rewards", PhD thesis 1989; Watkins & Dayan 1992, equation 1."""
+
+from __future__ import annotations
+
+from qtwin import explore, optimisers, rates, targets
+from qtwin.agent import Agent, Algorithm
+from qtwin.config import Config
+from qtwin.envs.spec import EnvSpec
+from qtwin.losses import LOSSES
+from qtwin.nets.bodies import q_network
+from qtwin.processes import update_target
+from qtwin.replay import remember
+from qtwin.types import Aux
+
+
+def online_q(env: EnvSpec, c: Config) -> Algorithm:
+    """Q-learning for ``env``, with a table, a linear function or a multi-layer perceptron.
+
+    With ``table``, ``sgd`` and ``half-mse`` a gradient step is Watkins' Q(s, a) += learning_rate * (y - Q(s, a)).
+    """
+
+    # NETWORK: obs [B, *obs_shape] -> action values [B, A]
+    net = q_network(env, c.net)
+
+    # TARGET: y = r + gamma max_a' Q_target(s', a'), where the target is the online network itself (tied)
+    def td_target(twin, batch):
+        return targets.max_target(batch.reward, batch.discount, net.apply(twin.target, batch.next_obs))
+
+    # LOSS: the distance of Q_online(s, a) from y
+    def loss(twin, batch, key):
+        q, stats = net.learn(twin.online, batch.obs, key)
+        q_taken = targets.taken(q, batch.action)
+        td_error = td_target(twin, batch) - q_taken
+        return LOSSES[c.loss](td_error), Aux(td_error, q_taken, stats)
+
+    def act(variables, obs, epsilon, key):
+        return explore.epsilon_greedy(net.apply(variables, obs), epsilon, key)
+
+    # RATES: 1 : 1 : 1, each transition learned from once and forgotten
+    return Algorithm(
+        agent=Agent(net.init, act, loss),
+        rates=rates.Rates(
+            0 if c.data else c.collect, c.regress, update_target.parse(c.target), 0 if c.data else c.warmup
+        ),
+        replay=remember(env, c),
+        optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
+        explore=explore.parse(c.explore, c.steps),
+    )

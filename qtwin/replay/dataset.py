@@ -1,0 +1,271 @@
+"""The data set: recorded transitions in one safetensors file, checked before they are learned from.
+
+Six arrays of one length D, each environment's stream in one piece, in the order in which it happened: ``obs``
+[D, *obs_shape], ``action`` [D] int32, ``reward`` [D] float32, ``discount`` [D] float32 (0 where next_obs is terminal,
+else 1), ``next_obs`` [D, *obs_shape], ``last`` [D] bool. Beside them, as strings, what they were recorded in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from qtwin.envs.spec import EnvSpec
+from qtwin.errors import Refusal
+from qtwin.replay.base import Replay
+from qtwin.types import Array, Timestep, Transition
+
+FORMAT = "qtwin-dataset-1"
+
+
+class Dataset(NamedTuple):
+    """A recorded data set.
+
+    Attributes:
+      steps: the recorded steps, flat, as numpy arrays. [D]
+      spec: the environment they were recorded in.
+      behaviour: the policy that acted, in words.
+      seed: of the recording.
+    """
+
+    steps: Timestep
+    spec: EnvSpec
+    behaviour: str
+    seed: int
+
+
+class DatasetState(NamedTuple):
+    """The data set where the learner computes. [D]"""
+
+    data: Timestep
+
+
+def dataset(recorded: Dataset, batch: int, gamma: float = 0.99, n_step: int = 1) -> Replay:
+    """A recorded data set to learn from offline.
+
+    Args:
+      recorded: from `load_dataset`.
+      batch: transitions in a batch, drawn uniformly and with replacement; 0 is the whole data set in its order.
+      gamma: the discount factor.
+      n_step: steps that a transition spans, or fewer where the episode or the recording ends.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    from qtwin.replay.nstep import n_step_transition
+
+    total = len(recorded.steps.reward)
+    if not 0 <= batch <= total:
+        raise Refusal(
+            f"the data set holds {total} transitions and a batch needs {batch}; write --batch {total} or less, or"
+            " --batch 0 for the whole data set"
+        )
+    if n_step < 1:
+        raise Refusal(f"the n-step return needs n of at least 1, not {n_step}; write --n-step 1")
+    shapes = jax.tree.map(lambda column: jax.ShapeDtypeStruct(column.shape, column.dtype), recorded.steps)
+
+    def init(example: Timestep, cycle: Any) -> DatasetState:
+        del example, cycle
+        # Fetched by the program that starts a run, not compiled into it: a constant would be part of its text.
+        return DatasetState(jax.pure_callback(lambda: recorded.steps, shapes, vmap_method="sequential"))
+
+    def add(state: DatasetState, chunk: Timestep) -> DatasetState:
+        del state, chunk
+        raise Refusal("a data set is learned from as it is, and collected transitions came; write --collect 0")
+
+    def sample(state: DatasetState, key: Array, step: Array) -> Transition:
+        del step
+        if batch == 0 and n_step == 1:
+            row = state.data
+            return Transition(row.obs, row.action, row.reward, gamma * row.discount, row.next_obs)
+        rows = jax.random.randint(key, (batch,), 0, total) if batch else jnp.arange(total)
+        # The last row of every stream ends an episode, so a step past the end is never read into a return.
+        return n_step_transition(state.data, rows, lambda s, k: jnp.minimum(s + k, total - 1), n_step, gamma)
+
+    return Replay(total, batch or total, init, add, sample)
+
+
+def save_dataset(path: str | Path, steps: Timestep, spec: EnvSpec, behaviour: str, seed: int) -> Path:
+    """Writes a data set, checked as `load_dataset` checks it.
+
+    Args:
+      path: a new file.
+      steps: the steps, flat, each environment's stream in one piece and its end marked ``last``. [D]
+      spec: the environment they were recorded in.
+      behaviour: the policy that acted, in words.
+      seed: of the recording.
+    """
+    from safetensors.numpy import save_file
+
+    path = new_file(path)
+    arrays = {name: np.ascontiguousarray(column) for name, column in steps._asdict().items()}
+    _check(str(path), arrays, spec)
+    metadata = {
+        "format": FORMAT,
+        "env": spec.id,
+        "obs_shape": json.dumps(list(spec.obs_shape)),
+        "obs_dtype": spec.obs_dtype,
+        "num_actions": str(spec.num_actions),
+        "num_states": "" if spec.num_states is None else str(spec.num_states),
+        "transitions": str(len(arrays["reward"])),
+        "behaviour": behaviour,
+        "seed": str(seed),
+    }
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(arrays, unfinished, metadata=metadata)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def new_file(path: str | Path) -> Path:
+    """The path of a data set to be written; refuses one that exists or whose directory does not."""
+    path = Path(path)
+    if path.exists():
+        raise Refusal(f"there is already a file '{path}'; write --out with a new name")
+    if not path.absolute().parent.is_dir():
+        raise Refusal(f"the directory '{path.parent}' for the data set '{path.name}' does not exist; make it first")
+    return path
+
+
+def load_dataset(path: str | Path, spec: EnvSpec | None = None) -> Dataset:
+    """Reads a data set and checks it.
+
+    A recording that stops in the middle of an episode counts as truncated there: its last row is marked ``last``.
+
+    Args:
+      path: the file.
+      spec: the environment that it is to be used for; None takes any.
+
+    Raises:
+      Refusal: the file does not exist or is no data set, a field is missing, misshapen or says what cannot be, or it
+        was recorded in another environment. One sentence with the file, the field, what was expected and what came.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = str(path)
+    if not Path(path).is_file():
+        raise Refusal(f"the data set '{path}' does not exist; write one with qtwin record ENV --out {path}")
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            recorded_in = _spec_of(path, metadata)
+            missing = [name for name in Timestep._fields if name not in file.keys()]  # noqa: SIM118
+            if missing:
+                raise Refusal(
+                    f"the data set '{path}' needs the arrays {', '.join(Timestep._fields)}, and has no {missing[0]}"
+                )
+            arrays = {name: file.get_tensor(name) for name in Timestep._fields}
+    except (SafetensorError, OSError) as error:
+        raise Refusal(f"the data set '{path}' is expected to be a safetensors file, and is not one ({error})") from None
+    if spec is not None:
+        _same_environment(path, recorded_in, spec)
+    if len(arrays["last"]):
+        arrays["last"] = arrays["last"].copy()
+        arrays["last"][-1] = True
+    _check(path, arrays, recorded_in)
+    if str(len(arrays["reward"])) != metadata["transitions"]:
+        raise Refusal(
+            f"the data set '{path}' says transitions {metadata['transitions']}, and {len(arrays['reward'])} came"
+        )
+    return Dataset(Timestep(**arrays), recorded_in, metadata["behaviour"], int(metadata["seed"]))
+
+
+def _spec_of(path: str, metadata: dict[str, str]) -> EnvSpec:
+    """The environment that the file's metadata names; refuses metadata that is missing or unreadable."""
+    if metadata.get("format") != FORMAT:
+        raise Refusal(
+            f"the data set '{path}' is expected to have the format '{FORMAT}', not '{metadata.get('format')}'"
+        )
+
+    def field(name: str, read: Any, expected: str) -> Any:
+        try:
+            return read(metadata[name])
+        except (KeyError, ValueError, TypeError):
+            came = f"'{metadata[name]}'" if name in metadata else "nothing"
+            raise Refusal(f"the data set '{path}' is expected to have {expected} as {name}, and {came} came") from None
+
+    def shape(text: str) -> tuple[int, ...]:
+        sizes = json.loads(text)
+        if not isinstance(sizes, list) or not all(type(size) is int and size > 0 for size in sizes):
+            raise ValueError
+        return tuple(sizes)
+
+    def count(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or int(text) < 1:
+            raise ValueError
+        return int(text)
+
+    field("transitions", count, "a whole number of at least 1")
+    field("seed", int, "a whole number")
+    field("behaviour", str, "some words")
+    return EnvSpec(
+        id=field("env", str, "an environment's name"),
+        obs_shape=field("obs_shape", shape, "a list of sizes"),
+        obs_dtype=field("obs_dtype", lambda text: np.dtype(text).name, "a numpy type"),
+        num_actions=field("num_actions", count, "a whole number of at least 1"),
+        num_states=field("num_states", lambda text: count(text) if text else None, "a whole number or nothing"),
+    )
+
+
+def _same_environment(path: str, recorded_in: EnvSpec, asked: EnvSpec) -> None:
+    """Refuses a data set of another environment; its home may differ (``gym:CartPole-v1``, ``gymnax:CartPole-v1``)."""
+    if recorded_in.id.rpartition(":")[2] != asked.id.rpartition(":")[2]:
+        raise Refusal(f"the data set '{path}' was recorded in {recorded_in.id}, and {asked.id} was asked for")
+    for name in ("obs_shape", "obs_dtype", "num_actions", "num_states"):
+        expected, came = getattr(asked, name), getattr(recorded_in, name)
+        if expected != came:
+            raise Refusal(
+                f"the data set '{path}' is expected to have {name} {expected} for {asked.id}, and {came} came"
+            )
+
+
+def _check(path: str, arrays: dict[str, np.ndarray], spec: EnvSpec) -> None:
+    """Refuses arrays that cannot have come from ``spec``."""
+
+    def refuse(field: str, expected: str, came: Any) -> None:
+        raise Refusal(f"the data set '{path}' is expected to have {expected} in {field}, and {came} came")
+
+    total = len(arrays["reward"]) if arrays["reward"].ndim else 0
+    if total == 0:
+        refuse("reward", "at least one transition", "none")
+    forms = {
+        "obs": (spec.obs_dtype, spec.obs_shape), "action": ("int32", ()), "reward": ("float32", ()),
+        "discount": ("float32", ()), "next_obs": (spec.obs_dtype, spec.obs_shape), "last": ("bool", ()),
+    }  # fmt: skip
+    for name, (dtype, shape) in forms.items():
+        column = arrays[name]
+        if column.dtype != np.dtype(dtype) or column.shape != (total, *shape):
+            refuse(name, f"{[total, *shape]} of {dtype}", f"{list(column.shape)} of {column.dtype}")
+    for name in ("obs", "reward", "next_obs"):
+        column = arrays[name]
+        if np.issubdtype(column.dtype, np.inexact) and not np.isfinite(column).all():
+            row = int(np.argmin(np.isfinite(column).reshape(total, -1).all(axis=1)))
+            refuse(name, "finite numbers", f"one that is not finite (row {row})")
+    limits = {"action": spec.num_actions}
+    if spec.num_states is not None:
+        limits |= {"obs": spec.num_states, "next_obs": spec.num_states}
+    for name, limit in limits.items():
+        wrong = (arrays[name] < 0) | (arrays[name] >= limit)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            refuse(name, f"whole numbers from 0 to {limit - 1}", f"{arrays[name][row]} (row {row})")
+    discount, last = arrays["discount"], arrays["last"]
+    wrong = (discount != 0) & (discount != 1)
+    if wrong.any():
+        refuse("discount", "0 or 1", f"{discount[np.argmax(wrong)]:g} (row {int(np.argmax(wrong))})")
+    wrong = (discount == 0) & ~last
+    if wrong.any():
+        refuse("last", "true where discount is 0", f"false (row {int(np.argmax(wrong))})")
+    apart = (arrays["next_obs"][:-1] != arrays["obs"][1:]).reshape(total - 1, -1).any(axis=1) & ~last[:-1]
+    if apart.any():
+        row = int(np.argmax(apart))
+        refuse(
+            "next_obs", f"row {row} equal to obs of row {row + 1}, since no episode ends there", "another observation"
+        )

@@ -1,0 +1,70 @@
+"""Law 3: at rates (1, 1, 1) with a table, the engine is Watkins' Q-learning, step by step. Law 5: so are its twins."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from qtwin.agents import algorithm
+from qtwin.config import Config
+from qtwin.engine.fused import fused
+from qtwin.envs.gymnax_envs import gymnax_env
+from qtwin.envs.spec import EnvSpec
+
+SPEC = EnvSpec("gymnax:FrozenLake-misc", (), "int32", 4, num_states=16)
+STEPS, ALPHA, GAMMA = 600, 0.3, 0.95
+ONLINE = Config(
+    "FrozenLake-v1", agent="online_q", net="table", discount=GAMMA, loss="half-mse", optimiser="sgd",
+    learning_rate=ALPHA, collect=1, regress=1, target="tied", warmup=0, replay=0, batch=1, explore="1", envs=1,
+    steps=STEPS,
+)  # fmt: skip
+
+
+def watkins(transitions):
+    """Q(s, a) += alpha (r + gamma max_a' Q(s', a') - Q(s, a)), one transition after another."""
+    q = np.zeros((16, 4), np.float64)
+    tables = []
+    for obs, action, reward, discount, next_obs in transitions:
+        target = reward + GAMMA * discount * q[next_obs].max()
+        q[obs, action] += ALPHA * (target - q[obs, action])
+        tables.append(q.copy())
+    return np.array(tables)
+
+
+def run(c):
+    """One cycle at a time: the transition that was learned from and both tables after it."""
+    program = fused(algorithm(SPEC, c), gymnax_env(SPEC, "FrozenLake-misc"), c.envs)
+    state = program.init([0])
+    transitions, online, target = [], [], []
+    for _ in range(STEPS):
+        state = program.advance(state, 1)
+        row = jax.tree.map(lambda leaf: np.asarray(leaf)[0, 0], state.replay.data)
+        transitions.append((int(row.obs), int(row.action), float(row.reward), float(row.discount), int(row.next_obs)))
+        online.append(np.asarray(state.twin.online.params["table"])[0])
+        target.append(np.asarray(state.twin.target.params["table"])[0])
+    assert np.all(np.asarray(state.clock.gradient_steps) == STEPS)
+    assert np.all(np.asarray(state.clock.transitions) == STEPS)
+    return transitions, np.array(online), np.array(target)
+
+
+@pytest.fixture(scope="module")
+def tied():
+    return run(ONLINE)
+
+
+def test_the_engine_is_watkins_loop_at_every_step(tied):
+    transitions, online, _ = tied
+    assert len({(s, a, after) for s, a, _, _, after in transitions}) > len({(s, a) for s, a, *_ in transitions})
+    assert sum(discount == 0 for *_, discount, _ in transitions) > 20  # the ice is slippery, and many fall in
+    assert online[-1].max() > 0  # someone got across
+    np.testing.assert_allclose(online, watkins(transitions), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("target", ["hard:1", "soft:1"])
+def test_tied_is_hard_1_is_soft_1_bit_for_bit(tied, target):
+    transitions, online, follower = run(dataclasses.replace(ONLINE, target=target))
+    assert transitions == tied[0]
+    np.testing.assert_array_equal(online, tied[1])
+    np.testing.assert_array_equal(follower, tied[2])
+    np.testing.assert_array_equal(follower, online)
