@@ -1,6 +1,7 @@
 """The catalogue of environments says what gymnax says, and refuses with sentences."""
 
 import functools
+import re
 
 import pytest
 
@@ -111,7 +112,6 @@ def test_every_listed_name_resolves_to_what_the_list_says():
     ],
 )
 def test_wrong_names_are_refused_with_a_sentence(name, says):
-    with pytest.raises(Refusal, match=".") as refusal:
+    with pytest.raises(Refusal, match=re.escape(says)) as refusal:
         catalog.resolve(name)
-    assert says in str(refusal.value)
     assert "\n" not in str(refusal.value)

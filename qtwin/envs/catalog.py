@@ -132,7 +132,7 @@ def _plain(name: str) -> EnvSpec:
 def _gymnax(name: str) -> EnvSpec:
     if name in NEEDS_DOWNLOAD:
         raise Refusal(
-            f"{name} downloads its data set when it is made, which qtwin does not do; write for example Catch"
+            f"{name} downloads its data set when it is made, and qtwin downloads nothing; write for example Catch"
         )
     entry = GYMNAX[name]
     if entry.num_actions is None:

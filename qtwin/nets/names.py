@@ -23,6 +23,11 @@ def parse(name: str, env: EnvSpec) -> tuple[str, tuple[int, ...]]:
       Refusal: an unknown name, or a network that cannot take the environment's observations.
     """
     kind, colon, rest = name.partition(":")
+    if kind == "nature":
+        raise Refusal(
+            "the network 'nature' (Mnih 2015, three convolutions on four stacked frames) is not in this version; write"
+            f" --net mlp:120,84{' or --net minatar' if len(env.obs_shape) == 3 else ''}"
+        )
     if kind not in ("table", "linear", "mlp", "minatar"):
         raise Refusal(f"unknown network '{name}'{nearest(kind, ['table', 'linear', 'mlp', 'minatar'])}")
     if kind == "mlp":

@@ -1,0 +1,141 @@
+"""The rate card, as a table for people and as JSON for programs. Read without importing JAX."""
+
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+
+from qtwin.config import Config
+from qtwin.presets import Preset
+from qtwin.rates import Card, describe
+from qtwin.request import rates_of
+
+SIDE_BY_SIDE = 3  # columns that 80 characters hold beside the row names
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One recipe on the card.
+
+    Attributes:
+      name: the preset's or the agent's, with the environment where that picks the row.
+      config: the recipe, with what was said aloud.
+      card: its numbers.
+      preset: where it comes from, None for an agent's default.
+    """
+
+    name: str
+    config: Config
+    card: Card
+    preset: Preset | None
+
+    @property
+    def itself(self) -> str:
+        """What the library itself does with this many environments, where that differs."""
+        if self.preset is None or self.preset.itself is None:
+            return ""
+        per_step, between = self.preset.itself(self.config.envs, self.config)
+        ours = (
+            Fraction(self.config.collect, self.config.regress),
+            Fraction(self.card.gradient_steps_per_target_update or 0),
+        )
+        if (per_step, between) == ours:
+            return ""
+        plural = "" if per_step == 1 else "s"
+        return (
+            f"with N = {self.config.envs} environments the library itself takes a gradient step per {_number(per_step)}"
+            f" transition{plural} (here {_number(ours[0])}) and moves its target every {_number(between)} gradient"
+            f" steps (here {_number(ours[1])}), since {self.preset.because}"
+        )
+
+
+def column(name: str, config: Config, preset: Preset | None) -> Column:
+    """Works out a column of the card."""
+    frames = preset.frames if preset else None
+    return Column(name, config, describe(rates_of(config), config.envs, config.steps, config.batch, frames), preset)
+
+
+def rows(columns: list[Column]) -> list[tuple[str, list[str]]]:
+    """The card's rows: what is counted, and the number in each column ("-" where there is none)."""
+    cards = [column.card for column in columns]
+    at_most = ["at most " if card.target.startswith("until") else "" for card in cards]
+
+    def of(field: str, prefix: list[str] | None = None) -> list[str]:
+        numbers = [_number(getattr(card, field)) for card in cards]
+        return [p + n for p, n in zip(prefix, numbers, strict=True)] if prefix else numbers
+
+    moves = ["when it fits" if card.target.startswith("until") else _number(card.target_updates) for card in cards]
+    return [
+        ("target", [card.target for card in cards]),
+        ("environments", of("envs")),
+        *([("emulator frames", of("frames"))] if any(card.frames for card in cards) else []),
+        ("transitions", of("transitions")),
+        ("  of them warm-up", of("warmup")),
+        ("gradient steps", of("gradient_steps")),
+        ("target updates", moves),
+        ("cycle: transitions", of("cycle_transitions")),
+        ("cycle: gradient steps", of("cycle_gradient_steps")),
+        ("samples per transition", of("samples_per_transition")),
+        ("gradient steps per target update", of("gradient_steps_per_target_update", at_most)),
+        ("transitions per target update", of("transitions_per_target_update", at_most)),
+        ("mean age, gradient steps", of("mean_age_gradient_steps", at_most)),
+        ("mean age, transitions", of("mean_age_transitions", at_most)),
+        ("half-life, gradient steps", of("half_life_gradient_steps")),
+    ]
+
+
+def remarks(columns: list[Column]) -> list[str]:
+    """What is to be said beside the numbers: of each preset once, and what each library itself does."""
+    presets = {each.preset.name: each.preset for each in columns if each.preset}
+    lines = []
+    for name, preset in presets.items():
+        lines += [f"{name}: made for {preset.made_for_words}; {preset.source}", f"{name}: {preset.note}"]
+    return lines + [f"{each.name}: {each.itself}" for each in columns if each.itself]
+
+
+def show(columns: list[Column]) -> None:
+    """Prints the card, a few columns at a time, and what is to be said of each."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False)
+    for start in range(0, len(columns), SIDE_BY_SIDE):
+        some = columns[start : start + SIDE_BY_SIDE]
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+        table.add_column("of the whole budget", no_wrap=True)
+        for each in some:
+            table.add_column(each.name, justify="right", overflow="fold")
+        for name, numbers in rows(some):
+            table.add_row(name, *numbers)
+        console.print(table)
+    for line in remarks(columns):
+        console.print(line, soft_wrap=not console.is_terminal)
+
+
+def as_json(columns: list[Column]) -> list[dict]:
+    """The card for programs: one object for each column, with plain keys and null where there is no number."""
+    return [
+        {
+            "name": each.name,
+            "agent": each.config.agent,
+            "preset": each.preset.name if each.preset else None,
+            "env": each.config.env,
+            "made_for": each.preset.made_for_words if each.preset else None,
+            "source": each.preset.source if each.preset else None,
+            "note": " ".join(line for line in (each.preset.note, each.itself) if line) if each.preset else "",
+            "collect": each.config.collect,
+            "regress": each.config.regress,
+            "steps": each.config.steps,
+            **dataclasses.asdict(each.card),
+        }
+        for each in columns
+    ]
+
+
+def _number(value: float | Fraction | None) -> str:
+    if value is None:
+        return "-"
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{float(value):,.4g}" if value < 100 else f"{float(value):,.1f}"

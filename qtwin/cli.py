@@ -1,0 +1,287 @@
+"""The command line. What is wrong with a request is said in one line, with exit code 2, before JAX is imported."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from qtwin.errors import Refusal, nearest, one_of
+from qtwin.settings import SETTINGS, number, option, read_settings, whole
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but what it objects to is a `Refusal` in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        what, _, complaint = message.partition(": ")
+        if complaint.startswith("expected"):
+            name = what.removeprefix("argument ").split("/")[-1]
+            raise Refusal(f"{name} needs a value and none came; see {self.prog} --help")
+        if message.startswith("the following arguments are required"):
+            example = {"ENV": "CartPole-v1", "RUN": "runs/CartPole-v1-dqn-1", "--out": "--out data.safetensors"}
+            missing = complaint.split(", ")[0]
+            raise Refusal(
+                f"{self.prog} needs {missing} and none came; write {self.prog} {example.get(missing, missing)}"
+            )
+        if complaint.startswith("ignored explicit argument"):
+            raise Refusal(f"{what.removeprefix('argument ')} takes no value; see {self.prog} --help")
+        raise Refusal(f"{message}; see {self.prog} --help")
+
+    def options(self) -> list[str]:
+        """Every option there is."""
+        return [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+
+
+class Command(NamedTuple):
+    """A sub-command: what it is for, its options, what it does."""
+
+    summary: str
+    options: Callable[[Parser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line; returns the exit code: 0 done, 2 refused, 130/143 interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return dispatch(words)
+    except Refusal as refusal:
+        print("qtwin: " + " ".join(str(refusal).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def dispatch(words: list[str]) -> int:
+    """Finds the sub-command and hands it its options."""
+    if not words or words[0] in ("-h", "--help"):
+        print(overview())
+        return 0
+    if words[0] == "--version":
+        import qtwin
+
+        print(f"qtwin {qtwin.__version__}")
+        return 0
+    if words[0] not in COMMANDS:
+        raise Refusal(f"unknown command '{words[0]}'{nearest(words[0], COMMANDS)}")
+    command = COMMANDS[words[0]]
+    parser = Parser(prog=f"qtwin {words[0]}", description=command.summary, allow_abbrev=False)
+    command.options(parser)
+    try:
+        arguments, odd = parser.parse_known_args(words[1:])
+    except SystemExit as done:  # --help has been printed
+        return int(done.code or 0)
+    if odd:
+        known = parser.options()
+        strange = next((word for word in odd if word.startswith("-")), None)
+        if strange is None:
+            raise Refusal(f"{parser.prog} does not know what to do with '{odd[0]}'; see {parser.prog} --help")
+        raise Refusal(f"unknown option '{strange}' of {parser.prog}{nearest(strange.partition('=')[0], known)}")
+    return command.run(arguments)
+
+
+def overview() -> str:
+    """What ``qtwin --help`` says."""
+    lines = [f"  {name:<8}{command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: qtwin COMMAND ...",
+            "",
+            "Deep Q-learning as two networks and three processes.",
+            "",
+            *lines,
+            "",
+            "qtwin train CartPole-v1            trains an agent; qtwin COMMAND --help tells more",
+        ]
+    )
+
+
+def setting_options(parser: Parser) -> None:
+    """The options that set fields of `Config`."""
+    group = parser.add_argument_group("settings", "over the preset's, over the agent's own")
+    for field, (takes, means) in SETTINGS.items():
+        group.add_argument(option(field), dest=field, metavar=takes, help=means)
+
+
+def settings_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """The settings that were said aloud, by the names of `Config`'s fields."""
+    said = {field: getattr(arguments, field, None) for field in (*SETTINGS, "data")}
+    return {field: value for field, value in said.items() if value is not None}
+
+
+def train_options(parser: Parser) -> None:
+    parser.add_argument("env", metavar="ENV", help="the environment, for example CartPole-v1 (qtwin list envs)")
+    parser.add_argument("--agent", metavar="NAME", help="the algorithm (qtwin list agents)")
+    parser.add_argument("--preset", metavar="NAME", help="settings by name (qtwin list presets)")
+    parser.add_argument("--seeds", metavar="K", default=None, help="how many seeds, trained side by side")
+    parser.add_argument("--seed", metavar="S", default=None, help="the first of them")
+    parser.add_argument("--out", metavar="DIR", help="the run directory; a fresh one under runs/ if left out")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--data", metavar="FILE", help="learn offline from a recording (qtwin record)")
+    parser.add_argument("--eval-episodes", metavar="N", default="100", help="greedy episodes at the end, for each seed")
+    parser.add_argument("--log-points", metavar="N", default="20", help="evaluations on the way")
+    parser.add_argument("--engine", metavar="E", default="auto", help="auto, fused (in JAX) or hosted (in Python)")
+    parser.add_argument("--no-overlap", action="store_true", help="hosted: do not collect while the regression runs")
+    parser.add_argument("--quiet", action="store_true", help="say nothing")
+    setting_options(parser)
+
+
+def train(arguments: argparse.Namespace) -> int:
+    from qtwin.request import build
+
+    request = build(
+        arguments.env,
+        agent=arguments.agent,
+        preset=arguments.preset,
+        seeds=arguments.seeds,
+        seed=arguments.seed,
+        out=arguments.out,
+        resume=arguments.resume,
+        eval_episodes=arguments.eval_episodes,
+        log_points=arguments.log_points,
+        engine=arguments.engine,
+        overlap=not arguments.no_overlap,
+        quiet=arguments.quiet,
+        settings=settings_of(arguments),
+    )
+    for note in request.notes:
+        print(f"note: {note}", file=sys.stderr)
+    from qtwin.run.train import run
+
+    return run(request)
+
+
+def eval_options(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run directory")
+    parser.add_argument("--episodes", metavar="N", default="100", help="greedy episodes for each seed of the run")
+    parser.add_argument("--env", metavar="ENV", help="another environment of the same shapes")
+    parser.add_argument("--seed", metavar="S", default="0", help="what the episodes' chance is drawn from")
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    from qtwin.envs.catalog import resolve
+    from qtwin.run.policy import read_description
+
+    episodes = whole(arguments.episodes, "--episodes", 1)
+    seed = whole(arguments.seed, "--seed", 0)
+    if arguments.env:
+        resolve(arguments.env)
+    read_run(arguments.run)
+    read_description(Path(arguments.run))
+    from qtwin.run.evaluate import run
+
+    return run(arguments.run, episodes, arguments.env, seed)
+
+
+def read_run(run: str) -> None:
+    """Refuses a path that is no run, or whose ``config.json`` is damaged."""
+    from qtwin.request import near_run
+    from qtwin.run.train import read_config
+
+    path = Path(run)
+    if not (path / "config.json").is_file():
+        raise Refusal(f"there is no run at {run}{near_run(path) or '; write the directory that qtwin train named'}")
+    read_config(path)
+
+
+def rates_options(parser: Parser) -> None:
+    parser.add_argument("--preset", metavar="NAME", nargs="+", help="recipes side by side (qtwin list presets)")
+    parser.add_argument("--agent", metavar="NAME", nargs="+", help="agents' own settings side by side; all if left out")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    setting_options(parser)
+
+
+def rates(arguments: argparse.Namespace) -> int:
+    from qtwin import card
+    from qtwin.agents import AGENTS
+    from qtwin.presets import AGENT_DEFAULTS, preset_of
+
+    if arguments.preset and arguments.agent:
+        raise Refusal("a rate card is of presets or of agents, and both came; leave out --agent or --preset")
+    recipes = []
+    for preset in map(preset_of, arguments.preset or ()):
+        for config in preset.rows or (preset.config,):
+            row = f"{preset.name} {config.env.removeprefix('gym:')}" if preset.rows else preset.name
+            recipes.append((row, config, preset))
+    if not recipes:
+        agents = arguments.agent or AGENT_DEFAULTS
+        recipes = [(agent, AGENT_DEFAULTS[one_of("agent", agent, AGENTS)], None) for agent in agents]
+    said = settings_of(arguments)
+    columns = [
+        card.column(name, dataclasses.replace(config, **read_settings(said, config)), preset)
+        for name, config, preset in recipes
+    ]
+    if arguments.json:
+        print(json.dumps(card.as_json(columns), indent=1))
+    else:
+        card.show(columns)
+    return 0
+
+
+def list_options(parser: Parser) -> None:
+    parser.add_argument("what", metavar="WHAT", help="agents, targets, envs, presets or nets")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def list_names(arguments: argparse.Namespace) -> int:
+    from qtwin.listing import listing
+
+    found = listing(arguments.what)
+    if arguments.json:
+        print(json.dumps(found, indent=1))
+        return 0
+    width = max(len(name) for name in found)
+    for name, about in found.items():
+        print(f"{name:<{width}}  {about}")
+    return 0
+
+
+def record_options(parser: Parser) -> None:
+    parser.add_argument("env", metavar="ENV", help="the environment (qtwin list envs)")
+    parser.add_argument("--out", metavar="FILE", required=True, help="the recording, a new .safetensors file")
+    parser.add_argument("--steps", metavar="N", help="how many transitions")
+    parser.add_argument("--policy", metavar="RUN", default="random", help="a run whose policy acts, or random")
+    parser.add_argument("--epsilon", metavar="EPS", default="0", help="how often the policy's action is a random one")
+    parser.add_argument("--seed", metavar="S", default="0", help="of the recording")
+    parser.add_argument("--enumerate", action="store_true", help="each outcome of each action in each state, once")
+
+
+def record(arguments: argparse.Namespace) -> int:
+    from qtwin.envs.catalog import resolve
+    from qtwin.replay.dataset import new_file
+    from qtwin.run.policy import read_description
+
+    resolve(arguments.env)
+    new_file(arguments.out)
+    if arguments.enumerate and arguments.steps is not None:
+        raise Refusal("--enumerate writes every outcome once and --steps came too; leave one of them out")
+    if not arguments.enumerate and arguments.steps is None:
+        raise Refusal("a recording needs a number of transitions and none came; write --steps 10000, or --enumerate")
+    steps = None if arguments.steps is None else whole(arguments.steps, "--steps", 1)
+    seed, epsilon = whole(arguments.seed, "--seed", 0), number(arguments.epsilon, "--epsilon")
+    if epsilon > 1:
+        raise Refusal(f"--epsilon is a number between 0 and 1, not {arguments.epsilon}; write --epsilon 0.1")
+    if arguments.policy != "random":
+        read_run(arguments.policy)
+        read_description(Path(arguments.policy))
+    from qtwin.replay.record import run
+
+    return run(arguments.env, arguments.out, steps, arguments.policy, seed, epsilon, arguments.enumerate)
+
+
+COMMANDS = {
+    "train": Command("train an agent on an environment", train_options, train),
+    "eval": Command("play greedy episodes with a run's policies", eval_options, evaluate),
+    "rates": Command("the rate card: how often each of the three processes runs", rates_options, rates),
+    "list": Command("agents, targets, envs, presets or nets, one line each", list_options, list_names),
+    "record": Command("record a data set to learn from offline", record_options, record),
+}

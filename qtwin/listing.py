@@ -1,0 +1,51 @@
+"""What there is to choose from, one line each. Read without importing JAX."""
+
+from __future__ import annotations
+
+from qtwin.envs.spec import EnvSpec
+from qtwin.errors import one_of
+
+LISTS = ("agents", "targets", "envs", "presets", "nets")
+
+
+def listing(what: str) -> dict[str, str]:
+    """The names that ``what`` can take, each with a line about it.
+
+    Args:
+      what: one of ``LISTS``.
+    """
+    match one_of("list", what, LISTS):
+        case "agents":
+            from qtwin.agents import AGENTS
+
+            return dict(AGENTS)
+        case "targets":
+            from qtwin.processes.update_target import SPECS
+
+            return dict(SPECS.values())
+        case "nets":
+            from qtwin.nets.names import NAMES
+
+            return dict(NAMES)
+        case "presets":
+            from qtwin.presets import PRESETS
+
+            return {preset.name: f"for {preset.made_for_words}; {preset.source}" for preset in PRESETS.values()}
+        case _:
+            from qtwin.envs.catalog import HOMES, names
+
+            found = {name: _about(name, spec) for name, spec in names().items()}
+            return found | {"gym:ID": f"{HOMES['gym']}; a plain ID that no other home has goes there too"}
+
+
+def _about(name: str, spec: EnvSpec) -> str:
+    obs = f"{spec.num_states} states" if spec.num_states else f"{list(spec.obs_shape)} {spec.obs_dtype}"
+    limit = f", at most {spec.time_limit:,} steps" if spec.time_limit else ""
+    line = f"{obs}, {spec.num_actions} actions{limit}"
+    if spec.id.endswith("-MinAtar"):
+        return f"{line}; the minimal action set (MinAtar's own papers use all 6)"
+    if name.startswith("probe:"):
+        from qtwin.envs.probe_specs import DESCRIPTIONS
+
+        return f"{line}; {DESCRIPTIONS[name.removeprefix('probe:')]}"
+    return line

@@ -1,0 +1,257 @@
+"""From options to a request: every check that needs no JAX, made before JAX is imported or anything is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from qtwin import names
+from qtwin.agents import AGENTS
+from qtwin.config import Config
+from qtwin.envs.catalog import resolve
+from qtwin.envs.spec import EnvSpec
+from qtwin.errors import Refusal, nearest, one_of
+from qtwin.nets.names import parse as parse_net
+from qtwin.presets import AGENT_DEFAULTS, Preset, preset_of
+from qtwin.processes.update_target import parse as parse_target
+from qtwin.rates import Rates, plan
+from qtwin.settings import read_settings, whole
+
+ENGINES = ("auto", "fused", "hosted")
+LARGEST_SEED = 2**31 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What ``qtwin train`` is to do, checked as far as it can be without JAX.
+
+    Attributes:
+      config: the run.
+      seeds: which seeds, trained side by side.
+      out: the run directory, which holds nothing yet, or the run to go on with.
+      resume: go on with the run in ``out``.
+      eval_episodes: greedy episodes at the end, for each seed.
+      log_points: how many times on the way the agent is evaluated and logged.
+      overlap: hosted engine: collect while the regression runs.
+      quiet: say nothing.
+      engine: "auto", "fused" or "hosted".
+      notes: lines worth telling that are no refusals.
+    """
+
+    config: Config
+    seeds: tuple[int, ...]
+    out: str
+    resume: bool
+    eval_episodes: int
+    log_points: int
+    overlap: bool
+    quiet: bool
+    engine: str
+    notes: tuple[str, ...] = ()
+
+
+def build(
+    env: str,
+    *,
+    agent: str | None = None,
+    preset: str | None = None,
+    seeds: int | None = None,
+    seed: int | None = None,
+    out: str | None = None,
+    resume: bool = False,
+    eval_episodes: int = 100,
+    log_points: int = 20,
+    engine: str = "auto",
+    overlap: bool = True,
+    quiet: bool = False,
+    settings: dict[str, Any] | None = None,
+) -> Request:
+    """Puts a request together: a setting said aloud, before the preset's, before the agent's default.
+
+    With ``resume`` and neither an agent nor a preset named, what is not said aloud is what the run in ``out`` had.
+
+    Args:
+      env: the environment's name.
+      agent: the algorithm; ``dqn``, or the preset's, if None.
+      preset: settings by name.
+      seeds: how many seeds; 1 if None.
+      seed: the first of them; 0 if None.
+      out: the run directory; a fresh one under ``runs/`` if None.
+      resume: go on with the run in ``out``.
+      eval_episodes, log_points, engine, overlap, quiet: see `Request`.
+      settings: fields of `Config` by name, as values or as the text an option holds.
+
+    Raises:
+      Refusal: what was asked for makes no sense.
+    """
+    spec = resolve(env)
+    one_of("engine", engine, ENGINES)
+    if engine == "fused" and spec.engine != "fused":
+        raise Refusal(
+            f"the engine 'fused' needs an environment written in JAX, and {spec.id} is not; write --engine hosted"
+        )
+    eval_episodes = whole(eval_episodes, "--eval-episodes", 1)
+    log_points = whole(log_points, "--log-points", 1)
+    chosen = preset_of(preset) if preset else None
+    notes = ()
+    if resume and not (agent or preset):
+        base, saved_seeds = _saved(out, env, spec)
+    else:
+        base, saved_seeds = base_config(agent, chosen, spec), None
+    if chosen and not chosen.fits(spec):
+        notes = (f"the preset '{chosen.name}' was made for {chosen.made_for_words}, not for {spec.id}",)
+    config = dataclasses.replace(base, env=base.env if saved_seeds else env, **read_settings(settings or {}, base))
+    check(config, spec)
+    if saved_seeds and seeds is None and seed is None:
+        picked = saved_seeds
+    else:
+        first = whole(0 if seed is None else seed, "--seed", 0)
+        count = whole(1 if seeds is None else seeds, "--seeds", 1)
+        if first + count - 1 > LARGEST_SEED:
+            raise Refusal(f"seeds are whole numbers up to {LARGEST_SEED}, not {first + count - 1}; write --seed 0")
+        picked = tuple(range(first, first + count))
+    place = _fresh(spec, config.agent) if out is None and not resume else _place(out, resume)
+    return Request(config, picked, place, resume, eval_episodes, log_points, overlap, quiet, engine, notes)
+
+
+def base_config(agent: str | None, preset: Preset | None, spec: EnvSpec) -> Config:
+    """What a preset or an agent runs on ``spec`` when nothing else is asked for."""
+    if agent is not None:
+        one_of("agent", agent, AGENTS)
+    if preset is None:
+        return AGENT_DEFAULTS[agent or "dqn"]
+    config = preset.config_for(spec)
+    if agent not in (None, config.agent):
+        raise Refusal(
+            f"the preset '{preset.name}' is a recipe for the agent {config.agent}, not {agent}; leave out --agent or"
+            " --preset"
+        )
+    return config
+
+
+def check(c: Config, spec: EnvSpec) -> None:
+    """Refuses a config that makes no sense for ``spec``: its words, its rates, its memory."""
+    parse_net(c.net, spec)
+    one_of("way to bootstrap", c.bootstrap, names.BOOTSTRAP_NAMES)
+    one_of("loss", c.loss, names.LOSS_NAMES)
+    names.optimiser_choice(c.optimiser)
+    names.explore_choice(c.explore, c.steps)
+    if c.agent == "online_q" and c.bootstrap != "max":
+        raise Refusal(
+            f"the agent online_q bootstraps with 'max', not '{c.bootstrap}'; write --agent dqn for the others"
+        )
+    if not 0.0 <= c.discount <= 1.0:
+        raise Refusal(f"--discount is a number between 0 and 1, not {c.discount:g}; write for example --discount 0.99")
+    if not c.learning_rate > 0:
+        raise Refusal(f"--lr is a number greater than 0, not {c.learning_rate:g}; write for example --lr 0.00025")
+    if c.n_step < 1:
+        raise Refusal(f"--n-step is a whole number of at least 1, not {c.n_step}; write --n-step 1")
+    rates = rates_of(c)
+    cycle = plan(rates, c.envs, c.steps).cycle
+    if c.data:
+        _check_data(c, spec)
+    elif c.collect == 0:
+        raise Refusal("a --collect of 0 learns offline and needs a recording; write --data FILE, or --collect 1")
+    else:
+        _check_memory(c, cycle.transitions, cycle.warmup)
+
+
+def rates_of(c: Config) -> Rates:
+    """The three rates of a config."""
+    return Rates(c.collect, c.regress, parse_target(c.target), c.warmup)
+
+
+def _check_data(c: Config, spec: EnvSpec) -> None:
+    if c.collect:
+        raise Refusal(f"with --data nothing is collected, and --collect {c.collect} came; leave one of them out")
+    if c.agent == "online_q":
+        raise Refusal("the agent online_q learns from what it does, not from --data; write --agent fqi")
+    from qtwin.replay.dataset import load_dataset
+
+    load_dataset(c.data, spec)
+
+
+def _check_memory(c: Config, transitions: int, warmup: int) -> None:
+    if c.batch == 0:
+        raise Refusal("a batch of 0 is a whole recording, which needs --data FILE; write --batch 128")
+    if c.replay == 0:
+        if c.n_step > 1:
+            raise Refusal(f"with --replay 0 a target spans 1 step, and --n-step {c.n_step} came; write --replay 10000")
+        if c.batch > transitions:
+            raise Refusal(
+                f"with --replay 0 the cycle's own {transitions} transitions are remembered and a batch needs {c.batch};"
+                f" write --batch {transitions} or less, or --replay 10000"
+            )
+        return
+    # Fitted Q-iteration keeps everything, which is never more than the budget.
+    replay = min(c.replay, c.steps) if c.agent == "fqi" else c.replay
+    if replay < c.batch:
+        raise Refusal(
+            f"the replay holds {replay} transitions and a batch needs {c.batch}; write --replay {c.batch} or more, or"
+            f" --batch {replay} or less"
+        )
+    least = max(transitions, c.n_step * c.envs)
+    if replay < least:
+        raise Refusal(
+            f"the replay holds {replay} transitions and a cycle with {c.envs} environments needs {least}; write"
+            f" --replay {least} or more, or fewer --envs"
+        )
+    if warmup + transitions < c.n_step * c.envs:
+        raise Refusal(
+            f"the first batch is drawn after {warmup + transitions} transitions, and {c.n_step} steps of {c.envs}"
+            f" environments are {c.n_step * c.envs}; write --warmup {c.n_step * c.envs}"
+        )
+
+
+def _saved(out: str | None, env: str, spec: EnvSpec) -> tuple[Config, tuple[int, ...]]:
+    from qtwin.run.train import read_config
+
+    saved = read_config(Path(_place(out, resume=True)))
+    known = {field.name for field in dataclasses.fields(Config)}
+    config = Config(**{name: value for name, value in saved["config"].items() if name in known})
+    if resolve(config.env) != spec:
+        raise Refusal(
+            f"the run in {out} learns {config.env}, not {env}; write qtwin train {config.env} --resume --out {out}"
+        )
+    return config, tuple(saved["seeds"])
+
+
+def _fresh(spec: EnvSpec, agent: str) -> str:
+    stem = re.sub(r"[^\w.-]+", "-", f"{spec.id.partition(':')[2]}-{agent}")
+    count = 1
+    while (Path("runs") / f"{stem}-{count}").exists():
+        count += 1
+    return _place(str(Path("runs") / f"{stem}-{count}"), resume=False)
+
+
+def _place(out: str | None, resume: bool) -> str:
+    """``out`` if a run can be written there, or (``resume``) is there."""
+    if not out:
+        raise Refusal("--resume goes on with the run in a directory and none was named; write --out DIR")
+    path = Path(out)
+    if resume:
+        if not (path / "config.json").is_file():
+            hint = near_run(path) or "; leave out --resume to begin one"
+            raise Refusal(f"there is no run at {out} to go on with{hint}")
+        return out
+    if path.exists() and not path.is_dir():
+        raise Refusal(f"--out {out} is a file, and a run is a directory; write another --out")
+    if path.is_dir() and any(path.iterdir()):
+        if (path / "config.json").exists():
+            raise Refusal(f"--out {out} holds another run; write another --out, or --resume to go on with it")
+        raise Refusal(f"--out {out} is not empty; write another --out")
+    ground = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    if not ground.is_dir() or not os.access(ground, os.W_OK):
+        raise Refusal(f"nothing can be written at --out {out}, for {ground} is no directory to write in; write another")
+    return out
+
+
+def near_run(path: Path) -> str:
+    """Offers the nearest run beside ``path``, or says nothing."""
+    beside = path.absolute().parent
+    runs = [str(run) for run in path.parent.iterdir() if (run / "config.json").exists()] if beside.is_dir() else []
+    found = nearest(str(path), runs)
+    return found if "did you mean" in found else ""

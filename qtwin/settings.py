@@ -1,0 +1,80 @@
+"""Settings as they are written, read into the types that `Config` has. Read without importing JAX."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+from qtwin.config import Config
+from qtwin.errors import Refusal, one_of
+
+# field of `Config`: (what its option takes, what it means), in the order in which an algorithm reads
+SETTINGS = {
+    "net": ("NET", "the network: table, linear, mlp:120,84, minatar"),
+    "bootstrap": ("HOW", "how a TD target uses the target network: max, double"),
+    "discount": ("GAMMA", "the discount factor"),
+    "n_step": ("N", "steps of reward in a TD target [transitions]"),
+    "loss": ("LOSS", "huber, mse, half-mse"),
+    "optimiser": ("OPT", "adam[:EPS], sgd, rmsprop[:EPS[:inside|outside]]"),
+    "learning_rate": ("RATE", "the learning rate"),
+    "max_gradient_norm": ("NORM", "gradients are scaled down to this norm; 0 leaves them"),
+    "collect": ("M", "process 1: transitions per cycle, over all environments"),
+    "target": ("SPEC", "process 2: hard:500, soft:0.005, soft:0.005/10, tied, frozen, until:0.01/2000"),
+    "regress": ("K", "process 3: gradient steps per cycle"),
+    "warmup": ("N", "transitions gathered at random first"),
+    "replay": ("N", "transitions remembered; 0 is the cycle's own"),
+    "batch": ("B", "transitions in a regression batch; 0 is a whole recording"),
+    "explore": ("EPS", "epsilon, START:END:OVER (OVER in transitions or 50%%) or one number"),
+    "envs": ("N", "environments stepped together"),
+    "steps": ("N", "the budget [transitions]; offline [gradient steps]"),
+}
+
+
+def option(field: str) -> str:
+    """The option that sets a field of `Config`."""
+    return "--lr" if field == "learning_rate" else "--" + field.replace("_", "-")
+
+
+def read_settings(settings: dict[str, Any], base: Config) -> dict[str, Any]:
+    """Settings with the types that `Config` has, from values or from the text of options."""
+    fields = {field.name: field.default for field in dataclasses.fields(Config) if field.name not in ("env", "agent")}
+    read = {}
+    for name, value in settings.items():
+        one_of("setting", name, fields)
+        match fields[name]:
+            case int():
+                read[name] = whole(value, option(name), 0)
+            case float():
+                read[name] = number(value, option(name))
+            case _:
+                if not isinstance(value, str):
+                    raise Refusal(f"{option(name)} is text, not {value!r}; write for example {getattr(base, name)!r}")
+                read[name] = value
+    if read.get("data"):
+        # Learning from a recording, nothing is collected; said aloud, a --collect is checked against it.
+        read = {"collect": 0, "warmup": 0} | read
+    return read
+
+
+def whole(value: Any, what: str, least: int) -> int:
+    """A whole number of at least ``least``, also as text: ``100_000``, ``1e5``."""
+    text = str(value).strip()
+    if not isinstance(value, bool) and re.fullmatch(r"[+-]?[\d_]*\d(\.0*)?([eE]\+?\d{1,2})?", text):
+        found = float(text) if re.search(r"[.eE]", text) else int(text.replace("_", ""))
+        if found == int(found) and found >= least:
+            return int(found)
+    raise Refusal(
+        f"{what} is a whole number of at least {least}, not {value}; write for example {what} {max(least, 10)}"
+    )
+
+
+def number(value: Any, what: str) -> float:
+    """A finite number of at least 0, also as text."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        found = float("nan")
+    if isinstance(value, bool) or not 0 <= found < float("inf"):
+        raise Refusal(f"{what} is a number of at least 0, not {value}; write for example {what} 0.001")
+    return found
