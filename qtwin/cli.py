@@ -50,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line; returns the exit code: 0 done, 2 refused, 130/143 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return dispatch(words)
+        code = dispatch(words)
+        sys.stdout.flush()
+        return code
     except Refusal as refusal:
         print("qtwin: " + " ".join(str(refusal).split()), file=sys.stderr)
         return 2
@@ -153,7 +155,7 @@ def train(arguments: argparse.Namespace) -> int:
         quiet=arguments.quiet,
         settings=settings_of(arguments),
     )
-    for note in request.notes:
+    for note in () if request.quiet else request.notes:
         print(f"note: {note}", file=sys.stderr)
     from qtwin.run.train import run
 
