@@ -1,0 +1,70 @@
+"""qtwin: deep Q-learning as two networks and three processes.
+
+    import qtwin
+    run = qtwin.train("CartPole-v1")            # one call: a trained agent, its curve, its numbers
+    policy = qtwin.load(run.path)               # policy(observation) -> action
+
+or put together by hand: a network (`from_nnx`), a twin and how its target follows (`hard`, `soft`, `tied`, ...), a TD
+target and a loss (`Agent`), the three rates (`Rates`), and the engine (`learn`). See ``examples/dqn_by_hand.py``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Where each public name lives. Resolved when it is first used: `import qtwin` alone does not import JAX.
+_HOMES = {
+    "qtwin.api": ("train", "learn", "Run", "Learned"),
+    "qtwin.run.policy": ("load", "Policy"),
+    "qtwin.config": ("Config",),
+    "qtwin.errors": ("Refusal",),
+    "qtwin.types": ("Transition", "Timestep", "Variables", "Aux", "Clock"),
+    "qtwin.twin": ("Twin", "distance"),
+    "qtwin.rates": ("Rates", "cycle_of", "plan", "describe"),
+    "qtwin.agent": ("Agent", "Algorithm"),
+    "qtwin.processes.update_target": ("TargetUpdate", "hard", "soft", "tied", "frozen", "until_converged"),
+    "qtwin.nets.net": ("Net", "from_nnx", "from_linen", "from_functions"),
+    "qtwin.replay.ring": ("ring",),
+    "qtwin.replay.latest": ("latest",),
+    "qtwin.replay.dataset": ("dataset", "load_dataset", "save_dataset"),
+    "qtwin.explore": ("epsilon_greedy", "linear", "constant"),
+    "qtwin.targets": ("max_target", "double_target", "taken"),
+    "qtwin.envs.base": ("JaxEnv", "HostEnv", "Outcome"),
+    "qtwin.envs.spec": ("EnvSpec",),
+    "qtwin.engine.state": ("TrainState",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = sorted(_HOME)
+
+if TYPE_CHECKING:
+    from qtwin.agent import Agent, Algorithm
+    from qtwin.api import Learned, Run, learn, train
+    from qtwin.config import Config
+    from qtwin.engine.state import TrainState
+    from qtwin.envs.base import HostEnv, JaxEnv, Outcome
+    from qtwin.envs.spec import EnvSpec
+    from qtwin.errors import Refusal
+    from qtwin.explore import constant, epsilon_greedy, linear
+    from qtwin.nets.net import Net, from_functions, from_linen, from_nnx
+    from qtwin.processes.update_target import TargetUpdate, frozen, hard, soft, tied, until_converged
+    from qtwin.rates import Rates, cycle_of, describe, plan
+    from qtwin.replay.dataset import dataset, load_dataset, save_dataset
+    from qtwin.replay.latest import latest
+    from qtwin.replay.ring import ring
+    from qtwin.run.policy import Policy, load
+    from qtwin.targets import double_target, max_target, taken
+    from qtwin.twin import Twin, distance
+    from qtwin.types import Aux, Clock, Timestep, Transition, Variables
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'qtwin' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

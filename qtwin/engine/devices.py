@@ -10,7 +10,8 @@ def prepare(seeds: int) -> None:
     """Sets JAX up for ``seeds`` seeds side by side: a CPU device of one thread for each core, a compilation cache.
 
     One thread each, because it is as fast for networks of this size, leaves the other cores to other seeds, and gives
-    the same bits in every run. Where JAX already runs, its devices are used as they are. The cache is kept in ``$QTWIN_CACHE``, else ``$XDG_CACHE_HOME/qtwin``, else ``~/.cache/qtwin``.
+    the same bits in every run. Where JAX already runs, its devices are used as they are. The cache is
+    kept in ``$QTWIN_CACHE``, else ``$XDG_CACHE_HOME/qtwin``, else ``~/.cache/qtwin``.
     """
     flag = "--xla_cpu_multi_thread_eigen"
     if flag not in os.environ.get("XLA_FLAGS", ""):

@@ -262,6 +262,29 @@ class HostedFleet:
         self._test_env.close()
 
 
+def fleet_of(
+    algorithm: Algorithm,
+    env: JaxEnv | Callable[[int], HostEnv],
+    envs: int,
+    seeds: tuple[int, ...],
+    episodes: int = 10,
+    overlap: bool = True,
+) -> Fleet:
+    """The engine that an environment takes, with its seeds.
+
+    Args:
+      algorithm: what to run.
+      env: a `JaxEnv` (the fused engine), or ``envs -> HostEnv`` (the hosted one).
+      envs: environments stepped together, for each seed.
+      seeds: which seeds.
+      episodes: greedy episodes in one evaluation of one seed.
+      overlap: the hosted engine collects while the regression runs.
+    """
+    if isinstance(env, JaxEnv):
+        return FusedFleet(algorithm, env, envs, seeds, episodes)
+    return HostedFleet(algorithm, env, envs, seeds, episodes, overlap)
+
+
 def host_returns(
     act: Callable, env: HostEnv, variables: Variables, episodes: int, entropy: tuple[int, ...]
 ) -> np.ndarray:

@@ -97,6 +97,7 @@ class Fused(NamedTuple):
       init: ``seeds -> state``.
       warm_up: ``(state, vector steps) -> state``: gathers at random.
       advance: ``(state, cycles) -> state``: turns the three processes.
+      advance_program: the program behind ``advance``, ``(state, cycles, gradient steps per cycle) -> state``.
       evaluate: ``(state, count) -> returns [seeds, episodes]``: greedy episodes, drawn anew for each ``count``.
     """
 
@@ -105,6 +106,7 @@ class Fused(NamedTuple):
     init: Callable
     warm_up: Callable
     advance: Callable
+    advance_program: Callable
     evaluate: Callable
 
 
@@ -184,6 +186,7 @@ def fused(
         init,
         lambda s, steps: warm_up(s, np.int32(steps)),
         lambda s, cycles: advance(s, np.int32(cycles), np.int32(turn.gradient_steps)),
+        advance,
         lambda s, count: evaluate(s, np.int32(count)),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from qtwin.envs.base import HostEnv, JaxEnv
 from qtwin.envs.spec import EnvSpec
+from qtwin.errors import Refusal, one_of
 
 
 def jax_env(spec: EnvSpec) -> JaxEnv:
@@ -30,3 +31,22 @@ def host_env(spec: EnvSpec) -> Callable[[int], HostEnv]:
     from qtwin.engine.hosted import host_of
 
     return lambda envs: host_of(jax_env(spec), envs)
+
+
+def make(spec: EnvSpec, engine: str = "auto") -> JaxEnv | Callable[[int], HostEnv]:
+    """The environment in the form that an engine takes: a `JaxEnv` (fused), or ``envs -> HostEnv`` (hosted).
+
+    Args:
+      spec: the environment.
+      engine: "fused", "hosted", or "auto" for the environment's own.
+
+    Raises:
+      Refusal: the fused engine was asked for and the environment is not written in JAX.
+    """
+    if one_of("engine", engine, ("auto", "fused", "hosted")) == "auto":
+        engine = spec.engine
+    if engine == "fused" and spec.engine != "fused":
+        raise Refusal(
+            f"the fused engine needs an environment written in JAX, and {spec.id} is not; write --engine hosted"
+        )
+    return jax_env(spec) if engine == "fused" else host_env(spec)

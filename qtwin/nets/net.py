@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -33,15 +34,18 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Net:
       make: ``rngs -> module``, for example ``lambda rngs: MyNet(4, 2, rngs=rngs)``. The module maps a batch of
         observations [B, ...] to its output [B, ...].
     """
-    blueprint = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
-    graph, _, stats_shape, rest = nnx.split(blueprint, nnx.Param, nnx.BatchStat, ...)
-    needs_keys = bool(jax.tree.leaves(rest))
+
+    @functools.cache  # and not before it is needed: looking at a module would start JAX's backend
+    def blueprint() -> tuple[nnx.GraphDef, bool]:
+        graph, _, _, rest = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))), nnx.Param, nnx.BatchStat, ...)
+        return graph, bool(jax.tree.leaves(rest))
 
     def init(key: Array) -> Variables:
         _, params, stats, _ = nnx.split(make(nnx.Rngs(key)), nnx.Param, nnx.BatchStat, ...)
         return Variables(nnx.to_pure_dict(params), nnx.to_pure_dict(stats))
 
     def module(variables: Variables, key: Array | None) -> nnx.Module:
+        graph, needs_keys = blueprint()
         # copy=True: merged by reference, a batch norm inside a differentiated function would raise TraceContextError.
         others = ()
         if needs_keys:
@@ -59,7 +63,6 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Net:
         out = net(obs)
         return out, nnx.to_pure_dict(nnx.state(net, nnx.BatchStat))
 
-    del stats_shape
     return Net(init, apply, learn)
 
 

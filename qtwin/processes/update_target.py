@@ -214,7 +214,7 @@ def until_converged(tolerance: float, at_most: int, window: int = 100) -> Target
         total, steps = fit.window_sum + loss, fit.window_steps + 1
         full = steps >= window
         mean = total / steps
-        # Not "improved": a loss that is zero, or not a number, has nothing left to gain from more steps.
+        # "Not below" rather than "above": a loss that has reached zero has nothing left to gain.
         stalled = ~(mean < (1.0 - tolerance) * fit.previous)
         return Fit(
             window_sum=jnp.where(full, 0.0, total),

@@ -54,7 +54,7 @@ def fill(like: PyTree, named: dict[str, np.ndarray], where: str) -> PyTree:
         if named[name].shape != leaf.shape or named[name].dtype != leaf.dtype:
             raise Refusal(
                 f"{where} holds '{name}' as {named[name].dtype}{list(named[name].shape)} and this run has"
-                f" {leaf.dtype}{list(leaf.shape)}, so it comes from a run with other settings; resume with the same ones"
+                f" {leaf.dtype}{list(leaf.shape)}, so it is of a run with other settings; resume with the same ones"
             )
     return jax.tree.unflatten(jax.tree.structure(like), [named[name] for name in wanted])
 

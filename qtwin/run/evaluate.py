@@ -8,37 +8,40 @@ from pathlib import Path
 import numpy as np
 
 from qtwin.engine.devices import prepare
-from qtwin.envs.spec import EnvSpec
+from qtwin.envs.base import JaxEnv
 from qtwin.errors import Refusal
 from qtwin.types import Variables
 
+FINAL = 2**31 - 1  # the draw that stands for the end of a run
 
-def greedy_episodes(act: Callable, spec: EnvSpec, variables: Variables, episodes: int, seed: int) -> np.ndarray:
-    """Undiscounted returns [episodes] of greedy episodes in the environment that ``spec`` describes.
+
+def greedy_player(act: Callable, env: JaxEnv | Callable, episodes: int) -> Callable[[Variables, int], np.ndarray]:
+    """``(variables, seed) -> returns [episodes]``: greedy episodes, each to its own end.
 
     Args:
       act: an agent's ``act``.
-      spec: the environment.
-      variables: the network's.
-      episodes: how many.
-      seed: what the episodes' chance is drawn from, apart from training's and its log points'.
+      env: a `JaxEnv`, or ``envs -> HostEnv``.
+      episodes: how many. Their chance is drawn from the seed, apart from training's and its log points'.
     """
     import jax
 
     from qtwin.agent import Agent
     from qtwin.engine.fleet import host_returns
     from qtwin.engine.fused import greedy_returns
-    from qtwin.envs.make import host_env, jax_env
 
-    if spec.engine == "fused":
-        agent, env = Agent(None, act, None), jax_env(spec)
-        key = jax.random.fold_in(jax.random.key(seed), 2**31 - 1)
-        return np.asarray(jax.jit(lambda v, k: greedy_returns(agent, env, v, episodes, k))(variables, key))
-    env = host_env(spec)(min(episodes, 16))
-    try:
-        return host_returns(jax.jit(act), env, variables, episodes, (seed, 2**31 - 1))
-    finally:
-        env.close()
+    if isinstance(env, JaxEnv):
+        play = jax.jit(lambda v, key: greedy_returns(Agent(None, act, None), env, v, episodes, key))
+        return lambda v, seed: np.asarray(play(v, jax.random.fold_in(jax.random.key(seed), FINAL)))
+    compiled = jax.jit(act)
+
+    def play_on_host(variables: Variables, seed: int) -> np.ndarray:
+        vector = env(min(episodes, 16))
+        try:
+            return host_returns(compiled, vector, variables, episodes, (seed, FINAL))
+        finally:
+            vector.close()
+
+    return play_on_host
 
 
 def run(path: str, episodes: int, env: str | None, seed: int) -> int:
@@ -51,6 +54,7 @@ def run(path: str, episodes: int, env: str | None, seed: int) -> int:
       seed: what the episodes' chance is drawn from.
     """
     from qtwin.envs.catalog import resolve
+    from qtwin.envs.make import make
     from qtwin.run.curve import interval, iqm
     from qtwin.run.policy import load, read_description
 
@@ -69,19 +73,15 @@ def run(path: str, episodes: int, env: str | None, seed: int) -> int:
 
     console = Console(highlight=False)
     means = []
-    for each in description["seeds"]:
-        policy = load(path, each)
-        returns = greedy_episodes(
-            lambda v, obs, explore, key: jnp.argmax(policy.apply(v, obs), axis=-1).astype(jnp.int32),
-            spec,
-            policy.variables,
-            episodes,
-            seed,
-        )
+    policies = [load(path, each) for each in description["seeds"]]
+    apply = policies[0].apply
+    play = greedy_player(lambda v, obs, *_: jnp.argmax(apply(v, obs), axis=-1).astype(jnp.int32), make(spec), episodes)
+    for policy in policies:
+        returns = play(policy.variables, seed)
         means.append(returns.mean())
         console.print(
-            f"seed {each}: {returns.mean():.1f} (standard deviation {returns.std():.1f}, least {returns.min():.1f},"
-            f" most {returns.max():.1f}) over {episodes} episodes"
+            f"seed {policy.seed}: {returns.mean():.1f} (standard deviation {returns.std():.1f}, least {returns.min():.1f}, "
+            f"most {returns.max():.1f}) over {episodes} episodes"
         )
     if len(means) > 2:
         low, high = interval(np.array(means))

@@ -19,7 +19,6 @@ from qtwin.errors import Refusal
 from qtwin.rates import Plan, plan
 
 if TYPE_CHECKING:
-    from qtwin.agent import Algorithm
     from qtwin.engine.fleet import Fleet
     from qtwin.request import Request
 
@@ -53,6 +52,7 @@ def execute(request: Request) -> dict:
     """
     began = time.perf_counter()
     from qtwin.envs.catalog import resolve
+    from qtwin.envs.make import make
     from qtwin.run.logs import Logs, Screen
     from qtwin.run.loop import loop, marks
 
@@ -60,13 +60,16 @@ def execute(request: Request) -> dict:
     spec = resolve(config.env)
     prepare(len(request.seeds))
     from qtwin.agents import algorithm as build
+    from qtwin.engine.fleet import fleet_of
     from qtwin.run import checkpoint, policy
     from qtwin.run.curve import draw
+    from qtwin.run.evaluate import greedy_player
 
     algorithm = build(spec, config)
     spending = plan(algorithm.rates, config.envs, config.steps)
     saved = _saved_run(out, config, request.seeds) if request.resume else None
-    fleet = make_fleet(algorithm, spec, config.envs, request, PERIODIC_EPISODES)
+    env = make(spec, request.engine)
+    fleet = fleet_of(algorithm, env, config.envs, request.seeds, PERIODIC_EPISODES, request.overlap)
     screen = Screen(spending.cycles, saved[1]["cycles"] if saved else 0, request.quiet)
     try:
         screen.say(
@@ -102,7 +105,8 @@ def execute(request: Request) -> dict:
 
         seconds = loop(fleet, spending, pauses, screen, logs, save, start, extra)
         screen.close()
-        returns = final_returns(fleet, algorithm, spec, request)
+        play = greedy_player(algorithm.agent.act, env, request.eval_episodes)
+        returns = np.stack([play(fleet.variables(i), seed) for i, seed in enumerate(fleet.seeds)])
         policy.export(out / "policy", spec, config, {s: fleet.variables(i) for i, s in enumerate(fleet.seeds)})
         title = f"{config.agent} on {spec.id}, target {config.target}"
         draw(logs.points, title, out / "curve.png")
@@ -113,33 +117,6 @@ def execute(request: Request) -> dict:
     finally:
         screen.close()
         fleet.close()
-
-
-def make_fleet(algorithm: Algorithm, spec: EnvSpec, envs: int, request: Request, episodes: int) -> Fleet:
-    """The engine that the request and the environment ask for, with its seeds."""
-    from qtwin.engine.fleet import FusedFleet, HostedFleet
-    from qtwin.envs.make import host_env, jax_env
-
-    engine = spec.engine if request.engine == "auto" else request.engine
-    if engine == "fused" and spec.engine != "fused":
-        raise Refusal(
-            f"the fused engine needs an environment written in JAX, and {spec.id} is not; write --engine hosted"
-        )
-    if engine == "fused":
-        return FusedFleet(algorithm, jax_env(spec), envs, request.seeds, episodes)
-    return HostedFleet(algorithm, host_env(spec), envs, request.seeds, episodes, request.overlap)
-
-
-def final_returns(fleet: Fleet, algorithm: Algorithm, spec: EnvSpec, request: Request) -> np.ndarray:
-    """Greedy returns of the trained networks, [K, episodes], on episodes that no log point has seen."""
-    from qtwin.run.evaluate import greedy_episodes
-
-    return np.stack(
-        [
-            greedy_episodes(algorithm.agent.act, spec, fleet.variables(i), request.eval_episodes, seed)
-            for i, seed in enumerate(fleet.seeds)
-        ]
-    )
 
 
 def summarise(

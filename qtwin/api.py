@@ -1,0 +1,170 @@
+"""The Python API: `train` in one call, and `learn` for an algorithm put together by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from qtwin.agent import Algorithm
+from qtwin.envs.base import JaxEnv
+from qtwin.envs.spec import EnvSpec
+from qtwin.errors import Refusal
+from qtwin.types import Variables
+
+
+class Run(NamedTuple):
+    """A finished run on disk.
+
+    Attributes:
+      path: the run directory; hand it to `qtwin.load`.
+      summary: what ``summary.json`` holds.
+      points: the log points of ``metrics.jsonl``.
+    """
+
+    path: Path
+    summary: dict
+    points: list[dict]
+
+
+def train(
+    env: str,
+    *,
+    agent: str | None = None,
+    preset: str | None = None,
+    seeds: int = 1,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
+    eval_episodes: int = 100,
+    log_points: int = 20,
+    engine: str = "auto",
+    overlap: bool = True,
+    quiet: bool = False,
+    **settings,
+) -> Run:
+    """Trains an agent and writes a run directory: ``qtwin train`` as a function.
+
+    Args:
+      env: the environment, as on the command line (``CartPole-v1``, ``gym:LunarLander-v3``, ``minatar:Breakout``).
+      agent: the algorithm, ``dqn`` if neither it nor a preset is named.
+      preset: settings by name (``qtwin list presets``).
+      seeds: how many, trained side by side: ``seed``, ``seed + 1``, ...
+      seed: the first of them.
+      out: the run directory; a fresh one under ``runs/`` if left out.
+      resume: go on with the run that is in ``out``.
+      eval_episodes: greedy episodes at the end, for each seed.
+      log_points: how many times on the way the agent is evaluated.
+      engine: "auto", "fused" or "hosted".
+      overlap: hosted engine: collect while the regression runs.
+      quiet: say nothing.
+      **settings: any field of `qtwin.Config`, over the preset's: ``target="soft:0.005"``, ``steps=100_000``.
+
+    Raises:
+      Refusal: the request was wrong; one sentence says what was expected, what came and what to write instead.
+    """
+    from qtwin.request import build
+    from qtwin.run.logs import read_points
+    from qtwin.run.train import execute
+
+    request = build(
+        env,
+        agent=agent,
+        preset=preset,
+        seeds=seeds,
+        seed=seed,
+        out=None if out is None else str(out),
+        resume=resume,
+        eval_episodes=eval_episodes,
+        log_points=log_points,
+        engine=engine,
+        overlap=overlap,
+        quiet=quiet,
+        settings=settings,
+    )
+    summary = execute(request)
+    path = Path(request.out)
+    return Run(path, summary, read_points(path / "metrics.jsonl"))
+
+
+class Learned(NamedTuple):
+    """What `learn` gives back.
+
+    Attributes:
+      variables: each seed's online network, to be handed to ``net.apply``.
+      eval_return: each seed's mean greedy return at the end. [K]
+      points: the log points on the way; lists in them hold one number per seed.
+    """
+
+    variables: list[Variables]
+    eval_return: np.ndarray
+    points: list[dict]
+
+
+@dataclasses.dataclass
+class _Points:
+    """Log points kept in memory only."""
+
+    points: list[dict]
+
+    def write(self, point: dict) -> None:
+        self.points.append(point)
+
+
+def learn(
+    algorithm: Algorithm,
+    env: str | EnvSpec | JaxEnv,
+    *,
+    steps: int,
+    envs: int = 1,
+    seeds: int = 1,
+    seed: int = 0,
+    log_points: int = 20,
+    eval_episodes: int = 100,
+    overlap: bool = True,
+    quiet: bool = False,
+) -> Learned:
+    """Runs an algorithm of your own: the engine behind `train`, without files.
+
+    Args:
+      algorithm: its agent (init, act, loss), rates, replay, optimiser and exploration.
+      env: an environment's name, or a `JaxEnv` of your own.
+      steps: the budget. [transitions]; offline (``collect=0``) [gradient steps]
+      envs: environments stepped together.
+      seeds: how many, side by side: ``seed``, ``seed + 1``, ...
+      seed: the first of them.
+      log_points: how many times on the way the agent is evaluated.
+      eval_episodes: greedy episodes at the end, for each seed.
+      overlap: hosted environments: collect while the regression runs.
+      quiet: say nothing.
+    """
+    from qtwin.engine.devices import prepare
+
+    if not isinstance(seeds, int) or seeds < 1:
+        raise Refusal(f"the number of seeds is a whole number of at least 1, not {seeds}")
+    prepare(seeds)
+    from qtwin.engine.fleet import fleet_of
+    from qtwin.envs.catalog import resolve
+    from qtwin.envs.make import make
+    from qtwin.rates import plan
+    from qtwin.run.evaluate import greedy_player
+    from qtwin.run.logs import Screen
+    from qtwin.run.loop import loop, marks
+
+    names = tuple(range(seed, seed + seeds))
+    spending = plan(algorithm.rates, envs, steps)
+    if not isinstance(env, JaxEnv):
+        env = make(resolve(env) if isinstance(env, str) else env)
+    fleet = fleet_of(algorithm, env, envs, names, overlap=overlap)
+    screen, kept = Screen(spending.cycles, 0, quiet), _Points([])
+    try:
+        fleet.compile()
+        loop(fleet, spending, marks(spending.cycles, log_points, 1), screen, kept, None)
+        play = greedy_player(algorithm.agent.act, env, eval_episodes)
+        returns = [play(fleet.variables(i), name).mean() for i, name in enumerate(names)]
+        return Learned([fleet.variables(i) for i in range(seeds)], np.array(returns), kept.points)
+    finally:
+        screen.close()
+        fleet.close()

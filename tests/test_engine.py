@@ -1,0 +1,135 @@
+"""The fused engine: exact counters, many seeds, no copy of the replay, stop and resume."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from worlds import counting, little_dqn, tick, walk
+
+from qtwin.agents import algorithm
+from qtwin.config import Config
+from qtwin.engine.fleet import FusedFleet
+from qtwin.engine.fused import fused
+from qtwin.envs.catalog import resolve
+from qtwin.envs.make import jax_env
+from qtwin.processes.update_target import hard
+from qtwin.rates import Rates
+from qtwin.run import checkpoint
+
+
+@pytest.mark.parametrize("rates", [(1, 1, 1), (4, 1, 2500), (10, 1, 50), (7, 3, 11), (256, 128, 10)])
+@pytest.mark.parametrize("envs", [1, 3, 8, 10, 64])
+def test_law_2_counters_are_exactly_what_the_ratios_say(envs, rates):
+    """For any number of environments: collected : regressed : moved, read off the running engine's own clock."""
+    collect, regress, every = rates
+    engine = fused(counting(Rates(collect, regress, hard(every)), 20_000), tick(), envs)
+    state, cycles = engine.init([0]), 0
+    for more in (1, 2, 5):
+        state, cycles = engine.advance(state, more), cycles + more
+        transitions, gradient_steps, moves, age = (int(count[0]) for count in state.clock)
+        assert transitions == cycles * engine.turn.transitions
+        assert transitions % envs == 0
+        assert gradient_steps * collect == transitions * regress
+        assert moves == gradient_steps // every
+        assert age == gradient_steps % every
+        assert int(state.replay.size[0]) == min(transitions, 20_000)
+
+
+def numbers(tree):
+    return jax.tree.map(np.asarray, tree)
+
+
+def test_each_seed_is_the_same_alone_and_among_others_bit_for_bit():
+    def fleet_of(seeds):
+        fleet = FusedFleet(little_dqn(), walk(), 4, seeds)
+        fleet.warm_up(2)
+        fleet.advance(50)
+        return fleet
+
+    together = fleet_of((4, 5, 6))  # on two devices: a group of two, and one filled up
+    for i, seed in enumerate((4, 5, 6)):
+        alone = fleet_of((seed,))
+        jax.tree.map(np.testing.assert_array_equal, together.snapshot(i), alone.snapshot(0))
+        np.testing.assert_array_equal(together.evaluate(9)[i], alone.evaluate(9)[0])
+    assert together.evaluate(9).shape == (3, 10)
+
+
+def test_seeds_side_by_side_in_lanes_share_one_clock():
+    """As on an accelerator: mapped on one device, the conditional on the clock still a conditional."""
+    engine = fused(little_dqn(), walk(), 4, jax.devices()[:1], lanes=3)
+    state = engine.advance(engine.warm_up(engine.init([4, 5, 6]), 2), 50)
+    assert state.clock.transitions.shape == (1,)
+    assert [int(count[0]) for count in state.clock] == [208, 50, 10, 0]
+    alone = fused(little_dqn(), walk(), 4)
+    one = alone.advance(alone.warm_up(alone.init([5]), 2), 50)
+    np.testing.assert_allclose(
+        state.twin.online.params["one"][1], one.twin.online.params["one"][0], rtol=1e-3, atol=1e-4
+    )
+
+
+def compiled_text(config, envs):
+    spec = resolve(config.env)
+    engine = fused(algorithm(spec, config), jax_env(spec), envs)
+    return engine.advance_program.lower(engine.init([0]), jnp.int32(1), jnp.int32(1)).compile().as_text()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config("CartPole-v1", replay=12_340, warmup=0),
+        Config("CartPole-v1", replay=12_340, warmup=0, n_step=3),
+        Config("CartPole-v1", replay=12_341, warmup=0),  # a size that the environments do not divide
+        Config("CartPole-v1", replay=12_340, warmup=0, collect=40, regress=4),
+        Config("minatar:Breakout", net="minatar", replay=12_340, warmup=0, collect=1, envs=1, batch=32),
+    ],
+    ids=["dqn", "n-step", "odd-size", "many", "minatar"],
+)
+def test_the_compiled_loop_holds_no_copy_of_the_replay(config):
+    text = compiled_text(config, config.envs)
+    rows = re.escape(str(config.replay))
+    assert re.search(rf"\[(1,)?{rows}[,\]]", text), "the replay is in there"
+    copies = re.findall(rf"= \S*\[(?:1,)?{rows}[^=]*? copy(?:-start|-done)?\(.*", text)
+    assert not copies, copies
+
+
+def test_law_8_stop_and_resume_is_never_stopped(tmp_path):
+    """Simple form: save, load into a fresh engine, go on; every byte of the whole state as if nothing had happened."""
+    straight = FusedFleet(little_dqn(n_step=3), walk(), 4, (0, 1))
+    straight.warm_up(2)
+    straight.advance(30)
+    states = [straight.snapshot(i) for i in range(2)]
+    checkpoint.write(tmp_path, 30, 0, straight.seeds, states)
+    straight.advance(33)
+
+    resumed = FusedFleet(little_dqn(n_step=3), walk(), 4, (0, 1))
+    path, manifest = checkpoint.newest(tmp_path)
+    assert manifest["cycles"] == 30
+    resumed.restore(checkpoint.read(path, manifest, [resumed.snapshot(i) for i in range(2)]))
+    resumed.advance(33)
+    for i in range(2):
+        jax.tree.map(np.testing.assert_array_equal, straight.snapshot(i), resumed.snapshot(i))
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path):
+    fleet = FusedFleet(little_dqn(), walk(), 4, (0,))
+    for cycles in (1, 2, 3):
+        fleet.advance(1)
+        checkpoint.write(tmp_path, cycles, cycles, fleet.seeds, [fleet.snapshot(0)])
+    assert len(list(tmp_path.iterdir())) == 2, "the newest two are kept"
+    file = tmp_path / "cycle-000000000003" / "seed-0.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-5] ^= 1
+    file.write_bytes(data)
+    assert checkpoint.newest(tmp_path)[1]["cycles"] == 2
+
+
+def test_the_budget_is_kept_in_two_halves_or_one():
+    """How a run is cut into pieces changes nothing: 1 + 2 + 7 cycles are 10 cycles."""
+    engine = fused(little_dqn(), walk(), 4)
+    one = engine.advance(engine.init([0]), 10)
+    two = engine.init([0])
+    for cycles in (1, 2, 7):
+        two = engine.advance(two, cycles)
+    jax.tree.map(np.testing.assert_array_equal, numbers(one._replace(key=())), numbers(two._replace(key=())))

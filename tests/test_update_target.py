@@ -1,0 +1,237 @@
+"""Process 2: every way for a target to follow, by hand, and laws 5 and 6."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from worlds import little_dqn, walk
+
+from qtwin.engine.fused import fused
+from qtwin.errors import Refusal
+from qtwin.processes.update_target import SPECS, Fit, frozen, hard, parse, soft, tied, until_converged
+from qtwin.twin import STATS_POLICIES, Twin, distance, twin
+from qtwin.types import Clock, Variables
+
+ONLINE = {"w": jnp.array([1.0, -2.0]), "count": jnp.int32(7)}
+TARGET = {"w": jnp.array([0.0, 2.0]), "count": jnp.int32(3)}
+
+
+def at(age):
+    return Clock(jnp.int32(0), jnp.int32(100), jnp.int32(0), jnp.int32(age))
+
+
+def test_soft_moves_the_fraction_tau():
+    _, moved = soft(0.25).move((), ONLINE, TARGET)
+    np.testing.assert_allclose(moved["w"], [0.25, 1.0])  # 0.75 * [0, 2] + 0.25 * [1, -2]
+    assert moved["count"] == 7, "a whole number has no way half-way"
+
+
+def test_hard_copies_and_frozen_stays():
+    assert hard(3).move((), ONLINE, TARGET)[1] is ONLINE
+    assert frozen().move((), ONLINE, TARGET)[1] is TARGET
+    assert soft(0.0).move((), ONLINE, TARGET)[1] is TARGET
+
+
+@pytest.mark.parametrize(
+    ("rule", "ages_due"), [(hard(3), {3, 4}), (soft(0.1, 2), {2, 3, 4}), (tied(), {1, 2, 3, 4}), (frozen(), set())]
+)
+def test_due_by_age(rule, ages_due):
+    assert {age for age in range(5) if bool(rule.due(rule.init({}), at(age)))} == ages_due
+
+
+def test_mean_age_and_half_life():
+    assert hard(101).mean_age == 50.0  # (C - 1) / 2
+    assert soft(0.25).mean_age == 3.0  # (1 - tau) / tau
+    assert soft(2 / 102).mean_age == pytest.approx(hard(101).mean_age)  # they match at tau = 2 / (C + 1)
+    assert tied().mean_age == 0.0
+    assert hard(1).mean_age == 0.0
+    assert frozen().mean_age == math.inf
+    assert soft(0.5).half_life == pytest.approx(1.0)
+    assert soft(0.005).half_life == pytest.approx(math.log(2) / 0.005, rel=0.003)
+    assert soft(0.5, 10).half_life == pytest.approx(10.0)
+    assert hard(5).half_life is None
+
+
+def test_mean_age_by_counting():
+    """The mean over time of how old the mixture is that a soft target holds, every 3 gradient steps."""
+    rule, weights, ages = soft(0.2, 3), np.zeros(4000), []
+    weights[0] = 1.0  # the share of the target that comes from the online network of gradient step i
+    for step in range(1, 4000):
+        if step % 3 == 0:
+            weights *= 0.8
+            weights[step] += 0.2
+        if step > 2000:
+            ages.append(np.dot(weights, step - np.arange(4000)))
+    assert np.mean(ages) == pytest.approx(rule.mean_age, rel=1e-3)
+
+
+def test_until_converged_by_hand():
+    rule = until_converged(0.1, at_most=50, window=2)
+    fit = rule.init({})
+    for loss, converged in [(4, False), (4, False), (3, False), (3, False), (2.9, False), (2.9, True)]:
+        fit = rule.watch(fit, jnp.float32(loss))  # window means 4, 3 (-25 %), 2.9 (-3 %, less than 10 %)
+        assert bool(fit.converged) is converged
+        assert bool(rule.due(fit, at(6))) is converged
+    assert bool(rule.due(rule.init({}), at(50))), "or after at most 50 gradient steps"
+    fit, moved = rule.move(fit, ONLINE, TARGET)
+    assert moved is ONLINE
+    assert fit == Fit(0.0, 0, jnp.inf, False)
+
+
+def test_until_converged_stops_where_nothing_can_be_gained():
+    rule = until_converged(0.1, at_most=50, window=1)
+    fit = rule.init({})
+    for loss in (1.0, 0.0, 0.0):
+        fit = rule.watch(fit, jnp.float32(loss))
+    assert bool(fit.converged)
+
+
+@pytest.mark.parametrize("spec", ["hard:500", "soft:0.005", "soft:0.005/10", "tied", "frozen", "until:0.01/2000"])
+def test_specs_read_back(spec):
+    assert parse(spec).spec == spec
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("hard:0", "hard:500"),
+        ("hard:1.5", "hard:500"),
+        ("hard:-3", "hard:500"),
+        ("hard", "hard:500"),
+        ("hard:x", "'x'"),
+        ("hard:5/2", "hard:500"),
+        ("soft", "soft:0.005"),
+        ("soft:0.9", "soft:0.1"),
+        ("soft:0.995", "soft:0.005"),
+        ("soft:-1", "soft:0.005"),
+        ("soft:nan", "'nan'"),
+        ("soft:0.1/0", "soft:0.005/10"),
+        ("soft:0.1/1.5", "soft:0.005/10"),
+        ("tied:3", "write tied"),
+        ("until:0.1", "until:0.01/2000"),
+        ("until:2/10", "until:0.01/2000"),
+        ("sfot:0.1", "'soft'"),
+        ("", "hard:C"),
+    ],
+)
+def test_specs_that_make_no_sense_are_refused(spec, says):
+    with pytest.raises(Refusal, match=says.replace(".", r"\.")) as refused:
+        parse(spec)
+    assert "\n" not in str(refused.value)
+
+
+def test_every_spec_is_listed():
+    assert set(SPECS) == {"hard", "soft", "tied", "frozen", "until"}
+
+
+# The twin
+
+
+def test_no_gradient_reaches_the_target_however_the_loss_is_written():
+    for rule in (hard(2), tied()):
+        pair = twin(Variables({"w": jnp.array(3.0)}, {}), rule)
+
+        def loss(whole):
+            return whole.online.params["w"] * whole.target.params["w"] ** 2
+
+        gradient = jax.grad(loss)(pair)
+        assert gradient.online.params["w"] == 9.0
+        if gradient.follower is not None:
+            assert gradient.follower.params["w"] == 0.0
+
+
+def test_the_twins_start_equal_in_buffers_of_their_own():
+    pair = twin(Variables({"w": jnp.arange(3.0)}, {}), hard(2))
+    np.testing.assert_array_equal(pair.online.params["w"], pair.target.params["w"])
+    assert pair.online.params["w"].unsafe_buffer_pointer() != pair.follower.params["w"].unsafe_buffer_pointer()
+    assert float(distance(pair)) == 0.0
+
+
+def test_distance_by_hand():
+    pair = Twin(Variables({"w": jnp.array([3.0, 4.0])}, {}), Variables({"w": jnp.array([3.0, 3.0])}, {}))
+    assert float(distance(pair)) == pytest.approx(1 / 5)
+
+
+def test_statistics_policies():
+    """Batch-norm statistics: online 1, target 0; then a soft move of 0.25 with the target's own pass giving 9."""
+    expected = {"copied": 1.0, "mixed": 0.25, "shared": 1.0, "own": 9.0}
+    assert set(expected) == set(STATS_POLICIES)
+    for policy, value in expected.items():
+        pair = Twin(
+            Variables({"w": jnp.array(1.0)}, {"m": jnp.array(1.0)}),
+            Variables({"w": jnp.array(0.0)}, {"m": jnp.array(0.0)}),
+            policy,
+        )
+        pair = pair.learn(pair.online, {"m": jnp.array(9.0)})
+        _, pair = pair.follow(soft(0.25), ())
+        assert pair.target.stats["m"] == value, policy
+        assert pair.target.params["w"] == 0.25
+    with pytest.raises(Refusal, match="mixed"):
+        twin(Variables({}, {}), hard(1), "mixde")
+
+
+# In the engine
+
+
+def run(target, cycles=40, **kwargs):
+    engine = fused(little_dqn(target, **kwargs), walk(), 4)
+    state = engine.warm_up(engine.init([3]), engine.turn.warmup_vector_steps)
+    return engine.advance(state, cycles)
+
+
+def test_law_5_tied_is_hard_1_is_soft_1():
+    """...bit for bit, online network and optimiser, after 40 gradient steps."""
+    states = [run(target) for target in ("tied", "hard:1", "soft:1")]
+    leaves = [jax.tree.leaves((s.twin.online, s.optimiser, s.replay, s.clock)) for s in states]
+    for one, two, three in zip(*leaves, strict=True):
+        np.testing.assert_array_equal(one, two)
+        np.testing.assert_array_equal(one, three)
+    assert states[0].twin.follower is None
+    assert int(states[0].clock.target_updates[0]) == 40
+
+
+def test_law_5_soft_0_and_frozen_never_move():
+    for target in ("soft:0", "frozen"):
+        engine = fused(little_dqn(target), walk(), 4)
+        state = engine.init([0])
+        before = jax.tree.map(np.asarray, state.twin.follower)
+        state = engine.advance(engine.warm_up(state, 2), 30)
+        jax.tree.map(np.testing.assert_array_equal, before, jax.tree.map(np.asarray, state.twin.follower))
+        assert float(distance(jax.tree.map(lambda x: x[0], state.twin))) > 0.01
+
+
+def test_law_5_hard_leaves_every_byte_between_two_moves():
+    engine = fused(little_dqn("hard:7"), walk(), 4)
+    state = engine.warm_up(engine.init([0]), 2)
+    held = jax.tree.map(np.asarray, state.twin.follower)
+    for step in range(1, 22):
+        state = engine.advance(state, 1)  # one cycle is one gradient step
+        now = jax.tree.map(np.asarray, state.twin.follower)
+        if step % 7 == 0:
+            held = jax.tree.map(np.asarray, state.twin.online)
+            assert int(state.clock.age[0]) == 0
+        jax.tree.map(np.testing.assert_array_equal, held, now)
+        assert int(state.clock.target_updates[0]) == step // 7
+
+
+def test_law_6_the_optimiser_holds_no_target_leaf_and_no_buffer_is_shared():
+    state = run("hard:5")
+    online, target = jax.tree.leaves(state.twin.online), jax.tree.leaves(state.twin.follower)
+    # Adam: a count, and two moments for each online parameter; nothing for the target
+    assert len(jax.tree.leaves(state.optimiser)) == 1 + 2 * len(online)
+    addresses = [
+        leaf.addressable_shards[0].data.unsafe_buffer_pointer()
+        for leaf in online + target + jax.tree.leaves(state.optimiser)
+    ]
+    assert len(set(addresses)) == len(addresses)
+
+
+def test_until_moves_each_seed_at_its_own_time():
+    engine = fused(little_dqn("until:0.2/400"), walk(), 4, jax.devices()[:2])
+    state = engine.advance(engine.warm_up(engine.init([0, 1]), 2), 1500)
+    moves = np.asarray(state.clock.target_updates)
+    assert (moves >= 3).all()
+    assert (np.asarray(state.clock.gradient_steps) == 1500).all()
+    assert moves[0] != moves[1] or (np.asarray(state.clock.age)[0] != np.asarray(state.clock.age)[1])
