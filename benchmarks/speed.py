@@ -197,7 +197,8 @@ def main() -> None:
         (r["ratio"], *(short(r[k]) for k in ("median", "min", "max")), short(r["wanted"]) if r["wanted"] else "")
         for r in found
     ]
-    print("\n" + table(("ratio (of a round: min, max)", "of medians", "min", "max", "wanted"), rows))
+    if rows:
+        print("\n" + table(("ratio (of a round: min, max)", "of medians", "min", "max", "wanted"), rows))
 
     args.out.parent.mkdir(parents=True, exist_ok=True)
     results = {"machine": about, "rounds": args.rounds, "scale": args.scale, "ratios": found, "contenders": lines}
