@@ -59,6 +59,12 @@ def ring(capacity: int, batch: int, gamma: float = 0.99, n_step: int = 1) -> Rep
                 f"the replay holds {capacity} transitions and one cycle with {cycle.envs} environments needs {least};"
                 f" write --replay {least} or more"
             )
+        first = cycle.warmup + cycle.transitions
+        if first < n_step * cycle.envs:
+            raise Refusal(
+                f"{n_step}-step returns of {cycle.envs} environments need {n_step * cycle.envs} transitions before the"
+                f" first gradient step, and {first} come; write --warmup {n_step * cycle.envs} or more"
+            )
         data = jax.tree.map(lambda leaf: jnp.zeros((capacity, *jnp.shape(leaf)), jnp.result_type(leaf)), example)
         return RingState(data, jnp.int32(0), jnp.int32(0), cycle.envs)
 

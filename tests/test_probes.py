@@ -1,0 +1,124 @@
+"""Law 9: every agent learns every probe environment to its exact value."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qtwin.agents import algorithm
+from qtwin.config import Config
+from qtwin.engine.fused import fused
+from qtwin.envs.probe_specs import PROBES
+from qtwin.envs.probes import exact_q, probe, tables
+from qtwin.nets.bodies import q_network
+from qtwin.processes.collect import begin
+from qtwin.rates import plan
+
+GAMMA = 0.9
+VECTOR = [name for name, spec in PROBES.items() if spec.num_states is None]
+DISCRETE = [name for name, spec in PROBES.items() if spec.num_states is not None]
+
+DQN = {
+    "agent": "dqn", "discount": GAMMA, "loss": "mse", "learning_rate": 3e-3, "collect": 16, "regress": 4, "warmup": 0,
+    "replay": 1000, "batch": 32, "explore": "1", "envs": 4, "steps": 16_000,
+}  # fmt: skip
+FQI = DQN | {"agent": "fqi", "collect": 200, "regress": 100}
+AGENTS = {
+    "dqn, max, hard": DQN | {"target": "hard:20"},
+    "dqn, double, soft": DQN | {"target": "soft:0.05", "bootstrap": "double"},
+    "dqn, max, tied, 3-step": DQN | {"target": "tied", "n_step": 3},
+    "online_q": {
+        "agent": "online_q", "discount": GAMMA, "loss": "half-mse", "optimiser": "sgd", "learning_rate": 0.05,
+        "collect": 1, "regress": 1, "target": "tied", "warmup": 0, "replay": 0, "batch": 1, "explore": "1", "envs": 1,
+        "steps": 20_000,
+    },
+    "fqi, double, sweeps": FQI | {"target": "hard:50", "bootstrap": "double", "steps": 12_000},
+    "fqi, until converged": FQI | {"regress": 200, "target": "until:0.3/300", "steps": 24_000},
+}  # fmt: skip
+
+
+def values(c, spec, variables, name):
+    """The learned and the exact action values of the probe ``name``, side by side."""
+    obs, action, exact = (np.array(column) for column in zip(*exact_q(name, c.discount), strict=True))
+    q = q_network(spec, c.net).apply(jax.tree.map(lambda leaf: leaf[0], variables), jnp.asarray(obs))
+    return np.asarray(q)[np.arange(len(action)), action], exact
+
+
+def learned(c, names):
+    """Runs one compiled program in each of the probes ``names``, which are of one shape; the values of each."""
+    spec = PROBES[names[0]]
+    program, budget = None, None
+    for name in names:
+        if program is None:
+            chosen = algorithm(spec, c)
+            program, budget = fused(chosen, probe(name), c.envs), plan(chosen.rates, c.envs, c.steps)
+        state = program.init([0])
+        world = begin(probe(name), c.envs, state.key[0])
+        world = jax.tree.map(lambda new, old: jax.device_put(new[None], old.sharding), world, state.world)
+        state = program.advance(state._replace(world=world), budget.cycles)
+        yield name, *values(c, spec, state.twin.online, name)
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_every_agent_learns_every_probe_to_its_exact_value(agent):
+    c = Config("probe", net="mlp:32", **AGENTS[agent])
+    for name, came, exact in learned(c, VECTOR):
+        np.testing.assert_allclose(came, exact, rtol=0.01, atol=0.01, err_msg=f"{agent}: probe:{name}")
+
+
+@pytest.mark.parametrize("agent", ["dqn, max, hard", "online_q", "fqi, double, sweeps"])
+def test_every_agent_learns_the_discrete_probe_with_a_table(agent):
+    rate = {"optimiser": "sgd", "learning_rate": 0.5 if agent == "online_q" else 2.0}
+    c = Config("probe", net="table", **AGENTS[agent] | rate)
+    for name, came, exact in learned(c, DISCRETE):
+        np.testing.assert_allclose(came, exact, rtol=0.01, atol=0.01, err_msg=f"{agent}: probe:{name}")
+
+
+@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("gamma", [0.5, 0.9, 0.99])
+def test_the_closed_forms_are_what_value_iteration_finds_in_the_tables(name, gamma):
+    world = tables(name)
+    q = np.zeros(world.reward.shape)
+    for _ in range(3000):
+        q = world.reward + gamma * np.where(world.terminal, 0.0, q.max(axis=1))[world.then]
+    expected = [q[s, a] for s in range(len(q)) if not world.terminal[s] and reachable(world)[s] for a in (0, 1)]
+    np.testing.assert_allclose([value for *_, value in exact_q(name, gamma)], expected, atol=1e-6)
+
+
+def reachable(world):
+    seen = world.starts > 0
+    for _ in range(len(seen)):
+        seen[world.then[seen & ~world.terminal]] = True
+    return seen
+
+
+@functools.cache
+def walk(of_one_shape):
+    """A random walk of 200 steps; the tables travel with the state, so one program walks in all worlds of one shape."""
+    env = probe(of_one_shape)
+
+    def step(carry, key):
+        state, obs = carry
+        action = jax.random.randint(key, (), 0, 2)
+        after, next_obs, outcome = env.step(key, state, action)
+        return (after, next_obs), (state.at, state.time, obs, action, outcome, after.time)
+
+    return jax.jit(lambda begun, key: jax.lax.scan(step, begun, jax.random.split(key, 200))[1])
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_a_probe_steps_as_its_tables_say_and_keeps_the_true_last_observation(name):
+    env, world = probe(name), tables(name)
+    program = walk(VECTOR[0] if name in VECTOR else name)
+    at, time, obs, action, outcome, after = program(env.reset(jax.random.key(1)), jax.random.key(0))
+    then = world.then[at, action]
+    np.testing.assert_array_equal(obs, world.obs[at])
+    np.testing.assert_array_equal(outcome.reward, world.reward[at, action])
+    np.testing.assert_array_equal(outcome.next_obs, world.obs[then])
+    np.testing.assert_array_equal(outcome.discount, 1.0 - world.terminal[then])
+    cut = (np.asarray(time) + 1 == world.limit) if world.limit else np.zeros(len(time), bool)
+    np.testing.assert_array_equal(outcome.last, world.terminal[then] | cut)
+    np.testing.assert_array_equal(np.asarray(after) == 0, outcome.last)
+    assert env.spec.time_limit == (int(world.limit) or None)

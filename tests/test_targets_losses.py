@@ -1,0 +1,91 @@
+"""TD targets, losses and exploration against arithmetic done by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qtwin import explore, targets
+from qtwin.errors import Refusal
+from qtwin.losses import LOSSES
+
+REWARD = jnp.array([1.0, -2.0, 0.5])
+DISCOUNT = jnp.array([0.9, 0.0, 0.81])  # one step on; terminal; two steps on
+Q_TARGET = jnp.array([[1.0, 3.0, 2.0], [5.0, 5.0, 9.0], [-1.0, -4.0, -2.0]])
+Q_ONLINE = jnp.array([[4.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.5, 0.5]])
+
+
+def test_max_target():
+    # 1 + 0.9 * 3; -2 + 0; 0.5 + 0.81 * -1
+    np.testing.assert_allclose(targets.max_target(REWARD, DISCOUNT, Q_TARGET), [3.7, -2.0, -0.31], rtol=1e-6)
+
+
+def test_double_target_takes_the_online_networks_choice_and_the_target_networks_value():
+    # the online network chooses actions 0, 1 and 1 (the first of equals): 1 + 0.9 * 1; -2 + 0; 0.5 + 0.81 * -4
+    np.testing.assert_allclose(
+        targets.double_target(REWARD, DISCOUNT, Q_TARGET, Q_ONLINE), [1.9, -2.0, -2.74], rtol=1e-6
+    )
+
+
+def test_no_gradient_passes_through_a_target():
+    for function in (
+        lambda q: targets.max_target(REWARD, DISCOUNT, q),
+        lambda q: targets.double_target(REWARD, DISCOUNT, q, Q_ONLINE),
+        lambda q: targets.double_target(REWARD, DISCOUNT, Q_TARGET, q),
+    ):
+        np.testing.assert_array_equal(jax.grad(lambda q, f=function: f(q).sum())(Q_TARGET), np.zeros((3, 3)))
+
+
+def test_the_values_of_the_actions_taken():
+    np.testing.assert_array_equal(targets.taken(Q_TARGET, jnp.array([2, 0, 1])), [2.0, 5.0, -4.0])
+
+
+TD_ERROR = jnp.array([0.5, -1.0, 3.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "gradient"),
+    [
+        ("half-mse", (0.125 + 0.5 + 4.5) / 4, [0.125, -0.25, 0.75, 0.0]),
+        ("mse", (0.25 + 1 + 9) / 4, [0.25, -0.5, 1.5, 0.0]),
+        ("huber", (0.125 + 0.5 + 2.5) / 4, [0.125, -0.25, 0.25, 0.0]),
+    ],
+)
+def test_losses_and_their_gradients(name, value, gradient):
+    came, slope = jax.value_and_grad(LOSSES[name])(TD_ERROR)
+    np.testing.assert_allclose(came, value, rtol=1e-6)
+    np.testing.assert_allclose(slope, gradient, rtol=1e-6)
+
+
+def test_epsilon_greedy_takes_the_first_of_equals_and_draws_uniformly():
+    q = jnp.array([[0.0, 2.0, 2.0], [3.0, 1.0, 2.0]])
+    np.testing.assert_array_equal(explore.epsilon_greedy(q, jnp.float32(0.0), jax.random.key(0)), [1, 0])
+    many = jnp.broadcast_to(q[:1], (30_000, 3))
+    for epsilon, shares in ((1.0, [1 / 3, 1 / 3, 1 / 3]), (0.3, [0.1, 0.8, 0.1])):
+        actions = explore.epsilon_greedy(many, jnp.float32(epsilon), jax.random.key(1))
+        assert actions.dtype == jnp.int32
+        counts, expected = np.bincount(actions, minlength=3), 30_000 * np.array(shares)
+        assert ((counts - expected) ** 2 / expected).sum() < 13.8  # chi-square, 2 degrees of freedom, 0.999
+
+
+@pytest.mark.parametrize(
+    ("spec", "at", "epsilon"),
+    [
+        ("1:0.05:50%", [0, 25_000, 50_000, 90_000], [1.0, 0.525, 0.05, 0.05]),
+        ("1:0.1:1_000", [0, 500, 1000], [1.0, 0.55, 0.1]),
+        ("0.4:0:100%", [0, 75_000, 100_000], [0.4, 0.1, 0.0]),
+        ("0.1", [0, 7, 100_000], [0.1, 0.1, 0.1]),
+        ("0", [0], [0.0]),
+    ],
+)
+def test_epsilon_falls_in_a_straight_line(spec, at, epsilon):
+    schedule = explore.parse(spec, 100_000)
+    np.testing.assert_allclose([schedule(jnp.int32(t)) for t in at], epsilon, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "spec", ["", "1:0.05", "2", "-0.1", "1:0.05:110%", "1:0.05:2.5", "1:nan:10", "a:b:c", "1:0:-5"]
+)
+def test_exploration_that_makes_no_sense_is_refused(spec):
+    with pytest.raises(Refusal):
+        explore.parse(spec, 1000)
