@@ -34,8 +34,8 @@ def train(
     *,
     agent: str | None = None,
     preset: str | None = None,
-    seeds: int = 1,
-    seed: int = 0,
+    seeds: int | None = None,
+    seed: int | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     eval_episodes: int = 100,
@@ -51,8 +51,8 @@ def train(
       env: the environment, as on the command line (``CartPole-v1``, ``gym:LunarLander-v3``, ``minatar:Breakout``).
       agent: the algorithm, ``dqn`` if neither it nor a preset is named.
       preset: settings by name (``qtwin list presets``).
-      seeds: how many, trained side by side: ``seed``, ``seed + 1``, ...
-      seed: the first of them.
+      seeds: how many, trained side by side: ``seed``, ``seed + 1``, ...; 1, or a resumed run's, if left out.
+      seed: the first of them; 0 if left out.
       out: the run directory; a fresh one under ``runs/`` if left out.
       resume: go on with the run that is in ``out``.
       eval_episodes: greedy episodes at the end, for each seed.
