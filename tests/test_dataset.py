@@ -190,8 +190,8 @@ def test_batches_that_make_no_sense_are_refused():
 
 
 OFFLINE = Config(
-    "chain", agent="fqi", net="table", discount=0.9, loss="half-mse", optimiser="sgd", learning_rate=10.0, collect=10,
-    regress=1, target="hard:1", warmup=100, batch=0, explore="0", envs=1,
+    "chain", agent="fqi", net="table", discount=0.9, loss="half-mse", optimiser="sgd", learning_rate=10.0, collect=0,
+    regress=1, target="hard:1", batch=0, explore="0", envs=1,
 )  # fmt: skip
 
 
@@ -204,10 +204,19 @@ def test_agents_learn_offline_and_the_data_is_an_argument_of_the_program(tmp_pat
     state = program.init([0])
     assert state.replay.data.reward.shape[-1] == count
     state = program.advance(state, 50)
-    assert np.all(np.asarray(state.clock.transitions) == 0)  # offline, whatever ``collect`` says
+    assert np.all(np.asarray(state.clock.transitions) == 0)
     obs, action, exact = (np.array(column) for column in zip(*exact_q("chain", 0.9), strict=True))
     np.testing.assert_allclose(np.asarray(state.twin.online.params["table"])[0][obs, action], exact, atol=1e-5)
     np.testing.assert_array_equal(np.asarray(state.replay.data.next_obs)[0], load_dataset(path).steps.next_obs)
+
+
+def test_nothing_is_collected_into_a_data_set(tmp_path):
+    spec = PROBES["chain"]
+    path, _ = enumerate_outcomes(spec, tmp_path / "chain.safetensors")
+    c = dataclasses.replace(OFFLINE, data=str(path), collect=4)
+    program = fused(algorithm(spec, c), probe("chain"), 1)
+    with pytest.raises(Refusal, match="write --collect 0"):
+        program.advance(program.init([0]), 1)
 
 
 class Counter:

@@ -47,8 +47,8 @@ def offline(lake, steps_per_sweep, target=None):
     # gradient step of half the squared error is then the exact projection onto the table.
     c = Config(
         "FrozenLake-v1", agent="fqi", net="table", discount=GAMMA, loss="half-mse", optimiser="sgd",
-        learning_rate=PAIRS, regress=steps_per_sweep, target=target or f"hard:{steps_per_sweep}", batch=0, explore="0",
-        envs=1, data=str(lake),
+        learning_rate=PAIRS, collect=0, regress=steps_per_sweep, target=target or f"hard:{steps_per_sweep}", batch=0,
+        explore="0", envs=1, data=str(lake),
     )  # fmt: skip
     program = fused(algorithm(SPEC, c), gymnax_env(SPEC, "FrozenLake-misc"), c.envs)
     assert program.turn.transitions == 0

@@ -39,9 +39,7 @@ def dqn(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: collect and regress a little at a time, with a target that moves once in a while
     return Algorithm(
         agent=Agent(net.init, act, loss),
-        rates=rates.Rates(
-            0 if c.data else c.collect, c.regress, update_target.parse(c.target), 0 if c.data else c.warmup
-        ),
+        rates=rates.Rates(c.collect, c.regress, update_target.parse(c.target), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=explore.parse(c.explore, c.steps),

@@ -46,9 +46,7 @@ def fqi(env: EnvSpec, c: Config) -> Algorithm:
     everything = dataclasses.replace(c, replay=min(c.replay, c.steps))  # a ring as large as the budget
     return Algorithm(
         agent=Agent(net.init, act, loss),
-        rates=rates.Rates(
-            0 if c.data else c.collect, c.regress, update_target.parse(c.target), 0 if c.data else c.warmup
-        ),
+        rates=rates.Rates(c.collect, c.regress, update_target.parse(c.target), c.warmup),
         replay=remember(env, everything),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=explore.parse(c.explore, c.steps),

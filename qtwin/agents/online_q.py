@@ -39,9 +39,7 @@ def online_q(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: 1 : 1 : 1, each transition learned from once and forgotten
     return Algorithm(
         agent=Agent(net.init, act, loss),
-        rates=rates.Rates(
-            0 if c.data else c.collect, c.regress, update_target.parse(c.target), 0 if c.data else c.warmup
-        ),
+        rates=rates.Rates(c.collect, c.regress, update_target.parse(c.target), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=explore.parse(c.explore, c.steps),
