@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from qtwin.names import explore_choice
+from qtwin.rng import integers
 from qtwin.types import Array
 
 
@@ -24,7 +25,7 @@ def epsilon_greedy(q: Array, epsilon: Array, key: Array) -> Array:
     """
     which, what = jax.random.split(key)
     greedy = jnp.argmax(q, axis=-1).astype(jnp.int32)
-    random = jax.random.randint(what, greedy.shape, 0, q.shape[-1])
+    random = integers(what, greedy.shape, q.shape[-1])
     return jnp.where(jax.random.uniform(which, greedy.shape) < epsilon, random, greedy)
 
 

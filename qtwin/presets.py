@@ -28,8 +28,8 @@ AGENT_DEFAULTS = {
         envs=10, steps=500_000,
     ),
     "fqi": Config(
-        "CartPole-v1", agent="fqi", net="mlp:120,84", loss="mse", optimiser="adam", learning_rate=1e-3,
-        collect=1_000, regress=2_000, target="hard:500", warmup=1_000, replay=1_000_000, batch=256,
+        "CartPole-v1", agent="fqi", net="mlp:120,84", bootstrap="double", loss="mse", optimiser="adam",
+        learning_rate=1e-3, collect=1_000, regress=1_000, target="hard:100", warmup=1_000, replay=1_000_000, batch=128,
         explore="1:0.05:50%", envs=10, steps=50_000,
     ),
 }  # fmt: skip

@@ -40,5 +40,10 @@ def double_target(reward: Array, discount: Array, q_next: Array, q_next_online: 
 
 
 def taken(q: Array, action: Array) -> Array:
-    """The values of the actions that were taken: q [B, A], action [B] -> [B]"""
-    return jnp.take_along_axis(q, action[:, None], axis=-1)[:, 0]
+    """The values of the actions that were taken: q [B, A], action [B] -> [B]
+
+    Picked by a mask rather than by index: the gradient of an indexed read is a scatter, which a CPU does one row at a
+    time.
+    """
+    mask = jax.lax.broadcasted_iota(action.dtype, q.shape, 1) == action[:, None]
+    return jnp.sum(jnp.where(mask, q, 0.0), axis=-1)

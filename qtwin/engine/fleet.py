@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qtwin import rng
 from qtwin.agent import Algorithm
 from qtwin.engine.fused import fused
 from qtwin.engine.state import Tally, TrainState, empty_tally
@@ -303,7 +304,7 @@ def host_returns(
     obs = env.reset(int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1))
     share = [len(range(i, episodes, env.num_envs)) for i in range(env.num_envs)]
     running, done = np.zeros(env.num_envs), [[] for _ in range(env.num_envs)]
-    key = jax.random.key(entropy[-1])
+    key = rng.root(entropy[-1])
     while any(len(d) < n for d, n in zip(done, share, strict=True)):
         obs, outcome, valid = env.step(np.asarray(act(variables, obs, np.float32(0.0), key)))
         ones = np.ones(env.num_envs, bool) if valid is None else valid
@@ -321,4 +322,4 @@ def unkeyed(state: TrainState) -> TrainState:
 
 def keyed(state: TrainState) -> TrainState:
     """The inverse of `unkeyed`."""
-    return state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key)))
+    return state._replace(key=rng.wrap(jnp.asarray(state.key)))

@@ -6,6 +6,7 @@ computation is the same whether others run beside it or not.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from qtwin import rng
 from qtwin.agent import Agent, Algorithm
 from qtwin.engine.cycle import cycle
 from qtwin.engine.state import EVALUATE, INIT, TrainState, empty_tally, stream
@@ -73,10 +75,13 @@ def in_one_program(algorithm: Algorithm, turn: Cycle, process_1):
     process_3 = regress(algorithm, turn.gradient_steps)
 
     def when(due, process, s: TrainState) -> TrainState:
-        # Only what a move of the target reads and writes goes through the conditional; never the replay.
-        rest = s._replace(replay=(), world=(), optimiser=(), tally=())
-        moved = jax.lax.cond(due, process, lambda s: s, rest)
-        return s._replace(clock=moved.clock, twin=moved.twin, memory=moved.memory)
+        # Only what a move of the target writes comes out of the conditional, for all that comes out is copied: never
+        # the replay, nor the online network.
+        def moved(s: TrainState):
+            return s.clock, s.twin.follower, s.memory
+
+        clock, follower, memory = jax.lax.cond(due, lambda: moved(process(s)), lambda: moved(s))
+        return s._replace(clock=clock, twin=dataclasses.replace(s.twin, follower=follower), memory=memory)
 
     def turn_once(s: TrainState, gradient_steps) -> TrainState:
         def repeat(step, times):
@@ -171,7 +176,7 @@ def fused(
     def init(seeds) -> TrainState:
         if len(seeds) != len(devices) * lanes:
             raise ValueError(f"expected {len(devices) * lanes} seeds, got {len(seeds)}")
-        keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
+        keys = jax.vmap(rng.root)(jnp.asarray(seeds, jnp.uint32))
         return begin_all(jax.device_put(keys, NamedSharding(mesh, BY_SEED)))
 
     def test(s: TrainState, count):

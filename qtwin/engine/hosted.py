@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qtwin import rng
 from qtwin.agent import Algorithm
 from qtwin.engine.fused import in_one_program, state_around
 from qtwin.engine.state import ACT, STEP, TrainState, stream
@@ -97,7 +98,7 @@ def programs(algorithm: Algorithm, spec: EnvSpec, turn: Cycle, linked: bool) -> 
         algorithm = algorithm._replace(replay=algorithm.replay.ragged())
 
     def act(variables: Variables, obs: Array, key_data: Array, epsilon: Array) -> Array:
-        return algorithm.agent.act(variables, obs, epsilon, jax.random.wrap_key_data(key_data))
+        return algorithm.agent.act(variables, obs, epsilon, rng.wrap(key_data))
 
     def keys(key: Array, first: Array) -> Array:
         counts = first + jnp.arange(KEYS)
@@ -154,7 +155,7 @@ def hosted(algorithm: Algorithm, host_env: HostEnv, overlap: bool, device: jax.D
         return variables if actor == device else jax.device_put(variables, actor)
 
     def init(seed: int) -> TrainState:
-        key = jax.device_put(jax.random.key(np.uint32(seed)), device)
+        key = jax.device_put(rng.root(np.uint32(seed)), device)
         state = run.start(key)
         acting = to_actor(_copy(state.twin.online)) if overlap else ()
         world = gatherer.start(seed, Outside(np.zeros((), np.int32), acting), jax.device_put(key, actor))
@@ -232,7 +233,7 @@ class JaxOnHost:
         self._step = jax.jit(step)
 
     def reset(self, seed: int) -> Array:
-        self._key, self._count = jax.random.key(np.uint32(seed)), 0
+        self._key, self._count = rng.root(np.uint32(seed)), 0
         world = self._begin(self._key)
         self._state = world.env
         return np.asarray(world.obs)

@@ -57,6 +57,7 @@ def dataset(recorded: Dataset, batch: int, gamma: float = 0.99, n_step: int = 1)
     import jax.numpy as jnp
 
     from qtwin.replay.nstep import n_step_transition
+    from qtwin.rng import integers
 
     total = len(recorded.steps.reward)
     if not 0 <= batch <= total:
@@ -82,7 +83,7 @@ def dataset(recorded: Dataset, batch: int, gamma: float = 0.99, n_step: int = 1)
         if batch == 0 and n_step == 1:
             row = state.data
             return Transition(row.obs, row.action, row.reward, gamma * row.discount, row.next_obs)
-        rows = jax.random.randint(key, (batch,), 0, total) if batch else jnp.arange(total)
+        rows = integers(key, (batch,), total) if batch else jnp.arange(total)
         # The last row of every stream ends an episode, so a step past the end is never read into a return.
         return n_step_transition(state.data, rows, lambda s, k: jnp.minimum(s + k, total - 1), n_step, gamma)
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from qtwin.rates import Cycle
 from qtwin.replay.base import Replay
 from qtwin.replay.nstep import n_step_transition
 from qtwin.replay.ring import RingState, ring
+from qtwin.rng import integers
 from qtwin.types import Array, Timestep, Transition
 
 
@@ -73,7 +73,7 @@ def linked_ring(capacity: int, batch: int, gamma: float, n_step: int) -> Replay:
         del step
         # An episode's next step comes at most N steps later, so these have all that they need, as in the ring.
         complete = state.ring.size - (n_step - 1) * state.ring.envs
-        age_rank = jax.random.randint(key, (batch,), 0, complete)  # 0 is the oldest
+        age_rank = integers(key, (batch,), complete)  # 0 is the oldest
         slots = (state.ring.head - state.ring.size + age_rank) % capacity
         return n_step_transition(state.ring.data, slots, lambda s, k: successor(state, s, k), n_step, gamma)
 

@@ -11,6 +11,7 @@ from qtwin.errors import Refusal
 from qtwin.rates import Cycle
 from qtwin.replay.base import Replay
 from qtwin.replay.nstep import n_step_transition
+from qtwin.rng import integers
 from qtwin.types import Array, Timestep, Transition
 
 
@@ -89,7 +90,7 @@ def ring(capacity: int, batch: int, gamma: float = 0.99, n_step: int = 1) -> Rep
     def sample(state: RingState, key: Array, step: Array) -> Transition:
         del step
         complete = state.size - (n_step - 1) * state.envs
-        age_rank = jax.random.randint(key, (batch,), 0, complete)  # 0 is the oldest
+        age_rank = integers(key, (batch,), complete)  # 0 is the oldest
         slots = (state.head - state.size + age_rank) % capacity
         return n_step_transition(state.data, slots, lambda s, k: (s + k * state.envs) % capacity, n_step, gamma)
 

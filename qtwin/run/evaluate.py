@@ -25,13 +25,14 @@ def greedy_player(act: Callable, env: JaxEnv | Callable, episodes: int) -> Calla
     """
     import jax
 
+    from qtwin import rng
     from qtwin.agent import Agent
     from qtwin.engine.fleet import host_returns
     from qtwin.engine.fused import greedy_returns
 
     if isinstance(env, JaxEnv):
         play = jax.jit(lambda v, key: greedy_returns(Agent(None, act, None), env, v, episodes, key))
-        return lambda v, seed: np.asarray(play(v, jax.random.fold_in(jax.random.key(seed), FINAL)))
+        return lambda v, seed: np.asarray(play(v, jax.random.fold_in(rng.root(seed), FINAL)))
     compiled = jax.jit(act)
 
     def play_on_host(variables: Variables, seed: int) -> np.ndarray:
@@ -80,8 +81,8 @@ def run(path: str, episodes: int, env: str | None, seed: int) -> int:
         returns = play(policy.variables, seed)
         means.append(returns.mean())
         console.print(
-            f"seed {policy.seed}: {returns.mean():.1f} (standard deviation {returns.std():.1f}, least {returns.min():.1f}, "
-            f"most {returns.max():.1f}) over {episodes} episodes"
+            f"seed {policy.seed}: {returns.mean():.1f} (standard deviation {returns.std():.1f},"
+            f" least {returns.min():.1f}, most {returns.max():.1f}) over {episodes} episodes"
         )
     if len(means) > 2:
         low, high = interval(np.array(means))
