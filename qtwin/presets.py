@@ -19,7 +19,7 @@ from qtwin.errors import Refusal, one_of
 # What each agent runs when nothing else is asked for.
 AGENT_DEFAULTS = {
     "online_q": Config(
-        "CartPole-v1", agent="online_q", net="mlp:120,84", loss="half-mse", optimiser="sgd", learning_rate=1e-3,
+        "CartPole-v1", agent="online_q", net="mlp:120,84", loss="half-mse", optimiser="adam", learning_rate=2.5e-4,
         collect=1, regress=1, target="tied", warmup=0, replay=0, batch=1, explore="1:0.05:50%", envs=1, steps=500_000,
     ),
     "dqn": Config(
