@@ -27,12 +27,13 @@ def greedy_player(act: Callable, env: JaxEnv | Callable, episodes: int) -> Calla
 
     from qtwin import rng
     from qtwin.agent import Agent
-    from qtwin.engine.fleet import host_returns
     from qtwin.engine.fused import greedy_returns
 
     if isinstance(env, JaxEnv):
         play = jax.jit(lambda v, key: greedy_returns(Agent(None, act, None), env, v, episodes, key))
         return lambda v, seed: np.asarray(play(v, jax.random.fold_in(rng.root(seed), FINAL)))
+    from qtwin.engine.hosted_fleet import host_returns
+
     compiled = jax.jit(act)
 
     def play_on_host(variables: Variables, seed: int) -> np.ndarray:

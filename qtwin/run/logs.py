@@ -78,7 +78,7 @@ class Screen:
         self._quiet = quiet
         self._console = Console(stderr=True, highlight=False)
         self._live = not quiet and self._console.is_terminal
-        self._total, self._spoken = total_cycles, -1
+        self._total, self._spoken = total_cycles, 10 * done_cycles // max(total_cycles, 1)
         self._progress = Progress(
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f}%"),
