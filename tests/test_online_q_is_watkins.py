@@ -3,27 +3,49 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from qtwin.agents import algorithm
 from qtwin.config import Config
 from qtwin.engine.fused import fused
-from qtwin.envs.gymnax_envs import gymnax_env
+from qtwin.envs.base import JaxEnv, Outcome
 from qtwin.envs.spec import EnvSpec
 
-SPEC = EnvSpec("gymnax:FrozenLake-misc", (), "int32", 4, num_states=16)
+STATES, ACTIONS, LIMIT = 7, 3, 12  # the last state is terminal
+SPEC = EnvSpec("test:random-mdp", (), "int32", ACTIONS, num_states=STATES, time_limit=LIMIT)
 STEPS, ALPHA, GAMMA = 600, 0.3, 0.95
 ONLINE = Config(
-    "FrozenLake-v1", agent="online_q", net="table", discount=GAMMA, loss="half-mse", optimiser="sgd",
-    learning_rate=ALPHA, collect=1, regress=1, target="tied", warmup=0, replay=0, batch=1, explore="1", envs=1,
+    "random-mdp", agent="online_q", net="table", discount=GAMMA, loss="half-mse", optimiser="sgd",
+    learning_rate=ALPHA, collect=1, regress=1, target="tied", warmup=0, replay=0, batch=1, explore="0.5", envs=1,
     steps=STEPS,
 )  # fmt: skip
 
 
+def random_mdp():
+    """A stochastic world: the odds of where an action leads, and what it pays, are drawn once and for all."""
+    random = np.random.default_rng(0)
+    then = jnp.asarray(random.dirichlet(np.full(STATES, 0.5), (STATES, ACTIONS)), jnp.float32)
+    reward = jnp.asarray(random.normal(size=(STATES, ACTIONS)), jnp.float32)
+
+    def step(key, state, action):
+        at, time = state
+        draw, begin = jax.random.split(key)
+        reached = jax.random.choice(draw, STATES, p=then[at, action]).astype(jnp.int32)
+        terminal = reached == STATES - 1
+        last = terminal | (time + 1 >= LIMIT)
+        start = jax.random.randint(begin, (), 0, STATES - 1)
+        after = jnp.where(last, start, reached)
+        outcome = Outcome(reward[at, action], 1.0 - terminal, reached, last)
+        return (after, jnp.where(last, 0, time + 1)), after, outcome
+
+    return JaxEnv(SPEC, lambda key: ((jnp.int32(0), jnp.int32(0)), jnp.int32(0)), step)
+
+
 def watkins(transitions):
     """Q(s, a) += alpha (r + gamma max_a' Q(s', a') - Q(s, a)), one transition after another."""
-    q = np.zeros((16, 4), np.float64)
+    q = np.zeros((STATES, ACTIONS), np.float64)
     tables = []
     for obs, action, reward, discount, next_obs in transitions:
         target = reward + GAMMA * discount * q[next_obs].max()
@@ -34,7 +56,7 @@ def watkins(transitions):
 
 def run(c):
     """One cycle at a time: the transition that was learned from and both tables after it."""
-    program = fused(algorithm(SPEC, c), gymnax_env(SPEC, "FrozenLake-misc"), c.envs)
+    program = fused(algorithm(SPEC, c), random_mdp(), c.envs)
     state = program.init([0])
     transitions, online, target = [], [], []
     for _ in range(STEPS):
@@ -55,9 +77,10 @@ def tied():
 
 def test_the_engine_is_watkins_loop_at_every_step(tied):
     transitions, online, _ = tied
-    assert len({(s, a, after) for s, a, _, _, after in transitions}) > len({(s, a) for s, a, *_ in transitions})
-    assert sum(discount == 0 for *_, discount, _ in transitions) > 20  # the ice is slippery, and many fall in
-    assert online[-1].max() > 0  # someone got across
+    terminal = [discount == 0 for *_, discount, _ in transitions]
+    assert 20 < sum(terminal) < STEPS / 2
+    assert len({(s, a, after) for s, a, _, _, after in transitions}) > 2 * len({(s, a) for s, a, *_ in transitions})
+    assert (online[-1, : STATES - 1] != 0).all()  # everything was tried
     np.testing.assert_allclose(online, watkins(transitions), rtol=1e-5, atol=1e-6)
 
 
