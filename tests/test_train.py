@@ -172,6 +172,35 @@ def test_every_agent_trains_in_one_call(agent, tmp_path):
     assert qtwin.load(run.path)(np.zeros((10, 5))) in (0, 1, 2)
 
 
+@pytest.mark.parametrize("env", ["CartPole-v1", "gym:CartPole-v1"])
+def test_record_and_learn_offline(env, tmp_path):
+    """A recording of a run's policy, learned from without touching the environment but to evaluate."""
+    teacher = tmp_path / "teacher"
+    train(teacher)
+    data = tmp_path / "data.safetensors"
+    assert (
+        main(["record", env, "--out", str(data), "--steps", "600", "--policy", str(teacher), "--epsilon", "0.3"]) == 0
+    )
+    out = tmp_path / "run"
+    words = ["train", env, "--agent", "fqi", "--data", str(data), "--collect", "0", "--regress", "20", "--warmup", "0"]
+    more = [
+        "--target",
+        "hard:20",
+        "--steps",
+        "90",
+        "--batch",
+        "32",
+        "--net",
+        "mlp:16",
+        "--eval-episodes",
+        "2",
+        "--quiet",
+    ]
+    assert main([*words, *more, "--log-points", "2", "--out", str(out)]) == 0
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["transitions"], summary["gradient_steps"], summary["target_updates"]) == (0, 80, 4)
+
+
 def test_dqn_by_hand_runs_and_fits_on_a_screen():
     file = ROOT / "examples" / "dqn_by_hand.py"
     assert len(file.read_text().splitlines()) <= 60

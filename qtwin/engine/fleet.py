@@ -81,7 +81,25 @@ class FusedFleet:
 
     resets_at_checkpoints = False
 
-    def __init__(self, algorithm: Algorithm, env: JaxEnv, envs: int, seeds: tuple[int, ...], episodes: int = 10):
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        env: JaxEnv,
+        envs: int,
+        seeds: tuple[int, ...],
+        episodes: int = 10,
+        play: Callable[[Variables, tuple[int, int]], np.ndarray] | None = None,
+    ):
+        """Begins K runs.
+
+        Args:
+          algorithm: what to run.
+          env: one environment written in JAX.
+          envs: how many of them, for each seed.
+          seeds: which seeds.
+          episodes: greedy episodes in one evaluation of one seed.
+          play: ``(variables, (seed, count)) -> returns [episodes]``, where evaluation is not done in ``env``.
+        """
         devices = jax.devices()
         lanes = 1
         if devices[0].platform != "cpu" and not algorithm.rates.target_update.spec.startswith("until"):
@@ -90,6 +108,7 @@ class FusedFleet:
         self.seeds = tuple(seeds)
         self._width = len(devices) * lanes
         self._lanes = lanes
+        self._play = play
         self._engine = fused(algorithm, env, envs, devices, lanes, episodes)
         self.turn = self._engine.turn
         # The last group is filled up with its last seed: a core that would stand idle runs it twice, and the copy is
@@ -141,6 +160,8 @@ class FusedFleet:
         return tallies
 
     def evaluate(self, count: int) -> np.ndarray:
+        if self._play is not None:
+            return np.stack([self._play(self.variables(i), (seed, count)) for i, seed in enumerate(self.seeds)])
         returns = [self._engine.evaluate(state, count) for state in self._states]
         return np.concatenate([np.asarray(r) for r in returns])[: len(self.seeds)]
 
@@ -198,8 +219,11 @@ def fleet_of(
     """
     if isinstance(env, JaxEnv):
         return FusedFleet(algorithm, env, envs, seeds, episodes)
-    from qtwin.engine.hosted_fleet import HostedFleet
+    from qtwin.engine.hosted_fleet import HostedFleet, nowhere, player_on
 
+    if algorithm.rates.collect == 0:  # learning needs no environment then, only evaluation does
+        play = player_on(env, algorithm.agent.act, episodes)
+        return FusedFleet(algorithm, nowhere(env), envs, seeds, episodes, play)
     return HostedFleet(algorithm, env, envs, seeds, episodes, overlap)
 
 

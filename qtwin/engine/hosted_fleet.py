@@ -15,7 +15,7 @@ from qtwin.agent import Algorithm
 from qtwin.engine.fleet import keyed, unkeyed
 from qtwin.engine.hosted import hosted
 from qtwin.engine.state import Tally, TrainState, empty_tally
-from qtwin.envs.base import HostEnv
+from qtwin.envs.base import HostEnv, JaxEnv, Outcome
 from qtwin.twin import distance
 from qtwin.types import Clock, Variables
 
@@ -105,6 +105,30 @@ class HostedFleet:
         for engine in self._engines:
             engine.close()
         self._test_env.close()
+
+
+def player_on(make_env: Callable[[int], HostEnv], act: Callable, episodes: int) -> Callable:
+    """``(variables, entropy) -> returns [episodes]``: `host_returns` on environments made for each call."""
+    compiled = jax.jit(act)
+
+    def play(variables: Variables, entropy: tuple[int, ...]) -> np.ndarray:
+        env = make_env(min(episodes, 16))
+        try:
+            return host_returns(compiled, env, variables, episodes, entropy)
+        finally:
+            env.close()
+
+    return play
+
+
+def nowhere(make_env: Callable[[int], HostEnv]) -> JaxEnv:
+    """Stands for an environment in Python where nothing is collected: its shapes, and nothing that happens."""
+    env = make_env(1)
+    spec = env.spec
+    env.close()
+    obs = jnp.zeros(spec.obs_shape, spec.obs_dtype)
+    ended = Outcome(jnp.float32(0.0), jnp.float32(0.0), obs, jnp.bool_(True))
+    return JaxEnv(spec, lambda key: ((), obs), lambda key, state, action: ((), obs, ended))
 
 
 def host_returns(

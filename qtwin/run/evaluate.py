@@ -32,18 +32,10 @@ def greedy_player(act: Callable, env: JaxEnv | Callable, episodes: int) -> Calla
     if isinstance(env, JaxEnv):
         play = jax.jit(lambda v, key: greedy_returns(Agent(None, act, None), env, v, episodes, key))
         return lambda v, seed: np.asarray(play(v, jax.random.fold_in(rng.root(seed), FINAL)))
-    from qtwin.engine.hosted_fleet import host_returns
+    from qtwin.engine.hosted_fleet import player_on
 
-    compiled = jax.jit(act)
-
-    def play_on_host(variables: Variables, seed: int) -> np.ndarray:
-        vector = env(min(episodes, 16))
-        try:
-            return host_returns(compiled, vector, variables, episodes, (seed, FINAL))
-        finally:
-            vector.close()
-
-    return play_on_host
+    play_on_host = player_on(env, act, episodes)
+    return lambda v, seed: play_on_host(v, (seed, FINAL))
 
 
 def run(path: str, episodes: int, env: str | None, seed: int) -> int:
