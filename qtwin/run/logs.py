@@ -32,7 +32,8 @@ class Logs:
         self._board = SummaryWriter(str(out / "tensorboard"), flush_secs=10)
 
     def write(self, point: dict) -> None:
-        """Adds one log point; lists in it hold one number per seed, None where there is none."""
+        """Adds one log point; lists in it hold one number per seed, None where there is none or it is not finite."""
+        point = {name: _finite(value) for name, value in point.items()}
         self.points.append(point)
         with open(self._file, "a") as file:
             file.write(json.dumps(point) + "\n")
@@ -47,6 +48,13 @@ class Logs:
 
     def close(self) -> None:
         self._board.close()
+
+
+def _finite(value):
+    """``value`` with None for every number that JSON cannot hold."""
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_points(file: Path) -> list[dict]:
