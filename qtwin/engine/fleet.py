@@ -10,10 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qtwin import rng
 from qtwin.agent import Algorithm
 from qtwin.engine.fused import fused
-from qtwin.engine.state import Tally, TrainState, empty_tally
+from qtwin.engine.state import Tally, TrainState, empty_tally, keyed, unkeyed
 from qtwin.envs.base import HostEnv, JaxEnv
 from qtwin.rates import Cycle
 from qtwin.twin import distance
@@ -225,13 +224,3 @@ def fleet_of(
         play = player_on(env, algorithm.agent.act, episodes)
         return FusedFleet(algorithm, nowhere(env), envs, seeds, episodes, play)
     return HostedFleet(algorithm, env, envs, seeds, episodes, overlap)
-
-
-def unkeyed(state: TrainState) -> TrainState:
-    """The state with its key as plain numbers, as it is saved."""
-    return state._replace(key=jax.random.key_data(state.key))
-
-
-def keyed(state: TrainState) -> TrainState:
-    """The inverse of `unkeyed`."""
-    return state._replace(key=rng.wrap(jnp.asarray(state.key)))

@@ -12,9 +12,8 @@ import numpy as np
 
 from qtwin import rng
 from qtwin.agent import Algorithm
-from qtwin.engine.fleet import keyed, unkeyed
 from qtwin.engine.hosted import hosted
-from qtwin.engine.state import Tally, TrainState, empty_tally
+from qtwin.engine.state import Tally, TrainState, empty_tally, keyed, unkeyed
 from qtwin.envs.base import HostEnv, JaxEnv, Outcome
 from qtwin.twin import distance
 from qtwin.types import Clock, Variables

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from qtwin import rng
 from qtwin.twin import Twin
 from qtwin.types import Array, Clock, PyTree
 
@@ -83,3 +84,13 @@ class TrainState(NamedTuple):
 def stream(key: Array, consumer: int, count: Array) -> Array:
     """The key for one consumer's ``count``-th draw."""
     return jax.random.fold_in(jax.random.fold_in(key, consumer), count)
+
+
+def unkeyed(state: TrainState) -> TrainState:
+    """The state with its key as plain numbers, as it is saved."""
+    return state._replace(key=jax.random.key_data(state.key))
+
+
+def keyed(state: TrainState) -> TrainState:
+    """The inverse of `unkeyed`."""
+    return state._replace(key=rng.wrap(jnp.asarray(state.key)))
