@@ -13,6 +13,7 @@ class Config:
       env: the environment, ``CartPole-v1`` or with its home ``gym:CartPole-v1``.
       agent: the algorithm, a name of ``qtwin list agents``.
       net: the network, ``table``, ``linear``, ``mlp:120,84`` or ``minatar``.
+      init: how the network's weights begin, ``lecun`` (Flax's way) or ``torch``.
       bootstrap: how the TD target uses the target network, ``max`` or ``double``.
       discount: gamma.
       n_step: steps of reward in a TD target. [transitions]
@@ -36,6 +37,7 @@ class Config:
     env: str
     agent: str = "dqn"
     net: str = "mlp:120,84"
+    init: str = "lecun"
     bootstrap: str = "max"
     discount: float = 0.99
     n_step: int = 1

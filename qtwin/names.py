@@ -11,6 +11,10 @@ LOSS_NAMES = {
     "mse": "the mean squared TD error (CleanRL)",
     "half-mse": "half of it, whose gradient is the TD error (Watkins)",
 }
+INIT_NAMES = {
+    "lecun": "kernels normal with variance 1 / inputs, biases 0 (Flax's own)",
+    "torch": "kernels and biases uniform within 1 / sqrt(inputs) (torch's own)",
+}
 BOOTSTRAP_NAMES = {
     "max": "r + gamma max_a Qbar(s', a)",
     "double": "r + gamma Qbar(s', argmax_a Q(s', a)) (van Hasselt 2016)",

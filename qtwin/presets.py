@@ -108,7 +108,8 @@ _NATURE = dataclasses.replace(
     explore="1:0.1:1000000",
 )  # fmt: skip
 _SB3 = Config(
-    "CartPole-v1", net="mlp:64,64", loss="huber", optimiser="adam", learning_rate=1e-4, max_gradient_norm=10.0,
+    "CartPole-v1", net="mlp:64,64", init="torch", loss="huber", optimiser="adam", learning_rate=1e-4,
+    max_gradient_norm=10.0,
     collect=4, regress=1, target="hard:2500", warmup=100, replay=1_000_000, batch=32, explore="1:0.05:10%", envs=1,
     steps=500_000,
 )  # fmt: skip
@@ -166,7 +167,7 @@ _ALL = (
     ),
     Preset(
         "sbx", ("*",),
-        dataclasses.replace(_SB3, net="mlp:256,256", max_gradient_norm=0.0, target="hard:250"),
+        dataclasses.replace(_SB3, net="mlp:256,256", init="lecun", max_gradient_norm=0.0, target="hard:250"),
         "araffin/sbx, sbx/dqn/dqn.py",
         note="the constructor's own defaults; it has no budget of its own",
         itself=lambda envs, c: _sb3(1_000, 4, 1, envs), because=_VECTOR,
@@ -202,7 +203,8 @@ _ALL = (
     Preset(
         "rllib", ("*",),
         Config(
-            "CartPole-v1", net="mlp:256,256", bootstrap="double", loss="huber", optimiser="adam", learning_rate=5e-4,
+            "CartPole-v1", net="mlp:256,256", init="torch", bootstrap="double", loss="huber",
+            optimiser="adam", learning_rate=5e-4,
             max_gradient_norm=40.0, collect=1, regress=1, target="hard:500", warmup=1_000, replay=50_000, batch=32,
             explore="1:0.05:10000", envs=1, steps=500_000,
         ),
@@ -214,7 +216,8 @@ _ALL = (
     Preset(
         "d3rlpy", ("*",),
         Config(
-            "CartPole-v1", net="mlp:256,256", loss="huber", optimiser="adam", learning_rate=6.25e-5, collect=1,
+            "CartPole-v1", net="mlp:256,256", init="torch", loss="huber", optimiser="adam",
+            learning_rate=6.25e-5, collect=1,
             regress=1, target="hard:8000", warmup=1_000, replay=1_000_000, batch=32, explore="0.3", envs=1,
             steps=1_000_000,
         ),
@@ -224,7 +227,8 @@ _ALL = (
     Preset(
         "skrl", ("CartPole-v1",),
         Config(
-            "CartPole-v1", net="mlp:64,64", loss="mse", optimiser="adam", learning_rate=1e-3, collect=1, regress=1,
+            "CartPole-v1", net="mlp:64,64", init="torch", loss="mse", optimiser="adam",
+            learning_rate=1e-3, collect=1, regress=1,
             target="soft:0.005/10", warmup=100, replay=50_000, batch=64, explore="1:0.05:30%", envs=1, steps=50_000,
         ),
         "Toni-SM/skrl, skrl/agents/torch/dqn/dqn_cfg.py and examples/gymnasium/torch_gymnasium_cartpole_dqn.py",
@@ -258,7 +262,8 @@ _ALL = (
     Preset(
         "minatar", ("*-MinAtar",),
         Config(
-            "minatar:Breakout", net="minatar", loss="huber", optimiser="rmsprop:0.01:outside", learning_rate=2.5e-4,
+            "minatar:Breakout", net="minatar", init="torch", loss="huber", optimiser="rmsprop:0.01:outside",
+            learning_rate=2.5e-4,
             collect=1, regress=1, target="hard:1000", warmup=5_000, replay=100_000, batch=32, explore="1:0.1:100000",
             envs=1, steps=5_000_000,
         ),

@@ -135,6 +135,7 @@ def base_config(agent: str | None, preset: Preset | None, spec: EnvSpec) -> Conf
 def check(c: Config, spec: EnvSpec) -> None:
     """Refuses a config that makes no sense for ``spec``: its words, its rates, its memory."""
     parse_net(c.net, spec)
+    one_of("initialisation", c.init, names.INIT_NAMES)
     one_of("way to bootstrap", c.bootstrap, names.BOOTSTRAP_NAMES)
     one_of("loss", c.loss, names.LOSS_NAMES)
     names.optimiser_choice(c.optimiser)

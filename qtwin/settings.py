@@ -12,6 +12,7 @@ from qtwin.errors import Refusal, one_of
 # field of `Config`: (what its option takes, what it means), in the order in which an algorithm reads
 SETTINGS = {
     "net": ("NET", "the network: table, linear, mlp:120,84, minatar"),
+    "init": ("HOW", "how its weights begin: lecun (Flax's way), torch"),
     "bootstrap": ("HOW", "how a TD target uses the target network: max, double"),
     "discount": ("GAMMA", "the discount factor"),
     "n_step": ("N", "steps of reward in a TD target [transitions]"),

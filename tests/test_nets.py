@@ -1,0 +1,105 @@
+"""Networks: shapes, initialisations, and the convolution that the CPU is quick at."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen, nnx
+
+from qtwin.envs.catalog import resolve
+from qtwin.errors import Refusal
+from qtwin.nets.bodies import Conv3x3, q_network
+from qtwin.nets.net import from_linen, from_nnx
+from qtwin.processes.update_target import soft
+from qtwin.twin import twin
+
+CARTPOLE, BREAKOUT, LAKE = (resolve(name) for name in ("CartPole-v1", "minatar:Breakout", "FrozenLake-v1"))
+
+
+@pytest.mark.parametrize(
+    ("env", "name"),
+    [
+        (CARTPOLE, "mlp:8,4"),
+        (CARTPOLE, "linear"),
+        (BREAKOUT, "minatar"),
+        (BREAKOUT, "mlp:8"),
+        (LAKE, "table"),
+        (LAKE, "mlp:8"),
+    ],
+)
+@pytest.mark.parametrize("init", ["lecun", "torch"])
+def test_observations_become_action_values(env, name, init):
+    net = q_network(env, name, init)
+    obs = jnp.ones((5, *env.obs_shape), env.obs_dtype)
+    variables = net.init(jax.random.key(0))
+    assert net.apply(variables, obs).shape == (5, env.num_actions)
+    q, stats = net.learn(variables, obs, jax.random.key(1))
+    np.testing.assert_array_equal(q, net.apply(variables, obs))
+    assert stats == variables.stats == {}
+
+
+def test_initialisations_have_the_spread_they_say():
+    for init, deviation in (("lecun", 100**-0.5), ("torch", 100**-0.5 / 3**0.5)):
+        params = q_network(CARTPOLE, "mlp:100,100", init).init(jax.random.key(0)).params
+        kernel, bias = params["hidden"][1]["kernel"], params["hidden"][1]["bias"]
+        assert float(jnp.std(kernel)) == pytest.approx(deviation, rel=0.05)
+        if init == "torch":
+            assert 0.08 < float(jnp.max(jnp.abs(bias))) <= 0.1
+        else:
+            assert not bias.any()
+    with pytest.raises(Refusal, match="torch"):
+        q_network(CARTPOLE, "mlp:8", "troch")
+
+
+def test_the_convolution_of_shifts_is_the_plain_one():
+    conv = Conv3x3(4, 16, "torch", nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(1), (3, 10, 10, 4))
+
+    def plain(kernel):
+        dims = ("NHWC", "HWIO", "NHWC")
+        out = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=dims)
+        return out + conv.bias[...].reshape(1, 1, 1, -1)
+
+    np.testing.assert_allclose(conv(x), plain(conv.kernel[...]), atol=1e-5)
+
+
+class Normed(nnx.Module):
+    def __init__(self, rngs):
+        self.layer = nnx.Linear(4, 3, rngs=rngs)
+        self.norm = nnx.BatchNorm(3, momentum=0.5, rngs=rngs)
+        self.drop = nnx.Dropout(0.5, rngs=rngs)
+
+    def __call__(self, obs):
+        return self.drop(self.norm(self.layer(obs)))
+
+
+class NormedLinen(linen.Module):
+    @linen.compact
+    def __call__(self, obs, train: bool = False):
+        x = linen.BatchNorm(use_running_average=not train, momentum=0.5)(linen.Dense(3)(obs))
+        return linen.Dropout(0.5, deterministic=not train)(x)
+
+
+@pytest.mark.parametrize("which", ["nnx", "linen"])
+def test_batch_norm_and_dropout_belong_to_learning_alone(which):
+    obs = jax.random.normal(jax.random.key(3), (16, 4))
+    net = from_nnx(Normed) if which == "nnx" else from_linen(NormedLinen(), obs)
+    variables = net.init(jax.random.key(0))
+
+    def loss(params):
+        out, stats = net.learn(variables._replace(params=params), obs, jax.random.key(2))
+        return jnp.sum(out**2), (out, stats)
+
+    gradient, (out, stats) = jax.grad(loss, has_aux=True)(variables.params)
+    assert jax.tree.structure(gradient) == jax.tree.structure(variables.params)
+    assert int((out == 0).sum()) > 10, "dropout is on"
+    assert jax.tree.structure(stats) == jax.tree.structure(variables.stats)
+    changed = [not np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (stats, variables.stats)), strict=True)]
+    assert any(changed)
+    evaluated = net.apply(variables, obs)
+    assert int((evaluated == 0).sum()) == 0, "dropout is off"
+    np.testing.assert_array_equal(evaluated, net.apply(variables, obs))
+    # and the twin copies the statistics when the target moves
+    pair = twin(variables, soft(0.25))
+    _, pair = pair.learn(variables._replace(stats=stats)).follow(soft(0.25), ())
+    jax.tree.map(np.testing.assert_array_equal, pair.target.stats, stats)
