@@ -73,7 +73,7 @@ def execute(request: Request) -> dict:
     screen = Screen(spending.cycles, saved[1]["cycles"] if saved else 0, request.quiet)
     try:
         screen.say(
-            f"{spec.id}  {config.agent}  target {config.target}  seeds {_span(request.seeds)}  "
+            f"{spec.id}  {config.agent}  target {config.target}  {_span(request.seeds)}  "
             f"{'resumed in' if saved else 'to'} {out}"
         )
         compile_seconds = fleet.compile()
@@ -214,7 +214,7 @@ def _write_json(file: Path, value: dict) -> None:
 
 
 def _span(seeds: tuple[int, ...]) -> str:
-    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
 
 
 def _report(summary: dict, out: Path) -> None:
