@@ -88,7 +88,7 @@ def replay_copies(text, capacity):
     "config",
     [
         Config("CartPole-v1", replay=12_340, warmup=0),
-        Config("CartPole-v1", replay=12_340, warmup=0, n_step=3),
+        Config("CartPole-v1", replay=12_340, warmup=100, n_step=3),
         Config("CartPole-v1", replay=12_341, warmup=0),  # a size that the environments do not divide
         Config("CartPole-v1", replay=12_340, warmup=0, collect=40, regress=4),
         MINATAR,
