@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from iqm import with_interval
-
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 
@@ -29,8 +27,14 @@ def train(options: list[str], out: Path) -> dict:
     if done.returncode:
         raise SystemExit(f"qtwin {' '.join(command)} ended with exit code {done.returncode}")
     summary = json.loads((out / "summary.json").read_text())
-    mean, low, high = with_interval(summary["eval_return"])
-    return {"command": f"qtwin {' '.join(command)}", "iqm": mean, "low": low, "high": high, **summary}
+    low, high = summary["eval_return_interval"]
+    return {
+        "command": f"qtwin {' '.join(command)}",
+        "iqm": summary["eval_return_iqm"],
+        "low": low,
+        "high": high,
+        **summary,
+    }
 
 
 def interval(result: dict) -> str:
