@@ -87,15 +87,16 @@ class Screen:
         self._console = Console(stderr=True, highlight=False)
         self._live = not quiet and self._console.is_terminal
         self._total, self._spoken = total_cycles, 10 * done_cycles // max(total_cycles, 1)
+        room_for_a_bar = [BarColumn(bar_width=24)] if self._console.width >= 125 else []
         self._progress = Progress(
-            BarColumn(bar_width=24),
+            *room_for_a_bar,
             TextColumn("{task.percentage:>3.0f}%"),
             TextColumn("{task.fields[text]}"),
             TimeRemainingColumn(compact=True),
             console=self._console,
             disable=not self._live,
         )
-        self._task = self._progress.add_task("", total=total_cycles, completed=done_cycles, text="")
+        self._task = self._progress.add_task("", total=total_cycles, completed=done_cycles, text="compiling")
         if self._live:
             self._progress.start()
 
@@ -111,6 +112,9 @@ class Screen:
             f"{transitions:,} transitions  {gradient_steps:,} gradient steps  {_counted(target_updates)} target updates"
             f"  return {shown}  {speed:,.0f}/s"
         )
+        if self._live and self._console.width < 100:
+            counted = _counted(target_updates)
+            text = f"{transitions:,} trans. {gradient_steps:,} grad. {counted} upd. return {shown} {speed:,.0f}/s"
         self._progress.update(self._task, completed=cycles, text=text)
         tenth = 10 * cycles // max(self._total, 1)
         if not self._live and not self._quiet and tenth > self._spoken:
