@@ -41,7 +41,7 @@ def train(
     eval_episodes: int = 100,
     log_points: int = 20,
     engine: str = "auto",
-    overlap: bool = True,
+    overlap: bool = False,
     quiet: bool = False,
     **settings,
 ) -> Run:
@@ -58,7 +58,7 @@ def train(
       eval_episodes: greedy episodes at the end, for each seed.
       log_points: how many times on the way the agent is evaluated.
       engine: "auto", "fused" or "hosted".
-      overlap: hosted engine: collect while the regression runs.
+      overlap: hosted engine: collect while the regression runs; pays where environments are slow.
       quiet: say nothing.
       **settings: any field of `qtwin.Config`, over the preset's: ``target="soft:0.005"``, ``steps=100_000``.
 
@@ -123,7 +123,7 @@ def learn(
     seed: int = 0,
     log_points: int = 20,
     eval_episodes: int = 100,
-    overlap: bool = True,
+    overlap: bool = False,
     quiet: bool = False,
 ) -> Learned:
     """Runs an algorithm of your own: the engine behind `train`, without files.
@@ -137,7 +137,7 @@ def learn(
       seed: the first of them.
       log_points: how many times on the way the agent is evaluated.
       eval_episodes: greedy episodes at the end, for each seed.
-      overlap: hosted environments: collect while the regression runs.
+      overlap: hosted environments: collect while the regression runs; pays where they are slow.
       quiet: say nothing.
     """
     from qtwin.engine.devices import prepare

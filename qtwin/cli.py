@@ -132,7 +132,9 @@ def train_options(parser: Parser) -> None:
     parser.add_argument("--eval-episodes", metavar="N", default="100", help="greedy episodes at the end, for each seed")
     parser.add_argument("--log-points", metavar="N", default="20", help="evaluations on the way")
     parser.add_argument("--engine", metavar="E", default="auto", help="auto, fused (in JAX) or hosted (in Python)")
-    parser.add_argument("--no-overlap", action="store_true", help="hosted: do not collect while the regression runs")
+    parser.add_argument(
+        "--overlap", action="store_true", help="hosted: collect while the regression runs (pays where they are slow)"
+    )
     parser.add_argument("--quiet", action="store_true", help="say nothing")
     setting_options(parser)
 
@@ -151,7 +153,7 @@ def train(arguments: argparse.Namespace) -> int:
         eval_episodes=arguments.eval_episodes,
         log_points=arguments.log_points,
         engine=arguments.engine,
-        overlap=not arguments.no_overlap,
+        overlap=arguments.overlap,
         quiet=arguments.quiet,
         settings=settings_of(arguments),
     )

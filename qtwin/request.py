@@ -35,7 +35,8 @@ class Request:
       resume: go on with the run in ``out``.
       eval_episodes: greedy episodes at the end, for each seed.
       log_points: how many times on the way the agent is evaluated and logged.
-      overlap: hosted engine: collect while the regression runs.
+      overlap: hosted engine: collect while the regression runs. It pays where environments are slow; with quick ones
+        the two only take each other's time, and seeds run side by side already fill the cores.
       quiet: say nothing.
       engine: "auto", "fused" or "hosted".
       notes: lines worth telling that are no refusals.
@@ -65,7 +66,7 @@ def build(
     eval_episodes: int = 100,
     log_points: int = 20,
     engine: str = "auto",
-    overlap: bool = True,
+    overlap: bool = False,
     quiet: bool = False,
     settings: dict[str, Any] | None = None,
 ) -> Request:

@@ -204,7 +204,7 @@ def fleet_of(
     envs: int,
     seeds: tuple[int, ...],
     episodes: int = 10,
-    overlap: bool = True,
+    overlap: bool = False,
 ) -> Fleet:
     """The engine that an environment takes, with its seeds.
 

@@ -36,7 +36,7 @@ class HostedFleet:
         envs: int,
         seeds: tuple[int, ...],
         episodes: int = 10,
-        overlap: bool = True,
+        overlap: bool = False,
     ):
         self.seeds = tuple(seeds)
         self._threads = ThreadPoolExecutor(len(self.seeds), "qtwin-seed")
