@@ -72,14 +72,16 @@ def digests(out):
     return json.loads((newest / "manifest.json").read_text())["sha256"]
 
 
-@pytest.mark.parametrize("env", ["CartPole-v1", "gym:CartPole-v1"])
-def test_law_8_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, env):
+@pytest.mark.parametrize(
+    ("env", "more"), [("CartPole-v1", []), ("gym:CartPole-v1", []), ("gym:CartPole-v1", ["--overlap"])]
+)
+def test_law_8_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, env, more):
     """Half the budget, then the rest: the last checkpoint, byte for byte, is that of the run in one go.
 
     Checkpoints lie at the same cycles in both, for where environments cannot be saved they are re-made at each.
     """
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    options = ["--seeds", "2", "--explore", "0.2"]
+    options = ["--seeds", "2", "--explore", "0.2", *more]
     train(whole, *options, env=env)
     request = ["train", env, *LITTLE, "--steps", "1100", "--log-points", "4", *options, "--out", str(parts)]
     script = (  # stopped by a signal to itself at the second log point, as by a hand on the keyboard
