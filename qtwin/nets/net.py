@@ -54,12 +54,12 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Net:
 
     def apply(variables: Variables, obs: Array) -> Array:
         net = module(variables, None)
-        net.eval()
+        net.set_attributes(deterministic=True, use_running_average=True, raise_if_not_found=False)
         return net(obs)
 
     def learn(variables: Variables, obs: Array, key: Array) -> tuple[Array, PyTree]:
         net = module(variables, key)
-        net.train()
+        net.set_attributes(deterministic=False, use_running_average=False, raise_if_not_found=False)
         out = net(obs)
         return out, nnx.to_pure_dict(nnx.state(net, nnx.BatchStat))
 

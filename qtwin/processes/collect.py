@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from qtwin.agent import Algorithm
 from qtwin.engine.state import ACT, RESET, STEP, Tally, TrainState, World, stream
 from qtwin.envs.base import JaxEnv, Outcome
-from qtwin.types import Array, Timestep, Variables
+from qtwin.types import Array, Timestep
 
 
 def begin(env: JaxEnv, envs: int, key: Array) -> World:
@@ -66,8 +66,3 @@ def account(world: World, tally: Tally, env_state, obs: Array, outcome: Outcome)
         lengths=tally.lengths + jnp.sum(jnp.where(ended, lengths, 0)).astype(jnp.float32),
     )
     return World(env_state, obs, jnp.where(ended, 0.0, returns), jnp.where(ended, 0, lengths)), tally
-
-
-def greedy(algorithm: Algorithm, variables: Variables, obs: Array, key: Array) -> Array:
-    """The greedy action of ``variables``. obs [N, *obs_shape] -> [N]"""
-    return algorithm.agent.act(variables, obs, jnp.float32(0.0), key)
