@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from qtwin.types import Array, Aux, Transition, Variables
+from qtwin.types import Array, Aux, PyTree, Transition, Variables
 
 if TYPE_CHECKING:
     import optax
@@ -20,14 +20,34 @@ class Agent(NamedTuple):
 
     Attributes:
       init: ``key -> Variables``, the online network to begin with.
-      act: ``(variables, obs [N, ...], explore [], key) -> action [N]``; ``explore`` is the present value of the
-        exploration schedule (epsilon), 0 is greedy.
+      act: ``(variables, obs [N, ...], explore [], key) -> action [N]`` (continuous [N, A], in [-1, 1]); ``explore`` is
+        the present value of the exploration schedule (epsilon), 0 is greedy.
       loss: ``(twin, batch [B], key) -> (scalar, Aux)``; differentiated in the online parameters only.
     """
 
     init: Callable[[Array], Variables]
     act: Callable[[Variables, Array, Array, Array], Array]
     loss: Callable[[Twin, Transition, Array], tuple[Array, Aux]]
+
+
+class Improvement(NamedTuple):
+    """Policy improvement, where the max over actions is a network of its own: the actor beside the critic.
+
+    DQN's policy improves by itself whenever its values do. An actor has to be told: after a gradient step of the
+    regression, and with the critic that it left, the parts named here take a step on a loss of their own.
+
+    Attributes:
+      parts: the parts of the network that learn by it, ``("actor",)``; the regression moves all others.
+      loss: ``(twin, batch [B], key) -> (scalar, stats)``; differentiated in those parts only. ``stats`` are the
+        network's new statistics (batch norm); None leaves them as they are.
+      optimiser: an optax gradient transformation over those parts.
+      every: regression's gradient steps for each of these (delayed policy updates). [gradient steps]
+    """
+
+    parts: tuple[str, ...]
+    loss: Callable[[Twin, Transition, Array], tuple[Array, PyTree]]
+    optimiser: optax.GradientTransformation
+    every: int = 1
 
 
 class Algorithm(NamedTuple):
@@ -40,6 +60,9 @@ class Algorithm(NamedTuple):
       optimiser: an optax gradient transformation over the online parameters.
       explore: ``transitions [] -> epsilon []``, the exploration schedule.
       stats_policy: what becomes of the target's batch-norm statistics (`qtwin.twin.STATS_POLICIES`).
+      improvement: how the actor learns; None where the policy is read off the values.
+      twinned: the parts of the network that have a target twin, ``("critic",)``; the target's other parts are tied to
+        the online network's. () is all of it.
     """
 
     agent: Agent
@@ -48,3 +71,5 @@ class Algorithm(NamedTuple):
     optimiser: optax.GradientTransformation
     explore: Callable[[Array], Array]
     stats_policy: str = "copied"
+    improvement: Improvement | None = None
+    twinned: tuple[str, ...] = ()

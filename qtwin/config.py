@@ -12,13 +12,27 @@ class Config:
     Attributes:
       env: the environment, ``CartPole-v1`` or with its home ``gym:CartPole-v1``.
       agent: the algorithm, a name of ``qtwin list agents``.
-      net: the network, ``table``, ``linear``, ``mlp:120,84`` or ``minatar``.
+      net: the network, ``table``, ``linear``, ``mlp:120,84`` or ``minatar``; layers take ``+layernorm``,
+        ``+batchnorm``, ``+dropout=P`` (``mlp:256,256+layernorm+dropout=0.01``).
       init: how the network's weights begin, ``lecun`` (Flax's way) or ``torch``.
       bootstrap: how the TD target uses the target network, ``max`` or ``double``.
       discount: gamma.
       n_step: steps of reward in a TD target. [transitions]
+      actor_net: the actor's network where that differs; empty is as ``net``. (Actor-critics only, like all that follow
+        up to ``loss``.)
+      critics: critics in the ensemble.
+      subset: critics, drawn at random, over which a target takes the smallest value (REDQ); 0 is all of them.
+      actor_learning_rate: of the actor; 0 is as ``learning_rate``.
+      actor_every: gradient steps of the critics between two of the actor. [gradient steps]
+      smoothing: noise on the target policy's action, ``SIGMA:CLIP`` in units of half the action's range (TD3).
+      temperature: of the entropy bonus, ``auto`` or ``auto:START`` (learned), or one constant number (SAC).
+      target_entropy: that a learned temperature holds the policy to, ``auto`` (minus the size of the action; 0.98 of
+        the greatest, where actions are discrete) or a number. [nats]
+      quantiles: quantiles of each critic, and of them ``drop`` dropped from the top for each critic (TQC).
+      drop: see ``quantiles``.
+      normalise: of observations, ``none`` or ``running`` (by the mean and deviation of all that was learned from).
       loss: ``huber``, ``mse`` or ``half-mse``.
-      optimiser: ``adam[:EPS]``, ``sgd`` or ``rmsprop[:EPS[:inside|outside]]`` (centred; where EPS stands to the root).
+      optimiser: ``adam[:EPS[:B1]]``, ``sgd`` or ``rmsprop[:EPS[:inside|outside]]`` (centred; where EPS stands to the root).
       learning_rate: of the optimiser.
       max_gradient_norm: gradients are scaled down to this norm; 0 leaves them as they are.
       collect: transitions per cycle, over all environments; 0 is offline. [transitions]
@@ -28,7 +42,8 @@ class Config:
       replay: transitions remembered; 0 is the cycle's own and no more (online). [transitions]
       batch: transitions in a regression batch; 0 is the whole data set. [transitions]
       explore: epsilon, ``START:END:OVER`` with OVER in transitions or as a share of the budget (``1:0.05:50%``), or
-        one constant number.
+        one constant number. For a deterministic actor the noise's standard deviation in units of half the action's
+        range; for a stochastic one the share of its own noise (1 acts as it says, 0 greedily).
       envs: environments stepped together.
       steps: the budget. [transitions]; offline [gradient steps]
       data: a recorded data set to learn from; offline then.
@@ -41,6 +56,17 @@ class Config:
     bootstrap: str = "max"
     discount: float = 0.99
     n_step: int = 1
+    actor_net: str = ""
+    critics: int = 2
+    subset: int = 0
+    actor_learning_rate: float = 0.0
+    actor_every: int = 1
+    smoothing: str = "0:0"
+    temperature: str = "auto"
+    target_entropy: str = "auto"
+    quantiles: int = 25
+    drop: int = 2
+    normalise: str = "none"
     loss: str = "mse"
     optimiser: str = "adam"
     learning_rate: float = 2.5e-4

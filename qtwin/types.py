@@ -22,13 +22,17 @@ class Variables(NamedTuple):
     params: PyTree
     stats: PyTree
 
+    def part(self, name: str) -> Variables:
+        """One of several networks that stand side by side, ``params = {"critic": ..., "actor": ...}``."""
+        return Variables(self.params[name], self.stats.get(name, {}))
+
 
 class Timestep(NamedTuple):
     """What one environment step leaves behind, as the replay stores it: [N] fresh, [T, N] a chunk.
 
     Attributes:
       obs: the observation acted on. [..., *obs_shape]
-      action: the action taken. [...] int32
+      action: the action taken. [...] int32; continuous [..., A] float32, in [-1, 1]
       reward: the reward of this one step, undiscounted. [...] float32
       discount: 0 where ``next_obs`` is terminal, else 1. Truncation is not termination. [...] float32
       next_obs: the true next observation, never the one after an automatic reset. [..., *obs_shape]
@@ -48,7 +52,7 @@ class Transition(NamedTuple):
 
     Attributes:
       obs: s. [B, *obs_shape]
-      action: a. [B] int32
+      action: a. [B] int32; continuous [B, A] float32, in [-1, 1]
       reward: the sum of the n discounted rewards that followed. [B] float32
       discount: gamma**n, and 0 where s' is terminal, so that a TD target is ``reward + discount * value(s')``. [B]
       next_obs: s', n steps later or at the end of the episode if that came first. [B, *obs_shape]

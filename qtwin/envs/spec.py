@@ -13,18 +13,38 @@ class EnvSpec:
       id: the full name with its home, for example ``gymnax:CartPole-v1``.
       obs_shape: shape of one observation, ``()`` for a discrete one.
       obs_dtype: numpy name of the type the replay stores ("float32", "bool", "int32", ...).
-      num_actions: number of discrete actions.
+      num_actions: number of discrete actions; None where actions are continuous.
       num_states: number of states where the observation is a state's index, else None.
       time_limit: steps after which an episode is truncated, None where there is no limit. [transitions]
       frames_per_transition: emulator frames behind one transition (Atari: 4), None where there is no emulator.
       engine: "fused" for environments written in JAX, "hosted" for those that live in Python.
+      action_low, action_high: the bounds of each of the A numbers of a continuous action, in the environment's own
+        units; () where actions are discrete. Agents, replays and recordings know actions in [-1, 1] only, and the
+        environment's adapter alone translates them.
     """
 
     id: str
     obs_shape: tuple[int, ...]
     obs_dtype: str
-    num_actions: int
+    num_actions: int | None
     num_states: int | None = None
     time_limit: int | None = None
     frames_per_transition: int | None = None
     engine: str = "fused"
+    action_low: tuple[float, ...] = ()
+    action_high: tuple[float, ...] = ()
+
+    @property
+    def continuous(self) -> bool:
+        """Are actions vectors of numbers rather than one of ``num_actions``?"""
+        return self.num_actions is None
+
+    @property
+    def action_shape(self) -> tuple[int, ...]:
+        """The shape of one action: [A] where actions are continuous, [] where they are discrete."""
+        return (len(self.action_low),) if self.continuous else ()
+
+    @property
+    def action_dtype(self) -> str:
+        """Its type, as the replay stores it."""
+        return "float32" if self.continuous else "int32"
