@@ -1,92 +1,12 @@
-"""Presets: what other libraries and papers run, said in this house's units. Read without importing JAX.
-
-A library's "every 500" may count frames, transitions, vector steps, calls or gradient steps; here the target's period
-is always in gradient steps, and a test counts the copies that each library's own rule makes. Where a preset cannot
-follow a library (prioritised replay, dueling heads), its note says so.
-"""
+"""The presets of deep Q-networks: discrete actions."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from fractions import Fraction
 
-from qtwin.agents import AGENTS as AGENTS  # their descriptions, beside their numbers
 from qtwin.config import Config
-from qtwin.envs.spec import EnvSpec
-from qtwin.errors import Refusal, one_of
-
-# What each agent runs when nothing else is asked for.
-AGENT_DEFAULTS = {
-    "online_q": Config(
-        "CartPole-v1", agent="online_q", net="mlp:120,84", loss="half-mse", optimiser="adam", learning_rate=2.5e-4,
-        collect=1, regress=1, target="tied", warmup=0, replay=0, batch=1, explore="1:0.05:50%", envs=1, steps=500_000,
-    ),
-    "dqn": Config(
-        "CartPole-v1", agent="dqn", net="mlp:120,84", loss="mse", optimiser="adam", learning_rate=2.5e-4,
-        collect=10, regress=1, target="hard:50", warmup=10_000, replay=10_000, batch=128, explore="1:0.05:50%",
-        envs=10, steps=500_000,
-    ),
-    "fqi": Config(
-        "CartPole-v1", agent="fqi", net="mlp:120,84", bootstrap="double", loss="mse", optimiser="adam",
-        learning_rate=1e-3, collect=1_000, regress=1_000, target="hard:100", warmup=1_000, replay=1_000_000, batch=128,
-        explore="1:0.05:50%", envs=10, steps=50_000,
-    ),
-}  # fmt: skip
-
-KINDS = {"*": "any environment", "ALE/*": "Atari", "*-MinAtar": "MinAtar"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Preset:
-    """A recipe by name.
-
-    Attributes:
-      name: as written after --preset.
-      made_for: environments without their home, or a kind of them (a key of ``KINDS``).
-      config: the recipe; the first one where the environment picks the row.
-      source: where the numbers stand.
-      note: what else there is to know.
-      rows: recipes by environment, where there is one for each.
-      frames: emulator frames behind one transition, None where there is no emulator.
-      itself: what the library itself does with N environments, where that differs from this house (which keeps the
-        ratios): ``(N, config) -> (transitions per gradient step, gradient steps between moves of the target)``.
-      because: why it does.
-    """
-
-    name: str
-    made_for: tuple[str, ...]
-    config: Config
-    source: str
-    note: str = ""
-    rows: tuple[Config, ...] = ()
-    frames: int | None = None
-    itself: Callable[[int, Config], tuple[Fraction, Fraction]] | None = None
-    because: str = ""
-
-    def config_for(self, env: EnvSpec) -> Config:
-        """The recipe for ``env``; refuses one that has no row, where the environment picks it."""
-        if not self.rows:
-            return self.config
-        rows = {row.env.removeprefix("gym:"): row for row in self.rows}
-        plain = env.id.partition(":")[2]
-        if plain not in rows:
-            raise Refusal(
-                f"the preset '{self.name}' has a recipe for each of {', '.join(rows)} and none for {env.id};"
-                " name one of them, or another preset"
-            )
-        return rows[plain]
-
-    def fits(self, env: EnvSpec) -> bool:
-        """Was it made for ``env``?"""
-        plain = env.id.partition(":")[2]
-        kinds = {"*": True, "ALE/*": plain.startswith("ALE/"), "*-MinAtar": plain.endswith("-MinAtar")}
-        return any(kinds.get(kind, plain == kind) for kind in self.made_for)
-
-    @property
-    def made_for_words(self) -> str:
-        """``made_for`` in words."""
-        return ", ".join(KINDS.get(kind, kind) for kind in self.made_for)
+from qtwin.presets.preset import Preset
 
 
 def _sb3(calls: int, train_freq: int, gradient_steps: int, envs: int) -> tuple[Fraction, Fraction]:
@@ -134,7 +54,7 @@ _ZOO_ROWS = (
     dataclasses.replace(_ZOO_SHARED, env="gym:LunarLander-v3"),
 )  # fmt: skip
 
-_ALL = (
+DISCRETE = (
     Preset(
         "nature", ("ALE/*",), _NATURE, "Mnih et al. 2015 and its released Lua code", frames=4,
         note="target_q 10,000 counts agent steps; centred RMSProp, epsilon inside the root and scaled to a mean over"
@@ -272,9 +192,3 @@ _ALL = (
         " falls after the warm-up there, from the start here",
     ),
 )  # fmt: skip
-PRESETS = {preset.name: preset for preset in _ALL}
-
-
-def preset_of(name: str) -> Preset:
-    """The preset ``name``; refuses an unknown one and offers the nearest."""
-    return PRESETS[one_of("preset", name, PRESETS)]
