@@ -10,15 +10,15 @@ import pytest
 from qtwin.agents import algorithm
 from qtwin.config import Config
 from qtwin.engine.fused import fused
-from qtwin.envs.probe_specs import PROBES
+from qtwin.envs.probe_specs import DISCRETE
 from qtwin.envs.probes import exact_q, probe, tables
 from qtwin.nets.bodies import q_network
 from qtwin.processes.collect import begin
 from qtwin.rates import plan
 
 GAMMA = 0.9
-VECTOR = [name for name, spec in PROBES.items() if spec.num_states is None]
-DISCRETE = [name for name, spec in PROBES.items() if spec.num_states is not None]
+VECTOR = [name for name, spec in DISCRETE.items() if spec.num_states is None]
+STATES = [name for name, spec in DISCRETE.items() if spec.num_states is not None]
 
 DQN = {
     "agent": "dqn", "discount": GAMMA, "loss": "mse", "learning_rate": 3e-3, "collect": 16, "regress": 4, "warmup": 0,
@@ -48,7 +48,7 @@ def values(c, spec, variables, name):
 
 def learned(c, names):
     """Runs one compiled program in each of the probes ``names``, which are of one shape; the values of each."""
-    spec = PROBES[names[0]]
+    spec = DISCRETE[names[0]]
     program, budget = None, None
     for name in names:
         if program is None:
@@ -72,11 +72,11 @@ def test_every_agent_learns_every_probe_to_its_exact_value(agent):
 def test_every_agent_learns_the_discrete_probe_with_a_table(agent):
     rate = {"optimiser": "sgd", "learning_rate": 0.5 if agent == "online_q" else 2.0}
     c = Config("probe", net="table", **AGENTS[agent] | rate)
-    for name, came, exact in learned(c, DISCRETE):
+    for name, came, exact in learned(c, STATES):
         np.testing.assert_allclose(came, exact, rtol=0.01, atol=0.01, err_msg=f"{agent}: probe:{name}")
 
 
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", DISCRETE)
 @pytest.mark.parametrize("gamma", [0.5, 0.9, 0.99])
 def test_the_closed_forms_are_what_value_iteration_finds_in_the_tables(name, gamma):
     world = tables(name)
@@ -108,7 +108,7 @@ def walk(of_one_shape):
     return jax.jit(lambda begun, key: jax.lax.scan(step, begun, jax.random.split(key, 200))[1])
 
 
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", DISCRETE)
 def test_a_probe_steps_as_its_tables_say_and_keeps_the_true_last_observation(name):
     env, world = probe(name), tables(name)
     program = walk(VECTOR[0] if name in VECTOR else name)

@@ -1,4 +1,4 @@
-"""Probe environments: tiny worlds, one property each, in which every action value is known exactly.
+"""Probe environments: tiny worlds, one property each, in which every action value is known exactly. Discrete actions.
 
 An agent that learns the wrong value in one of them has that one property wrong. The worlds are deterministic but for
 where an episode begins, so that the values can be reached exactly, and in each the terminal state looks like a state
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qtwin.envs.base import JaxEnv, Outcome
-from qtwin.envs.probe_specs import CHAIN_STATES, DESCRIPTIONS, PROBES, TIME_LIMITS, VECTOR_STATES
+from qtwin.envs.probe_specs import CHAIN_STATES, DISCRETE, TIME_LIMITS, VECTOR_STATES
 from qtwin.errors import one_of
 from qtwin.types import Array
 
@@ -55,7 +55,7 @@ class ProbeState(NamedTuple):
 
 def probe(name: str) -> JaxEnv:
     """The probe environment ``name`` (without its home)."""
-    spec = PROBES[one_of("probe environment", name, DESCRIPTIONS)]
+    spec = DISCRETE[one_of("probe environment", name, DISCRETE)]
     world = jax.tree.map(jnp.asarray, tables(name))
 
     def start(world: World, key: Array) -> tuple[ProbeState, Array]:
