@@ -13,9 +13,10 @@ def jax_env(spec: EnvSpec) -> JaxEnv:
     """The environment in JAX that ``spec`` describes (``spec.engine == "fused"``)."""
     home, _, name = spec.id.partition(":")
     if home == "probe":
+        from qtwin.envs.continuous_probes import continuous_probe
         from qtwin.envs.probes import probe
 
-        return probe(name)
+        return continuous_probe(name) if spec.continuous else probe(name)
     from qtwin.envs.gymnax_envs import gymnax_env
 
     return gymnax_env(spec, name)
