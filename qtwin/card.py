@@ -90,7 +90,12 @@ def remarks(columns: list[Column]) -> list[str]:
     lines = []
     for name, preset in presets.items():
         lines += [f"{name}: made for {preset.made_for_words}; {preset.source}", f"{name}: {preset.note}"]
-    return lines + [f"{each.name}: {each.itself}" for each in columns if each.itself]
+    said: dict[tuple[str, str], list[str]] = {}
+    for each in columns:
+        if each.itself:
+            said.setdefault((each.preset.name, each.itself), []).append(each.name)
+    # What holds for many rows of a preset is said once.
+    return lines + [f"{names[0] if len(names) == 1 else name}: {text}" for (name, text), names in said.items()]
 
 
 def show(columns: list[Column]) -> None:

@@ -213,9 +213,7 @@ def rates(arguments: argparse.Namespace) -> int:
         raise Refusal("a rate card is of presets or of agents, and both came; leave out --agent or --preset")
     recipes = []
     for preset in map(preset_of, arguments.preset or ()):
-        for config in preset.rows or (preset.config,):
-            row = f"{preset.name} {config.env.removeprefix('gym:')}" if preset.rows else preset.name
-            recipes.append((row, config, preset))
+        recipes += [(name, config, preset) for name, config in preset.recipes.items()]
     if not recipes:
         agents = arguments.agent or AGENT_DEFAULTS
         recipes = [(agent, AGENT_DEFAULTS[one_of("agent", agent, AGENTS)], None) for agent in agents]

@@ -2,7 +2,7 @@
 
 A library's "every 500" may count frames, transitions, vector steps, calls or gradient steps; here the target's period
 is always in gradient steps, and a test counts the copies that each library's own rule makes. Where a preset cannot
-follow a library (prioritised replay, dueling heads), its note says so.
+follow a library (prioritised replay, dueling heads, gSDE), its note says so.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 from qtwin.agents import AGENTS as AGENTS  # their descriptions, beside their numbers
 from qtwin.config import Config
 from qtwin.errors import one_of
+from qtwin.presets.continuous import CLEANRL, PAPERS
 from qtwin.presets.discrete import DISCRETE
 from qtwin.presets.discrete import ZOO_SPELLING as ZOO_SPELLING
 from qtwin.presets.preset import Preset
+from qtwin.presets.sb3 import SB3
 
 # What each agent runs when nothing else is asked for.
 AGENT_DEFAULTS = {
@@ -32,7 +34,7 @@ AGENT_DEFAULTS = {
     ),
 }  # fmt: skip
 
-PRESETS = {preset.name: preset for preset in DISCRETE}
+PRESETS = {preset.name: preset for preset in (*DISCRETE, *PAPERS, *CLEANRL, *SB3)}
 
 
 def preset_of(name: str) -> Preset:

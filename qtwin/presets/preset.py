@@ -9,6 +9,7 @@ from fractions import Fraction
 from qtwin.config import Config
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
+from qtwin.processes.update_target import parse
 
 KINDS = {"*": "any environment", "ALE/*": "Atari", "*-MinAtar": "MinAtar"}
 
@@ -20,10 +21,11 @@ class Preset:
     Attributes:
       name: as written after --preset.
       made_for: environments without their home, or a kind of them (a key of ``KINDS``).
-      config: the recipe; the first one where the environment picks the row.
+      config: the recipe; where the environment picks the row, the first of them, or (made for any environment) that of
+        all others.
       source: where the numbers stand.
       note: what else there is to know.
-      rows: recipes by environment, where there is one for each.
+      rows: recipes by environment, each for all its versions.
       frames: emulator frames behind one transition, None where there is no emulator.
       itself: what the library itself does with N environments, where that differs from this house (which keeps the
         ratios): ``(N, config) -> (transitions per gradient step, gradient steps between moves of the target)``.
@@ -46,12 +48,13 @@ class Preset:
             return self.config
         rows = {row.env.removeprefix("gym:"): row for row in self.rows}
         plain = env.id.partition(":")[2]
-        if plain not in rows:
+        found = rows.get(plain) or {_stem(name): row for name, row in rows.items()}.get(_stem(plain))
+        if found is None and "*" not in self.made_for:
             raise Refusal(
                 f"the preset '{self.name}' has a recipe for each of {', '.join(rows)} and none for {env.id};"
                 " name one of them, or another preset"
             )
-        return rows[plain]
+        return found or self.config
 
     def fits(self, env: EnvSpec) -> bool:
         """Was it made for ``env``?"""
@@ -63,3 +66,22 @@ class Preset:
     def made_for_words(self) -> str:
         """``made_for`` in words."""
         return ", ".join(KINDS.get(kind, kind) for kind in self.made_for)
+
+    @property
+    def recipes(self) -> dict[str, Config]:
+        """All recipes by their names on a rate card, which have the environment where that picks the row."""
+        rows = {f"{self.name} {row.env.removeprefix('gym:')}": row for row in self.rows}
+        return rows if rows and "*" not in self.made_for else {self.name: self.config} | rows
+
+
+VECTOR_STEPS = "its training frequency counts vector steps"
+
+
+def per_vector_step(envs: int, c: Config) -> tuple[Fraction, Fraction]:
+    """What a library itself does (`Preset.itself`) whose training frequency counts vector steps."""
+    return Fraction(c.collect * envs, c.regress), Fraction(parse(c.target).every)
+
+
+def _stem(name: str) -> str:
+    """``HalfCheetah`` of ``HalfCheetah-v5``."""
+    return name.rpartition("-v")[0] or name
