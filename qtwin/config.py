@@ -32,7 +32,8 @@ class Config:
       drop: see ``quantiles``.
       normalise: of observations, ``none`` or ``running`` (by the mean and deviation of all that was learned from).
       loss: ``huber``, ``mse`` or ``half-mse``.
-      optimiser: ``adam[:EPS[:B1]]``, ``sgd`` or ``rmsprop[:EPS[:inside|outside]]`` (centred; where EPS stands to the root).
+      optimiser: ``adam[:EPS[:B1]]``, ``sgd`` or ``rmsprop[:EPS[:inside|outside]]`` (centred; where EPS stands to the
+        root).
       learning_rate: of the optimiser.
       max_gradient_norm: gradients are scaled down to this norm; 0 leaves them as they are.
       collect: transitions per cycle, over all environments; 0 is offline. [transitions]

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from qtwin.envs.spec import EnvSpec
 from qtwin.names import explore_choice
+from qtwin.policies import noise
 from qtwin.rng import integers
 from qtwin.types import Array
 
@@ -27,6 +29,25 @@ def epsilon_greedy(q: Array, epsilon: Array, key: Array) -> Array:
     greedy = jnp.argmax(q, axis=-1).astype(jnp.int32)
     random = integers(what, greedy.shape, q.shape[-1])
     return jnp.where(jax.random.uniform(which, greedy.shape) < epsilon, random, greedy)
+
+
+def uniform_actions(env: EnvSpec, count: int, key: Array) -> Array:
+    """Uniformly random actions, as the warm-up takes them: [count] int32, or [count, A] in [-1, 1]."""
+    _, what = jax.random.split(key)
+    if env.continuous:
+        return jax.random.uniform(what, (count, *env.action_shape), jnp.float32, -1.0, 1.0)
+    return integers(what, (count,), env.num_actions)
+
+
+def gaussian(action: Array, sigma: Array, key: Array) -> Array:
+    """A deterministic action with noise (Fujimoto et al. 2018, algorithm 1), kept within the bounds.
+
+    Args:
+      action: the actor's, in [-1, 1]. [N, A]
+      sigma: the noise's standard deviation, in units of half the action's range. []
+      key: a key for this call alone.
+    """
+    return jnp.clip(action + sigma * noise(key, action.shape), -1.0, 1.0)
 
 
 def linear(start: float, end: float, over: int) -> Callable[[Array], Array]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
+from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest
 
 LOSS_NAMES = {
@@ -19,32 +21,53 @@ BOOTSTRAP_NAMES = {
     "max": "r + gamma max_a Qbar(s', a)",
     "double": "r + gamma Qbar(s', argmax_a Q(s', a)) (van Hasselt 2016)",
 }
+NORMALISE_NAMES = {
+    "none": "observations go into the network as they are",
+    "running": "by the mean and deviation of every observation learned from so far, saved with the network",
+}
 
 
-def optimiser_choice(spec: str) -> tuple[str, float, bool]:
-    """Reads ``adam[:EPS]``, ``sgd`` or ``rmsprop[:EPS[:inside|outside]]``.
+class OptimiserChoice(NamedTuple):
+    """An optimiser's name, read.
 
-    Returns:
-      the kind, epsilon, and whether RMSProp's epsilon stands inside the square root.
+    Attributes:
+      kind: "adam", "sgd" or "rmsprop".
+      eps: epsilon.
+      inside: whether RMSProp's epsilon stands inside the square root.
+      b1: Adam's decay of the first moment.
     """
+
+    kind: str
+    eps: float
+    inside: bool = True
+    b1: float = 0.9
+
+
+def optimiser_choice(spec: str) -> OptimiserChoice:
+    """Reads ``adam[:EPS[:B1]]``, ``sgd`` or ``rmsprop[:EPS[:inside|outside]]``."""
     kind, *rest = spec.split(":")
     if kind not in ("adam", "sgd", "rmsprop"):
         raise Refusal(f"unknown optimiser '{spec}'{nearest(kind, ['adam', 'sgd', 'rmsprop'])}")
-    if len(rest) > {"adam": 1, "sgd": 0, "rmsprop": 2}[kind]:
+    if len(rest) > {"adam": 2, "sgd": 0, "rmsprop": 2}[kind]:
         raise Refusal(
-            f"an optimiser is written adam[:EPS], sgd or rmsprop[:EPS[:inside|outside]], not '{spec}';"
+            f"an optimiser is written adam[:EPS[:B1]], sgd or rmsprop[:EPS[:inside|outside]], not '{spec}';"
             " write for example rmsprop:0.01:outside"
         )
     eps = {"adam": 1e-8, "sgd": 0.0, "rmsprop": 0.01}[kind]
     if rest:
         eps = _positive(rest[0], f"the epsilon of '{spec}' is a positive number, not '{rest[0]}'; write adam:1e-8")
+    if kind == "adam":
+        b1 = 0.9 if len(rest) < 2 else _positive(rest[1], "", zero=True)
+        if b1 is None or b1 >= 1:
+            raise Refusal(f"Adam's B1 is at least 0 and below 1, not '{rest[1]}' as in '{spec}'; write adam:1e-8:0.9")
+        return OptimiserChoice(kind, eps, b1=b1)
     where = rest[1] if len(rest) > 1 else "inside"
     if where not in ("inside", "outside"):
         raise Refusal(
             f"RMSProp's epsilon stands 'inside' or 'outside' the square root, not '{where}'"
             f"{nearest(where, ['inside', 'outside'])}"
         )
-    return kind, eps, where == "inside"
+    return OptimiserChoice(kind, eps, where == "inside")
 
 
 def explore_choice(spec: str, steps: int) -> tuple[float, float, int]:
@@ -74,6 +97,46 @@ def explore_choice(spec: str, steps: int) -> tuple[float, float, int]:
             f" neither; {example}"
         )
     return ends[0], ends[1], int(steps * value / 100) if share else int(value)
+
+
+def smoothing_choice(spec: str) -> tuple[float, float]:
+    """Reads ``SIGMA:CLIP``, the noise on the target policy's action."""
+    sigma, _, clip = spec.partition(":")
+    read = [_positive(part, "", zero=True) for part in (sigma, clip)]
+    if None in read:
+        raise Refusal(f"target smoothing is written SIGMA:CLIP, two numbers of at least 0, not '{spec}'; write 0.2:0.5")
+    return read[0], read[1]
+
+
+def temperature_choice(spec: str) -> tuple[float, bool]:
+    """Reads ``auto``, ``auto:START`` or one number.
+
+    Returns:
+      the temperature to begin with, and whether it is learned.
+    """
+    word, _, start = spec.partition(":")
+    learned = word == "auto"
+    value = 1.0 if spec == "auto" else _positive(start if learned else spec, "", zero=not learned)
+    if value is None:
+        raise Refusal(f"the temperature is auto, auto:START or a number of at least 0, not '{spec}'; write auto or 0.2")
+    return value, learned
+
+
+def target_entropy_choice(spec: str, env: EnvSpec) -> float:
+    """Reads ``auto`` or a number. [nats]
+
+    ``auto`` is minus the size of the action (Haarnoja et al. 2018b, appendix D), and where actions are discrete 0.98 of
+    the greatest entropy there is (Christodoulou 2019, appendix).
+    """
+    if spec == "auto":
+        return -float(env.action_shape[0]) if env.continuous else 0.98 * math.log(max(env.num_actions, 2))
+    try:
+        value = float(spec)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise Refusal(f"the target entropy is auto or a number, not '{spec}'; write --target-entropy auto")
+    return value
 
 
 def _positive(text: str, complaint: str, zero: bool = False) -> float | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qtwin import names
-from qtwin.agents import AGENTS
+from qtwin.agents import ACTOR_CRITICS, AGENTS, fits
 from qtwin.config import Config
 from qtwin.envs.catalog import resolve
 from qtwin.envs.spec import EnvSpec
@@ -18,7 +18,7 @@ from qtwin.nets.names import parse as parse_net
 from qtwin.presets import AGENT_DEFAULTS, Preset, preset_of
 from qtwin.processes.update_target import parse as parse_target
 from qtwin.rates import Rates, plan
-from qtwin.settings import read_settings, whole
+from qtwin.settings import option, read_settings, whole
 
 ENGINES = ("auto", "fused", "hosted")
 LARGEST_SEED = 2**31 - 1
@@ -123,7 +123,7 @@ def base_config(agent: str | None, preset: Preset | None, spec: EnvSpec) -> Conf
     if agent is not None:
         one_of("agent", agent, AGENTS)
     if preset is None:
-        return AGENT_DEFAULTS[agent or "dqn"]
+        return AGENT_DEFAULTS[agent or ("sac" if spec.continuous else "dqn")]
     config = preset.config_for(spec)
     if agent not in (None, config.agent):
         raise Refusal(
@@ -135,6 +135,7 @@ def base_config(agent: str | None, preset: Preset | None, spec: EnvSpec) -> Conf
 
 def check(c: Config, spec: EnvSpec) -> None:
     """Refuses a config that makes no sense for ``spec``: its words, its rates, its memory."""
+    fits(c.agent, spec)
     parse_net(c.net, spec)
     one_of("initialisation", c.init, names.INIT_NAMES)
     one_of("way to bootstrap", c.bootstrap, names.BOOTSTRAP_NAMES)
@@ -145,6 +146,9 @@ def check(c: Config, spec: EnvSpec) -> None:
         raise Refusal(
             f"the agent online_q bootstraps with 'max', not '{c.bootstrap}'; write --agent dqn for the others"
         )
+    one_of("normalisation", c.normalise, names.NORMALISE_NAMES)
+    if c.agent in ACTOR_CRITICS:
+        _check_actor(c, spec)
     if not 0.0 <= c.discount <= 1.0:
         raise Refusal(f"--discount is a number between 0 and 1, not {c.discount:g}; write for example --discount 0.99")
     if not c.learning_rate > 0:
@@ -159,6 +163,27 @@ def check(c: Config, spec: EnvSpec) -> None:
         raise Refusal("a --collect of 0 learns offline and needs a recording; write --data FILE, or --collect 1")
     else:
         _check_memory(c, cycle.transitions, cycle.warmup)
+
+
+def _check_actor(c: Config, spec: EnvSpec) -> None:
+    """Refuses what makes no sense for an actor-critic."""
+    parse_net(c.actor_net or c.net, spec)
+    names.smoothing_choice(c.smoothing)
+    names.temperature_choice(c.temperature)
+    names.target_entropy_choice(c.target_entropy, spec)
+    for field in ("critics", "actor_every", "quantiles"):
+        if getattr(c, field) < 1:
+            raise Refusal(f"{option(field)} is a whole number of at least 1, not {getattr(c, field)}; write 2")
+    if c.subset > c.critics:
+        raise Refusal(f"a target takes {c.subset} critics of {c.critics}; write --subset {c.critics} or less")
+    if c.agent == "tqc" and c.drop >= c.quantiles:
+        raise Refusal(
+            f"of {c.quantiles} quantiles {c.drop} are dropped and none is left; write --drop {c.quantiles - 1} or less"
+        )
+    if c.bootstrap != "max":
+        raise Refusal(
+            f"the agent {c.agent} bootstraps from its actor's action, and --bootstrap {c.bootstrap} came; leave it out"
+        )
 
 
 def rates_of(c: Config) -> Rates:

@@ -11,22 +11,33 @@ from qtwin.errors import Refusal, one_of
 
 # field of `Config`: (what its option takes, what it means), in the order in which an algorithm reads
 SETTINGS = {
-    "net": ("NET", "the network: table, linear, mlp:120,84, minatar"),
+    "net": ("NET", "the network: table, linear, mlp:120,84, minatar (qtwin list nets)"),
+    "actor_net": ("NET", "the actor's network, where that differs"),
+    "critics": ("N", "critics of an actor-critic"),
+    "subset": ("M", "critics that a target takes the smallest of, at random (redq); 0 is all"),
+    "quantiles": ("N", "quantiles of each critic (tqc)"),
+    "drop": ("N", "and of them left out at the top, for each critic (tqc)"),
+    "normalise": ("HOW", "observations: none, running"),
     "init": ("HOW", "how its weights begin: lecun (Flax's way), torch"),
     "bootstrap": ("HOW", "how a TD target uses the target network: max, double"),
     "discount": ("GAMMA", "the discount factor"),
     "n_step": ("N", "steps of reward in a TD target [transitions]"),
+    "smoothing": ("SIGMA:CLIP", "noise on the target policy's action (td3)"),
+    "temperature": ("ALPHA", "of the entropy bonus: auto, auto:START or a number (sac and its kin)"),
+    "target_entropy": ("H", "that a learned temperature keeps to: auto or a number [nats]"),
     "loss": ("LOSS", "huber, mse, half-mse"),
-    "optimiser": ("OPT", "adam[:EPS], sgd, rmsprop[:EPS[:inside|outside]]"),
+    "optimiser": ("OPT", "adam[:EPS[:B1]], sgd, rmsprop[:EPS[:inside|outside]]"),
     "learning_rate": ("RATE", "the learning rate"),
+    "actor_learning_rate": ("RATE", "the actor's, where that differs"),
     "max_gradient_norm": ("NORM", "gradients are scaled down to this norm; 0 leaves them"),
     "collect": ("M", "process 1: transitions per cycle, over all environments"),
     "target": ("SPEC", "process 2: hard:500, soft:0.005, soft:0.005/10, tied, frozen, until:0.01/2000"),
     "regress": ("K", "process 3: gradient steps per cycle"),
+    "actor_every": ("N", "gradient steps of the critics for each of the actor"),
     "warmup": ("N", "transitions gathered at random first"),
     "replay": ("N", "transitions remembered; 0 is the cycle's own"),
     "batch": ("B", "transitions in a regression batch; 0 is a whole recording"),
-    "explore": ("EPS", "epsilon, START:END:OVER (OVER in transitions or 50%%) or one number"),
+    "explore": ("EPS", "epsilon (an actor's noise), START:END:OVER (OVER in transitions or 50%%) or one number"),
     "envs": ("N", "environments stepped together"),
     "steps": ("N", "the budget [transitions]; offline [gradient steps]"),
 }
@@ -34,7 +45,7 @@ SETTINGS = {
 
 def option(field: str) -> str:
     """The option that sets a field of `Config`."""
-    return "--lr" if field == "learning_rate" else "--" + field.replace("_", "-")
+    return "--" + field.replace("learning_rate", "lr").replace("_", "-")
 
 
 def read_settings(settings: dict[str, Any], base: Config) -> dict[str, Any]:

@@ -39,6 +39,22 @@ def double_target(reward: Array, discount: Array, q_next: Array, q_next_online: 
     return jax.lax.stop_gradient(reward + discount * value)
 
 
+def value_target(reward: Array, discount: Array, value_next: Array) -> Array:
+    """y = r + discount * V(s'), for a policy that says how much s' is worth (Lillicrap et al. 2016, algorithm 1).
+
+    Args:
+      reward: [B]
+      discount: gamma**n, and 0 where s' is terminal. [B]
+      value_next: V(s'). [B], or [B, K] for the K quantiles of a distribution
+
+    Returns:
+      y. [B] or [B, K]
+    """
+    if value_next.ndim == 2:
+        reward, discount = reward[:, None], discount[:, None]
+    return jax.lax.stop_gradient(reward + discount * value_next)
+
+
 def taken(q: Array, action: Array) -> Array:
     """The values of the actions that were taken: q [B, A], action [B] -> [B]
 

@@ -26,6 +26,10 @@ class Variables(NamedTuple):
         """One of several networks that stand side by side, ``params = {"critic": ..., "actor": ...}``."""
         return Variables(self.params[name], self.stats.get(name, {}))
 
+    def stats_with(self, name: str, stats: PyTree) -> PyTree:
+        """All statistics, with those of one part replaced (by ``{}``: as they are)."""
+        return {**self.stats, name: stats} if stats else self.stats
+
 
 class Timestep(NamedTuple):
     """What one environment step leaves behind, as the replay stores it: [N] fresh, [T, N] a chunk.

@@ -17,7 +17,7 @@ def dqn(env: EnvSpec, c: Config) -> Algorithm:
     """DQN for ``env``, and double DQN (van Hasselt et al. 2016) with ``c.bootstrap == "double"``."""
 
     # NETWORK: obs [B, *obs_shape] -> action values [B, A]
-    net = q_network(env, c.net, c.init)
+    net = q_network(env, c.net, c.init, c.normalise)
 
     # TARGET: y = r + gamma max_a' Q_target(s', a')
     def td_target(twin, batch):

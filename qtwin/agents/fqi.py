@@ -23,7 +23,7 @@ def fqi(env: EnvSpec, c: Config) -> Algorithm:
     """
 
     # NETWORK: obs [B, *obs_shape] -> action values [B, A]
-    net = q_network(env, c.net, c.init)
+    net = q_network(env, c.net, c.init, c.normalise)
 
     # TARGET: y = r + gamma max_a' Q_target(s', a'), the same for the whole sweep
     def td_target(twin, batch):

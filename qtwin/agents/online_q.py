@@ -20,7 +20,7 @@ def online_q(env: EnvSpec, c: Config) -> Algorithm:
     """
 
     # NETWORK: obs [B, *obs_shape] -> action values [B, A]
-    net = q_network(env, c.net, c.init)
+    net = q_network(env, c.net, c.init, c.normalise)
 
     # TARGET: y = r + gamma max_a' Q_target(s', a'), where the target is the online network itself (tied)
     def td_target(twin, batch):

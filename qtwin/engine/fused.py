@@ -22,7 +22,7 @@ from qtwin.engine.state import EVALUATE, INIT, TrainState, empty_tally, stream
 from qtwin.envs.base import JaxEnv
 from qtwin.envs.spec import EnvSpec
 from qtwin.processes.collect import begin, collect
-from qtwin.processes.regress import regress
+from qtwin.processes.regress import optimiser_state, regress
 from qtwin.rates import Cycle, cycle_of
 from qtwin.twin import twin
 from qtwin.types import Clock, Timestep, Variables
@@ -41,15 +41,15 @@ def state_around(algorithm: Algorithm, spec: EnvSpec, turn: Cycle, world, key) -
     rule = algorithm.rates.target_update
     online = algorithm.agent.init(stream(key, INIT, 0))
     obs = jax.ShapeDtypeStruct(spec.obs_shape, jnp.dtype(spec.obs_dtype))
+    action = jax.ShapeDtypeStruct(spec.action_shape, jnp.dtype(spec.action_dtype))
     scalar = jax.ShapeDtypeStruct((), jnp.float32)
-    example = Timestep(
-        obs, jax.ShapeDtypeStruct((), jnp.int32), scalar, scalar, obs, jax.ShapeDtypeStruct((), jnp.bool_)
-    )
+    example = Timestep(obs, action, scalar, scalar, obs, jax.ShapeDtypeStruct((), jnp.bool_))
+    pair = twin(online, rule, algorithm.stats_policy, algorithm.twinned)
     return TrainState(
         clock=Clock(jnp.int32(0), jnp.int32(0), jnp.int32(0), jnp.int32(0)),
-        twin=twin(online, rule, algorithm.stats_policy),
-        memory=rule.init(online.params),
-        optimiser=algorithm.optimiser.init(online.params),
+        twin=pair,
+        memory=rule.init(online.params if pair.follower is None else pair.follower.params),
+        optimiser=optimiser_state(algorithm, online.params),
         replay=algorithm.replay.init(example, turn),
         world=world,
         tally=empty_tally(),

@@ -27,6 +27,7 @@ from qtwin.engine.state import ACT, STEP, TrainState, stream
 from qtwin.envs.base import HostEnv, JaxEnv, Outcome
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
+from qtwin.explore import uniform_actions
 from qtwin.processes.collect import begin
 from qtwin.processes.gather import Episodes, Gatherer
 from qtwin.rates import Cycle, cycle_of
@@ -117,7 +118,7 @@ def programs(algorithm: Algorithm, spec: EnvSpec, turn: Cycle, linked: bool) -> 
     return Programs(
         start=jax.jit(lambda key: state_around(algorithm, spec, turn, (), key)),
         act=jax.jit(lambda variables, obs, key, count: act(variables, obs, key, algorithm.explore(count))),
-        act_at_random=jax.jit(lambda variables, obs, key, count: act(variables, obs, key, jnp.float32(1.0))),
+        act_at_random=jax.jit(lambda variables, obs, key, count: uniform_actions(spec, turn.envs, rng.wrap(key))),
         keys=jax.jit(keys),
         remember=jax.jit(remember, donate_argnums=0),
         learn=jax.jit(learn, donate_argnums=0),

@@ -12,7 +12,7 @@ from qtwin.twin import Twin
 from qtwin.types import Array, Clock, PyTree
 
 # One stream of random numbers for each consumer: nothing depends on how often another drew.
-INIT, RESET, ACT, STEP, SAMPLE, LOSS, EVALUATE = range(7)
+INIT, RESET, ACT, STEP, SAMPLE, LOSS, EVALUATE, IMPROVE = range(8)
 
 
 class Tally(NamedTuple):
@@ -64,7 +64,7 @@ class TrainState(NamedTuple):
       clock: the three counters and the target's age.
       twin: the two networks.
       memory: what the target update carries.
-      optimiser: the optimiser's state, over the online parameters only.
+      optimiser: the optimisers' states, over the online parameters only.
       replay: the replay's state.
       world: the environments.
       tally: what has happened since the last log point.

@@ -12,33 +12,48 @@ from flax import nnx
 
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import one_of
-from qtwin.names import INIT_NAMES
-from qtwin.nets.names import parse
+from qtwin.names import INIT_NAMES, NORMALISE_NAMES
+from qtwin.nets.names import NetName, parse
 from qtwin.nets.net import Net, from_functions, from_nnx
+from qtwin.nets.norms import norm_of, normalised
 from qtwin.types import Array
 
 
-def q_network(env: EnvSpec, name: str, init: str = "lecun") -> Net:
+def q_network(env: EnvSpec, name: str, init: str = "lecun", normalise: str = "none") -> Net:
     """The network that ``name`` asks for, made for ``env``: obs [B, *obs_shape] -> action values [B, A].
 
     Args:
       env: gives the shapes; an observation that is a state's index is one-hot encoded for all but ``table``.
-      name: ``table``, ``linear``, ``mlp:WIDTH,WIDTH,...`` or ``minatar``.
+      name: ``table``, ``linear``, ``mlp:WIDTH,WIDTH,...`` or ``minatar`` (`qtwin.nets.names.NAMES`).
       init: how its weights begin, "lecun" or "torch" (`qtwin.names.INIT_NAMES`).
+      normalise: of observations, "none" or "running" (`qtwin.names.NORMALISE_NAMES`).
     """
+    return network(env, name, env.num_actions, init, normalise)
+
+
+def network(env: EnvSpec, name: str, outputs: int, init: str = "lecun", normalise: str = "none") -> Net:
+    """As `q_network`, with any number of outputs: obs [B, *obs_shape] -> [B, outputs]."""
     one_of("initialisation", init, INIT_NAMES)
-    kind, widths = parse(name, env)
-    features = env.num_states or math.prod(env.obs_shape)
-    if kind == "table":
+    one_of("normalisation", normalise, NORMALISE_NAMES)
+    named = parse(name, env)
+    if named.kind == "table":
         return from_functions(
-            init=lambda key: {"table": jnp.zeros((env.num_states, env.num_actions))},
+            init=lambda key: {"table": jnp.zeros((env.num_states, outputs))},
             apply=lambda params, obs: params["table"][obs],
         )
-    if kind == "linear":
-        return from_nnx(lambda rngs: MLP(env, features, (), init, rngs))
-    if kind == "mlp":
-        return from_nnx(lambda rngs: MLP(env, features, widths, init, rngs))
-    return from_nnx(lambda rngs: MinAtar(env, init, rngs))
+    if named.kind == "minatar":
+        return from_nnx(lambda rngs: MinAtar(env, outputs, init, rngs))
+    features = env.num_states or math.prod(env.obs_shape)
+    net = from_nnx(lambda rngs: MLP(env, features, named, outputs, init, rngs))
+    return normalised(net, env) if normalise == "running" else net
+
+
+def critic_network(env: EnvSpec, name: str, outputs: int, init: str = "lecun", normalise: str = "none") -> Net:
+    """A critic of continuous actions: (obs [B, *obs_shape], action [B, A]) -> [B, outputs]."""
+    named = parse(name, env)
+    features = (env.num_states or math.prod(env.obs_shape)) + env.action_shape[0]
+    net = from_nnx(lambda rngs: MLP(env, features, named, outputs, init, rngs))
+    return normalised(net, env) if normalise == "running" else net
 
 
 def dense(inputs: int, outputs: int, init: str, rngs: nnx.Rngs) -> nnx.Linear:
@@ -67,29 +82,46 @@ def flat(env: EnvSpec, obs: Array) -> Array:
 
 
 class MLP(nnx.Module):
-    """Fully connected layers with ReLU between; no hidden layer makes it linear."""
+    """Fully connected layers with ReLU between; no hidden layer makes it linear.
 
-    def __init__(self, env: EnvSpec, features: int, widths: tuple[int, ...], init: str, rngs: nnx.Rngs):
-        self.env = env
-        sizes = (features, *widths)
+    Layer normalisation stands between a hidden layer and its ReLU (Hiraoka et al. 2022), batch normalisation before
+    every layer, the input's and the output's included (Bhatt et al. 2024).
+    """
+
+    def __init__(self, env: EnvSpec, features: int, named: NetName, outputs: int, init: str, rngs: nnx.Rngs):
+        self.env, self.per_batch = env, named.norm.startswith("batch")
+        sizes = (features, *named.widths)
         self.hidden = nnx.List([dense(i, o, init, rngs) for i, o in itertools.pairwise(sizes)])
-        self.head = dense(sizes[-1], env.num_actions, init, rngs)
+        self.head = dense(sizes[-1], outputs, init, rngs)
+        if named.norm:
+            self.norms = nnx.List([norm_of(named.norm, size, rngs) for size in sizes[0 if self.per_batch else 1 :]])
+        else:
+            self.norms = None
+        self.dropout = nnx.Dropout(named.dropout, rngs=rngs) if named.dropout else None
 
-    def __call__(self, obs: Array) -> Array:
-        x = flat(self.env, obs)
-        for layer in self.hidden:
-            x = jax.nn.relu(layer(x))
-        return self.head(x)
+    def __call__(self, inputs: Array | tuple[Array, Array]) -> Array:
+        if isinstance(inputs, tuple):
+            x = jnp.concatenate([flat(self.env, inputs[0]), inputs[1]], axis=-1)
+        else:
+            x = flat(self.env, inputs)
+        for i, layer in enumerate(self.hidden):
+            x = layer(self.norms[i](x) if self.per_batch else x)
+            if self.dropout is not None:
+                x = self.dropout(x)
+            if self.norms is not None and not self.per_batch:
+                x = self.norms[i](x)
+            x = jax.nn.relu(x)
+        return self.head(self.norms[-1](x) if self.per_batch else x)
 
 
 class MinAtar(nnx.Module):
     """Young & Tian (2019), section 4: one 3x3 convolution of 16 filters, then 128 units."""
 
-    def __init__(self, env: EnvSpec, init: str, rngs: nnx.Rngs):
+    def __init__(self, env: EnvSpec, outputs: int, init: str, rngs: nnx.Rngs):
         height, width, channels = env.obs_shape
         self.conv = Conv3x3(channels, 16, init, rngs)
         self.dense = dense((height - 2) * (width - 2) * 16, 128, init, rngs)
-        self.head = dense(128, env.num_actions, init, rngs)
+        self.head = dense(128, outputs, init, rngs)
 
     def __call__(self, obs: Array) -> Array:
         x = jax.nn.relu(self.conv(obs.astype(jnp.float32)))

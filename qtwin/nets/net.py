@@ -103,3 +103,16 @@ def from_functions(init: Callable[[Array], PyTree], apply: Callable[[PyTree, Arr
         apply=lambda variables, obs: apply(variables.params, obs),
         learn=lambda variables, obs, key: (apply(variables.params, obs), variables.stats),
     )
+
+
+def side_by_side(**nets: Net) -> Callable[[Array], Variables]:
+    """``key -> Variables`` of several networks by name: ``params = {"critic": ..., "actor": ...}``."""
+
+    def init(key: Array) -> Variables:
+        made = {
+            name: net.init(k) for (name, net), k in zip(nets.items(), jax.random.split(key, len(nets)), strict=True)
+        }
+        stats = {name: v.stats for name, v in made.items() if jax.tree.leaves(v.stats)}
+        return Variables({name: v.params for name, v in made.items()}, stats)
+
+    return init

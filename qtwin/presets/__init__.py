@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from qtwin.agents import AGENTS as AGENTS  # their descriptions, beside their numbers
 from qtwin.config import Config
+from qtwin.defaults import CONTINUOUS_DEFAULTS
 from qtwin.errors import one_of
 from qtwin.presets.continuous import CLEANRL, PAPERS
 from qtwin.presets.discrete import DISCRETE
@@ -32,7 +33,7 @@ AGENT_DEFAULTS = {
         learning_rate=1e-3, collect=1_000, regress=1_000, target="hard:100", warmup=1_000, replay=1_000_000, batch=128,
         explore="1:0.05:50%", envs=10, steps=50_000,
     ),
-}  # fmt: skip
+} | CONTINUOUS_DEFAULTS  # fmt: skip
 
 PRESETS = {preset.name: preset for preset in (*DISCRETE, *PAPERS, *CLEANRL, *SB3)}
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from qtwin.agent import Algorithm
 from qtwin.engine.state import ACT, RESET, STEP, Tally, TrainState, World, stream
 from qtwin.envs.base import JaxEnv, Outcome
+from qtwin.explore import uniform_actions
 from qtwin.types import Array, Timestep
 
 
@@ -33,8 +34,11 @@ def collect(algorithm: Algorithm, env: JaxEnv, envs: int, vector_steps: int, ran
     def one(s: TrainState, t: Array) -> tuple[tuple[World, Tally], Timestep]:
         transitions = s.clock.transitions + t * envs
         count = transitions // envs  # vector steps so far: N divides every jump of this counter
-        epsilon = jnp.float32(1.0) if random else algorithm.explore(transitions)
-        action = algorithm.agent.act(s.twin.online, s.world.obs, epsilon, stream(s.key, ACT, count))
+        key = stream(s.key, ACT, count)
+        if random:
+            action = uniform_actions(env.spec, envs, key)
+        else:
+            action = algorithm.agent.act(s.twin.online, s.world.obs, algorithm.explore(transitions), key)
         keys = jax.random.split(stream(s.key, STEP, count), envs)
         env_state, obs, outcome = jax.vmap(env.step)(keys, s.world.env, action)
         row = timestep(s.world.obs, action, outcome)

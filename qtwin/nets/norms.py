@@ -1,0 +1,105 @@
+"""Normalisation: inside a network, and of the observations that go into one."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from qtwin.envs.spec import EnvSpec
+from qtwin.nets.net import Net
+from qtwin.types import Array, PyTree, Variables
+
+MOMENTUM, EPSILON = 0.99, 1e-3  # of batch norms (Bhatt et al. 2024)
+WARM_UP = 100_000  # batches before batch renormalisation corrects (the paper's released code)
+FARTHEST = 10.0  # a normalised observation is kept within this many deviations
+
+
+def norm_of(name: str, features: int, rngs: nnx.Rngs) -> nnx.Module:
+    """The layer that ``name`` (`qtwin.nets.names.NORMS`) asks for, over ``features`` numbers."""
+    if name == "layernorm":
+        return nnx.LayerNorm(features, rngs=rngs)
+    return BatchNorm(features, corrected=name == "batchrenorm")
+
+
+class BatchNorm(nnx.Module):
+    """Batch normalisation, and with ``corrected`` batch renormalisation (Ioffe 2017, algorithm 1): [B, D] -> [B, D].
+
+    Renormalised, a batch is scaled by r and moved by d towards what the running statistics would have made of it
+    (r within [1/3, 3], d within [-5, 5]), once those have seen enough batches to be trusted.
+    """
+
+    def __init__(self, features: int, corrected: bool):
+        self.scale, self.bias = nnx.Param(jnp.ones(features)), nnx.Param(jnp.zeros(features))
+        self.mean, self.var = nnx.BatchStat(jnp.zeros(features)), nnx.BatchStat(jnp.ones(features))
+        self.batches = nnx.BatchStat(jnp.zeros((), jnp.int32)) if corrected else None
+        self.use_running_average = False
+
+    def __call__(self, x: Array) -> Array:
+        scale, bias = self.scale[...][None], self.bias[...][None]
+        old_mean, old_var = self.mean[...], self.var[...]
+        if self.use_running_average:
+            return (x - old_mean[None]) * jax.lax.rsqrt(old_var + EPSILON)[None] * scale + bias
+        mean = jnp.mean(x, axis=0)
+        var = jnp.mean((x - mean[None]) ** 2, axis=0)
+        self.mean[...] = MOMENTUM * old_mean + (1 - MOMENTUM) * jax.lax.stop_gradient(mean)
+        self.var[...] = MOMENTUM * old_var + (1 - MOMENTUM) * jax.lax.stop_gradient(var)
+        normal = (x - mean[None]) * jax.lax.rsqrt(var + EPSILON)[None]
+        if self.batches is not None:
+            trusted = self.batches[...] >= WARM_UP
+            old_std = jnp.sqrt(old_var + EPSILON)
+            r = jax.lax.stop_gradient(jnp.clip(jnp.sqrt(var + EPSILON) / old_std, 1 / 3, 3.0))
+            d = jax.lax.stop_gradient(jnp.clip((mean - old_mean) / old_std, -5.0, 5.0))
+            normal = jnp.where(trusted, normal * r[None] + d[None], normal)
+            self.batches[...] = self.batches[...] + 1
+        return normal * scale + bias
+
+
+def normalised(net: Net, env: EnvSpec) -> Net:
+    """``net`` behind observations with mean 0 and deviation 1, over all that was learned from so far.
+
+    The mean and the deviation are gathered from every batch by Chan, Golub & LeVeque (1979), equation 2.1, and are
+    part of the network's statistics: saved with it, exported with it, and the target has its own of when it last moved.
+
+    Args:
+      net: takes observations, or (observations, actions), of which only the observations are normalised.
+      env: gives the shape of an observation.
+    """
+    shape = env.obs_shape
+
+    def init(key: Array) -> Variables:
+        inner = net.init(key)
+        seen = {"count": jnp.zeros(()), "mean": jnp.zeros(shape), "m2": jnp.zeros(shape)}
+        return Variables(inner.params, {"net": inner.stats, "obs": seen})
+
+    def normal(seen: PyTree, inputs: Array | tuple[Array, Array]) -> Array | tuple[Array, Array]:
+        obs = inputs[0] if isinstance(inputs, tuple) else inputs
+        var = jnp.where(seen["count"] > 1, seen["m2"] / jnp.maximum(seen["count"], 1.0), 1.0)
+        obs = (obs.astype(jnp.float32) - seen["mean"][None]) * jax.lax.rsqrt(var + 1e-8)[None]
+        obs = jnp.clip(obs, -FARTHEST, FARTHEST)
+        return (obs, inputs[1]) if isinstance(inputs, tuple) else obs
+
+    def gather(seen: PyTree, inputs: Array | tuple[Array, Array]) -> PyTree:
+        obs = (inputs[0] if isinstance(inputs, tuple) else inputs).astype(jnp.float32)
+        mean = jnp.mean(obs, axis=0)
+        m2 = jnp.sum((obs - mean[None]) ** 2, axis=0)
+        # The count stops growing where a float32 would no longer feel it: from there on a very slow moving average.
+        count, batch = jnp.minimum(seen["count"], 2.0**24), float(obs.shape[0])
+        shrunk = jnp.where(seen["count"] > 0, count / jnp.maximum(seen["count"], 1.0), 1.0)
+        total, delta = count + batch, mean - seen["mean"]
+        return {
+            "count": total,
+            "mean": seen["mean"] + delta * (batch / total),
+            "m2": seen["m2"] * shrunk + m2 + delta**2 * (count * batch / total),
+        }
+
+    def apply(variables: Variables, inputs) -> Array:
+        stats = variables.stats
+        return net.apply(Variables(variables.params, stats["net"]), normal(stats["obs"], inputs))
+
+    def learn(variables: Variables, inputs, key: Array) -> tuple[Array, PyTree]:
+        seen = gather(variables.stats["obs"], inputs)
+        out, inner = net.learn(Variables(variables.params, variables.stats["net"]), normal(seen, inputs), key)
+        return out, {"net": inner, "obs": seen}
+
+    return Net(init, apply, learn)
