@@ -10,6 +10,10 @@ class Refusal(ValueError):
     """The request was wrong. The message is one sentence: what was expected, what came, what to write instead."""
 
 
+class Diverged(ValueError):
+    """The run went wrong on the way. The message is one sentence: where, what came, what to try."""
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """The ending of a refusal that offers the nearest valid name, or the names there are when none is near.
 

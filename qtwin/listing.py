@@ -41,7 +41,7 @@ def listing(what: str) -> dict[str, str]:
 def _about(name: str, spec: EnvSpec) -> str:
     obs = f"{spec.num_states} states" if spec.num_states else f"{list(spec.obs_shape)} {spec.obs_dtype}"
     limit = f", at most {spec.time_limit:,} steps" if spec.time_limit else ""
-    line = f"{obs}, {spec.num_actions} actions{limit}"
+    line = f"{obs}, {_actions(spec)}{limit}"
     if spec.id.endswith("-MinAtar"):
         return f"{line}; the minimal action set (MinAtar's own papers use all 6)"
     if name.startswith("probe:"):
@@ -49,3 +49,13 @@ def _about(name: str, spec: EnvSpec) -> str:
 
         return f"{line}; {DESCRIPTIONS[name.removeprefix('probe:')]}"
     return line
+
+
+def _actions(spec: EnvSpec) -> str:
+    if not spec.continuous:
+        return f"{spec.num_actions} actions"
+    count = len(spec.action_low)
+    low, high = f"{min(spec.action_low):g}", f"{max(spec.action_high):g}"
+    # One interval only where all numbers have the same.
+    same = len(set(spec.action_low)) == len(set(spec.action_high)) == 1
+    return f"actions of {count} number{'s' * (count > 1)} {'in' if same else 'within'} [{low}, {high}]"

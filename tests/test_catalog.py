@@ -3,6 +3,7 @@
 import functools
 import re
 
+import numpy as np
 import pytest
 
 from qtwin.envs import catalog
@@ -32,7 +33,14 @@ def test_shapes_actions_and_time_limits_are_gymnax_own(name):
     obs = jax.eval_shape(lambda key: env.reset(key, params)[0], jax.random.key(0))
     assert obs.shape == entry.obs_shape
     assert entry.obs_dtype in ("bool", obs.dtype.name)
-    assert (action_space.n if isinstance(action_space, spaces.Discrete) else None) == entry.num_actions
+    if isinstance(action_space, spaces.Discrete):
+        assert (action_space.n, (), ()) == (entry.num_actions, entry.low, entry.high)
+    else:
+        assert isinstance(action_space, spaces.Box)
+        assert entry.num_actions is None
+        assert action_space.shape == (len(entry.low),) == (len(entry.high),)
+        for ours, theirs in ((entry.low, action_space.low), (entry.high, action_space.high)):
+            assert (np.float32(ours) == np.broadcast_to(np.float32(theirs), action_space.shape)).all()
     assert (obs_space.n if isinstance(obs_space, spaces.Discrete) else None) == entry.num_states
     assert params.max_steps_in_episode == entry.time_limit
 
@@ -74,6 +82,10 @@ def test_observations_kept_as_flags_lose_nothing(name):
         ("FourRooms", "gymnax:FourRooms-misc"),
         ("minatar:Breakout", "gymnax:Breakout-MinAtar"),
         ("Breakout-MinAtar", "gymnax:Breakout-MinAtar"),
+        ("Pendulum-v1", "gymnax:Pendulum-v1"),
+        ("MountainCarContinuous-v0", "gymnax:MountainCarContinuous-v0"),
+        ("Reacher", "gymnax:Reacher-misc"),
+        ("gymnax:Swimmer-misc", "gymnax:Swimmer-misc"),
     ],
 )
 def test_a_plain_id_takes_the_fastest_home(name, full):
@@ -85,6 +97,14 @@ def test_a_plain_id_that_only_gymnasium_has_goes_there():
     spec = catalog.resolve("CliffWalking-v1")
     assert (spec.id, spec.engine, spec.num_states, spec.num_actions) == ("gym:CliffWalking-v1", "hosted", 48, 4)
     assert catalog.resolve("gym:CartPole-v1").engine == "hosted"
+
+
+def test_continuous_actions_say_their_bounds():
+    for name in ("Pendulum-v1", "gym:Pendulum-v1"):
+        spec = catalog.resolve(name)
+        assert (spec.num_actions, spec.action_low, spec.action_high, spec.action_shape) == (None, (-2.0,), (2.0,), (1,))
+        assert (spec.obs_shape, spec.obs_dtype, spec.time_limit) == ((3,), "float32", 200)
+    assert catalog.resolve("PointRobot").action_high == (0.1, 0.1)
 
 
 def test_every_listed_name_resolves_to_what_the_list_says():
@@ -101,9 +121,7 @@ def test_every_listed_name_resolves_to_what_the_list_says():
         ("gymnax:Cach", "did you mean 'gymnax:Catch-bsuite'?"),
         ("minatar:Brekout", "did you mean 'minatar:Breakout'?"),
         ("gymx:CartPole-v1", "unknown home 'gymx:'"),
-        ("Pendulum-v1", "continuous actions"),
-        ("gymnax:Reacher-misc", "continuous actions"),
-        ("gym:Pendulum-v1", "continuous"),
+        ("Pendulum-v2", "did you mean 'Pendulum-v1'?"),
         ("MNISTBandit-bsuite", "downloads"),
         ("ale:Breakout", "gym:ALE/"),
         ("envpool:Pong-v5", "gym:"),

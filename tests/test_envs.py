@@ -7,10 +7,9 @@ import pytest
 
 from qtwin.envs.catalog import GYMNAX, NEEDS_DOWNLOAD, resolve
 from qtwin.envs.make import jax_env
+from qtwin.explore import uniform_actions
 
-DISCRETE = sorted(
-    name for name, entry in GYMNAX.items() if entry.num_actions is not None and name not in NEEDS_DOWNLOAD
-)
+KNOWN = sorted(name for name in GYMNAX if name not in NEEDS_DOWNLOAD)
 
 
 def play(name, steps, seed=0):
@@ -21,7 +20,7 @@ def play(name, steps, seed=0):
     def step(carry, key):
         state, obs = carry
         act, move = jax.random.split(key)
-        action = jax.random.randint(act, (), 0, spec.num_actions)
+        action = uniform_actions(spec, 1, act)[0]
         state, after, outcome = env.step(move, state, action)
         return (state, after), (obs, after, outcome)
 
@@ -30,13 +29,14 @@ def play(name, steps, seed=0):
     return spec, jax.tree.map(np.asarray, rows)
 
 
-@pytest.mark.parametrize("name", DISCRETE)
-def test_every_discrete_environment_of_gymnax(name):
+@pytest.mark.parametrize("name", KNOWN)
+def test_every_environment_of_gymnax(name):
     spec, (obs, after, outcome) = play(f"gymnax:{name}", 300)
     assert obs.shape == (300, *spec.obs_shape)
     assert obs.dtype == spec.obs_dtype
     assert outcome.next_obs.shape == obs.shape
-    assert outcome.reward.dtype == np.float32
+    assert (outcome.reward.dtype, outcome.reward.shape) == (np.float32, (300,))
+    assert np.isfinite(outcome.reward).all()
     assert set(np.unique(outcome.discount)) <= {0.0, 1.0}
     going_on = ~outcome.last
     np.testing.assert_array_equal(outcome.next_obs[going_on], after[going_on])
@@ -52,6 +52,14 @@ def test_a_time_limit_is_no_termination():
     assert not np.array_equal(outcome.next_obs[199], after[199]), (
         "the true last observation, not the next episode's first"
     )
+
+
+def test_a_swung_pendulum_never_terminates():
+    spec, (_, after, outcome) = play("Pendulum-v1", 450)
+    assert spec.continuous
+    assert np.flatnonzero(outcome.last).tolist() == [199, 399]
+    assert (outcome.discount == 1.0).all()
+    assert not np.array_equal(outcome.next_obs[199], after[199])
 
 
 def test_a_fallen_pole_is_a_termination():

@@ -38,7 +38,7 @@ class JaxEnv(NamedTuple):
       spec: its shape.
       reset: ``key -> (state, obs)``.
       step: ``(key, state, action) -> (state, obs, Outcome)``; ``state`` and ``obs`` are those of a new episode when
-        ``Outcome.last`` is true.
+        ``Outcome.last`` is true. A continuous action is in [-1, 1].
     """
 
     spec: EnvSpec
@@ -66,12 +66,15 @@ class HostEnv(Protocol):
         """Steps all N environments.
 
         Args:
-          actions: [N] int32.
+          actions: [N] int32; continuous [N, A] float32, in [-1, 1].
 
         Returns:
           obs [N, *obs_shape] to act on next; the Outcome, each field [N]; and ``valid`` [N] bool: False marks a row
           that is no transition (the row on which a NEXT_STEP vector environment resets), None that every row is one.
           Such rows stand between episodes only. The arrays are the caller's: no later step writes into them.
+
+        Raises:
+          Diverged: a continuous action is no finite number; no environment is stepped then.
         """
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from qtwin.errors import Refusal, nearest
 HOMES = {
     "gymnax": "written in JAX (gymnax): the whole cycle runs as one program",
     "minatar": "the five MinAtar games of gymnax, with MinAtar's minimal action sets",
-    "gym": "any Gymnasium environment with discrete actions and box or discrete observations",
+    "gym": "any Gymnasium environment with discrete or bounded actions and box or discrete observations",
     "probe": "tiny environments whose values are known exactly",
 }
 NOT_YET = {"ale": "gym:ALE/Breakout-v5", "envpool": "gym:CartPole-v1"}
@@ -31,6 +31,7 @@ class Entry:
       time_limit: steps after which an episode is truncated. [transitions]
       num_states: number of states where the observation is a state's index.
       short: the plain name, where it is not gymnax's own.
+      low, high: the bounds of each number of a continuous action, in the environment's own units.
     """
 
     obs_shape: tuple[int, ...]
@@ -39,6 +40,8 @@ class Entry:
     time_limit: int
     num_states: int | None = None
     short: str | None = None
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
 
 
 GYMNAX = {
@@ -62,11 +65,11 @@ GYMNAX = {
     "GaussianBandit-misc": Entry((4,), "float32", 2, 100, short="GaussianBandit"),
     "Pong-misc": Entry((30, 40, 3), "bool", 3, 1000),
     "FrozenLake-misc": Entry((), "int32", 4, 100, num_states=16, short="FrozenLake-v1"),
-    "Pendulum-v1": Entry((3,), "float32", None, 200),
-    "MountainCarContinuous-v0": Entry((2,), "float32", None, 999),
-    "PointRobot-misc": Entry((6,), "float32", None, 100),
-    "Reacher-misc": Entry((8,), "float32", None, 100),
-    "Swimmer-misc": Entry((16,), "float32", None, 500),
+    "Pendulum-v1": Entry((3,), "float32", None, 200, low=(-2.0,), high=(2.0,)),
+    "MountainCarContinuous-v0": Entry((2,), "float32", None, 999, low=(-1.0,), high=(1.0,)),
+    "PointRobot-misc": Entry((6,), "float32", None, 100, short="PointRobot", low=(-0.1, -0.1), high=(0.1, 0.1)),
+    "Reacher-misc": Entry((8,), "float32", None, 100, short="Reacher", low=(-1.0, -1.0), high=(1.0, 1.0)),
+    "Swimmer-misc": Entry((16,), "float32", None, 500, short="Swimmer", low=(-1.0, -1.0), high=(1.0, 1.0)),
 }
 NEEDS_DOWNLOAD = ("MNISTBandit-bsuite",)
 MINATAR = {name.removesuffix("-MinAtar"): name for name in GYMNAX if name.endswith("-MinAtar")}
@@ -80,7 +83,7 @@ def resolve(name: str) -> EnvSpec:
       name: ``CartPole-v1``, ``gymnax:Catch-bsuite``, ``minatar:Breakout``, ``gym:LunarLander-v3``, ``probe:NAME``.
 
     Raises:
-      Refusal: no such environment (the nearest name over all homes is offered), or one with continuous actions.
+      Refusal: no such environment (the nearest name over all homes is offered), or none that can be made here.
     """
     home, colon, rest = name.partition(":")
     if not colon:
@@ -106,13 +109,13 @@ def resolve(name: str) -> EnvSpec:
         return _gymnax(MINATAR[game])
     if rest in NEEDS_DOWNLOAD or rest in GYMNAX or rest in SHORT:
         return _gymnax(SHORT.get(rest, rest))
-    raise Refusal(f"unknown environment '{name}'{nearest(name, [f'gymnax:{known}' for known in _discrete()])}")
+    raise Refusal(f"unknown environment '{name}'{nearest(name, [f'gymnax:{known}' for known in GYMNAX])}")
 
 
 def names() -> dict[str, EnvSpec]:
     """Every environment that needs no further installation, by the name to write, the fastest home first."""
     found = {}
-    for name in _discrete():
+    for name in GYMNAX:
         game = name.removesuffix("-MinAtar")
         found[GYMNAX[name].short or (f"minatar:{game}" if game in MINATAR else name)] = _gymnax(name)
     return found | _probes()
@@ -126,7 +129,7 @@ def _plain(name: str) -> EnvSpec:
     others = _gymnasium_ids()
     if name in others:
         return _gym(name)
-    raise Refusal(f"unknown environment '{name}'{nearest(name, [*names(), *_discrete(), *others])}")
+    raise Refusal(f"unknown environment '{name}'{nearest(name, [*names(), *GYMNAX, *others])}")
 
 
 def _gymnax(name: str) -> EnvSpec:
@@ -135,11 +138,6 @@ def _gymnax(name: str) -> EnvSpec:
             f"{name} downloads its data set when it is made, and qtwin downloads nothing; write for example Catch"
         )
     entry = GYMNAX[name]
-    if entry.num_actions is None:
-        raise Refusal(
-            f"{name} has continuous actions, and the agents here need discrete ones; write for example CartPole-v1,"
-            " or see qtwin list envs"
-        )
     return EnvSpec(
         id=f"gymnax:{name}",
         obs_shape=entry.obs_shape,
@@ -148,6 +146,8 @@ def _gymnax(name: str) -> EnvSpec:
         num_states=entry.num_states,
         time_limit=entry.time_limit,
         engine="fused",
+        action_low=entry.low,
+        action_high=entry.high,
     )
 
 
@@ -155,10 +155,6 @@ def _gym(name: str) -> EnvSpec:
     from qtwin.envs.gym_envs import gym_spec
 
     return gym_spec(name)
-
-
-def _discrete() -> list[str]:
-    return [name for name, entry in GYMNAX.items() if entry.num_actions is not None]
 
 
 def _probes() -> dict[str, EnvSpec]:

@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
+from qtwin.envs.actions import bounds_of, translator
 from qtwin.envs.base import Outcome
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest
@@ -32,8 +33,8 @@ def gym_spec(name: str, **make_kwargs) -> EnvSpec:
       make_kwargs: handed to ``gymnasium.make``.
 
     Raises:
-      Refusal: no such environment, a package that is missing, actions that are not discrete, or observations that are
-        neither a box nor discrete.
+      Refusal: no such environment, a package that is missing, actions that are neither discrete nor a bounded box of
+        numbers, or observations that are neither a box nor discrete.
     """
     env = _make(name, make_kwargs)
     limit = None if env.spec is None else env.spec.max_episode_steps
@@ -83,8 +84,8 @@ def from_vector(vector_env: VectorEnv, id: str | None = None) -> GymVector:
       id: the name it goes by; its own if left out.
 
     Raises:
-      Refusal: actions that are not discrete, observations that are neither a box nor discrete, or an environment that
-        does not say how it resets.
+      Refusal: actions that are neither discrete nor a bounded box of numbers, observations that are neither a box nor
+        discrete, or an environment that does not say how it resets.
     """
     known = getattr(vector_env, "spec", None)
     name = id or (known.id if known is not None else type(vector_env.unwrapped).__name__)
@@ -102,8 +103,8 @@ def from_vector(vector_env: VectorEnv, id: str | None = None) -> GymVector:
 class GymVector:
     """A Gymnasium vector environment as a `HostEnv`.
 
-    Discrete observations and actions count from 0 here, wherever the space starts. Observations keep their type, except
-    that 64 bits become 32.
+    Discrete observations and actions count from 0 here, wherever the space starts; continuous actions are in [-1, 1].
+    Observations keep their type, except that 64 bits become 32.
     """
 
     def __init__(self, vector_env: VectorEnv, spec: EnvSpec):
@@ -112,7 +113,7 @@ class GymVector:
         self.ragged = self._mode is AutoresetMode.NEXT_STEP
         self._dtype = np.dtype(spec.obs_dtype)
         self._first_obs = _start(vector_env.single_observation_space)
-        self._first_action = _start(vector_env.single_action_space)
+        self._translate = translator(spec.id, vector_env.single_action_space)
         self._resets_now = np.zeros(self.num_envs, bool)
 
     def reset(self, seed: int) -> Array:
@@ -123,7 +124,7 @@ class GymVector:
         return self._kept(obs)
 
     def step(self, actions: Array) -> tuple[Array, Outcome, Array | None]:
-        obs, reward, terminated, truncated, info = self._env.step(np.asarray(actions, np.int64) + self._first_action)
+        obs, reward, terminated, truncated, info = self._env.step(self._translate(actions))
         obs, last = self._kept(obs), np.logical_or(terminated, truncated)
         next_obs, valid = obs, None
         if self.ragged:
@@ -179,21 +180,27 @@ def _start(space: Space) -> int:
 
 
 def _spec(name: str, observations: Space, actions: Space, limit: int | None) -> EnvSpec:
-    if not isinstance(actions, Discrete):
-        kind = "continuous actions" if isinstance(actions, Box) else f"actions of the kind {type(actions).__name__}"
+    plain, count, low, high = name.removeprefix("gym:"), None, (), ()
+    if isinstance(actions, Discrete):
+        count = int(actions.n)
+    elif isinstance(actions, Box):
+        low, high = bounds_of(plain, actions)
+    else:
         raise Refusal(
-            f"{name.removeprefix('gym:')} has {kind}, and the agents dqn, online_q and fqi need discrete ones;"
-            " write for example CartPole-v1, or see qtwin list envs"
+            f"{plain} has actions of the kind {type(actions).__name__}, and a box or discrete ones are needed; wrap it"
+            " in gymnasium.wrappers.TransformAction and hand it to from_vector"
         )
     if isinstance(observations, Discrete):
-        return EnvSpec(name, (), "int32", int(actions.n), int(observations.n), limit, engine="hosted")
-    if not isinstance(observations, Box):
+        shape, dtype, states = (), "int32", int(observations.n)
+    elif isinstance(observations, Box):
+        shape, dtype, states = tuple(observations.shape), observations.dtype.name, None
+        dtype = NO_64_BITS.get(dtype, dtype)
+    else:
         raise Refusal(
-            f"{name.removeprefix('gym:')} has observations of the kind {type(observations).__name__}, and a box or"
-            " discrete ones are needed; wrap it in gymnasium.wrappers.FlattenObservation and hand it to from_vector"
+            f"{plain} has observations of the kind {type(observations).__name__}, and a box or discrete ones are"
+            " needed; wrap it in gymnasium.wrappers.FlattenObservation and hand it to from_vector"
         )
-    dtype = NO_64_BITS.get(observations.dtype.name, observations.dtype.name)
-    return EnvSpec(name, tuple(observations.shape), dtype, int(actions.n), None, limit, engine="hosted")
+    return EnvSpec(name, shape, dtype, count, states, limit, engine="hosted", action_low=low, action_high=high)
 
 
 def _make(name: str, make_kwargs: dict) -> gym.Env:
@@ -209,12 +216,9 @@ def _make(name: str, make_kwargs: dict) -> gym.Env:
         known = [other for other in gym.registry if not other.startswith("GymV")]
         raise Refusal(f"unknown environment 'gym:{name}'{nearest(name, known)}")
     where = str(entry.entry_point)
-    if where.startswith("gymnasium.envs.mujoco") or "_raise_mujoco_py_error" in where:
-        # Said whether MuJoCo is there or not: to install it first would help nobody.
-        raise Refusal(
-            f"{name} has continuous actions, and the agents dqn, online_q and fqi need discrete ones;"
-            " write for example CartPole-v1, or see qtwin list envs"
-        )
+    if "_raise_mujoco_py_error" in where:
+        newer = f"{name.rpartition('-')[0]}-v5"
+        raise Refusal(f"{name} is no longer in Gymnasium, which kept its name only; write {newer}")
     try:
         return gym.make(name, disable_env_checker=True, **make_kwargs)
     except (ImportError, gym.error.DependencyNotInstalled) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from qtwin.envs.actions import to_bounds
 from qtwin.envs.base import JaxEnv, Outcome
 from qtwin.envs.spec import EnvSpec
 
@@ -16,13 +17,14 @@ def gymnax_env(spec: EnvSpec, name: str) -> JaxEnv:
 
     Args:
       spec: its entry in the catalogue; ``obs_dtype`` decides how observations are kept (MinAtar's are flags, one byte
-        each).
+        each), and actions in [-1, 1] are translated to its bounds.
       name: gymnax's own id.
     """
     import gymnax
 
     env, params = gymnax.make(name)
     kept = jnp.dtype(spec.obs_dtype)
+    low, high = jnp.array(spec.action_low, jnp.float32), jnp.array(spec.action_high, jnp.float32)
 
     def keep(obs):
         return jnp.asarray(obs).astype(kept).reshape(spec.obs_shape)
@@ -32,7 +34,11 @@ def gymnax_env(spec: EnvSpec, name: str) -> JaxEnv:
         return _settled(state), keep(obs)
 
     def step(key, state, action):
-        obs, state, reward, terminated, truncated, info = env.step(key, state, action, params)
+        if spec.continuous:
+            action = to_bounds(action, low, high)
+        # gymnax adds arrays of different ranks, whatever the rule in this process.
+        with jax.numpy_rank_promotion("allow"):
+            obs, state, reward, terminated, truncated, info = env.step(key, state, action, params)
         outcome = Outcome(
             reward=jnp.asarray(reward, jnp.float32).reshape(()),
             discount=1.0 - jnp.asarray(terminated, jnp.float32).reshape(()),
