@@ -62,14 +62,12 @@ def run(path: str, episodes: int, env: str | None, seed: int) -> int:
                 f"the run in {path} was trained with {field} {ours} and {spec.id} has {theirs}; name another --env"
             )
     prepare(1)
-    import jax.numpy as jnp
     from rich.console import Console
 
     console = Console(highlight=False)
     means = []
     policies = [load(path, each) for each in description["seeds"]]
-    apply = policies[0].apply
-    play = greedy_player(lambda v, obs, *_: jnp.argmax(apply(v, obs), axis=-1).astype(jnp.int32), make(spec), episodes)
+    play = greedy_player(policies[0].act, make(spec), episodes)
     for policy in policies:
         returns = play(policy.variables, seed)
         means.append(returns.mean())

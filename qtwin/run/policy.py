@@ -9,12 +9,32 @@ from typing import NamedTuple
 
 import numpy as np
 
+from qtwin.agents import ACTOR_CRITICS
 from qtwin.config import Config
+from qtwin.envs.actions import to_bounds
 from qtwin.envs.spec import EnvSpec
-from qtwin.errors import Refusal, nearest
+from qtwin.errors import Refusal, nearest, one_of
+from qtwin.nets.names import NetName
+from qtwin.nets.names import parse as parse_net
 from qtwin.types import Array, Variables
 
-FORMAT = 1
+FORMAT = 2
+# What the exported network's output is, by agent, and what to do with it.
+OUTPUTS = {
+    "values": "the action with the largest output, the first of equals",
+    "logits": "the most likely action, the one with the largest output",
+    "tanh": "tanh(output) is the action in [-1, 1]",
+    "tanh of the mean": "the output holds A means, then A logs of deviations; tanh(means) is the action in [-1, 1]",
+}
+
+
+def output_of(agent: str, spec: EnvSpec) -> str:
+    """What the network that acts gives: a key of ``OUTPUTS``."""
+    if agent not in ACTOR_CRITICS:
+        return "values"
+    if not spec.continuous:
+        return "logits"
+    return "tanh" if agent in ("ddpg", "td3") else "tanh of the mean"
 
 
 def export(folder: Path, spec: EnvSpec, config: Config, variables: dict[int, Variables]) -> None:
@@ -23,17 +43,23 @@ def export(folder: Path, spec: EnvSpec, config: Config, variables: dict[int, Var
     Args:
       folder: the run's ``policy`` directory.
       spec: the environment that the policy acts in.
-      config: names the network.
-      variables: each seed's online network.
+      config: names the agent and its network.
+      variables: each seed's online network; of an actor-critic the actor alone is written.
     """
     from safetensors.numpy import save_file
 
     from qtwin.run.checkpoint import named_leaves
 
     folder.mkdir(parents=True, exist_ok=True)
-    for seed, network in variables.items():
+    acts = "actor" if config.agent in ACTOR_CRITICS else None
+    for seed, online in variables.items():
+        network = online.part(acts) if acts else online
         named = named_leaves(network.params) | {f"stats.{k}": v for k, v in named_leaves(network.stats).items()}
         save_file(named, str(folder / f"seed-{seed}.safetensors"))
+    net, output = (config.actor_net or config.net) if acts else config.net, output_of(config.agent, spec)
+    last = (
+        ["action_low (1 - t) + action_high t, t = (action + 1) / 2"] if spec.continuous else []
+    )
     description = {
         "format": FORMAT,
         "env": spec.id,
@@ -41,31 +67,49 @@ def export(folder: Path, spec: EnvSpec, config: Config, variables: dict[int, Var
         "obs_dtype": spec.obs_dtype,
         "num_actions": spec.num_actions,
         "num_states": spec.num_states,
-        "net": config.net,
+        "action_low": list(spec.action_low),
+        "action_high": list(spec.action_high),
+        "net": net,
+        "normalise": config.normalise,
+        "output": output,
         "seeds": sorted(variables),
-        "act": "the action with the largest output, the first of equals",
-        "how": _how_to_compute(config.net),
+        "act": OUTPUTS[output],
+        "how": [*_how_to_compute(parse_net(net, spec), config.normalise), *last],
     }
     (folder / "policy.json").write_text(json.dumps(description, indent=1) + "\n")
 
 
-def _how_to_compute(net: str) -> list[str]:
+def _how_to_compute(net: NetName, normalise: str) -> list[str]:
     """The network's arithmetic in words, so that the weights can be used without qtwin."""
     start = "x = the observation as float32, flattened; a state's index becomes one-hot of num_states"
-    match net.partition(":")[0]:
-        case "table":
-            return ["values = table[observation]"]
-        case "minatar":
-            return [
-                "x = the image as float32, [height, width, channel]",
-                "x = relu(3x3 convolution without padding by conv.kernel [3, 3, in, out], + conv.bias), flattened",
-                "x = relu(x @ dense.kernel + dense.bias)",
-                "values = x @ head.kernel + head.bias",
-            ]
-        case _:
-            layers = len(net.partition(":")[2].split(",")) if ":" in net else 0
-            hidden = [f"x = relu(x @ hidden.{i}.kernel + hidden.{i}.bias)" for i in range(layers)]
-            return [start, *hidden, "values = x @ head.kernel + head.bias"]
+    if normalise == "running":
+        start = (
+            "x = (observation - stats.obs.mean) / sqrt(stats.obs.m2 / stats.obs.count + 1e-8), within [-10, 10], flat"
+        )
+    if net.kind == "table":
+        return ["output = table[observation]"]
+    if net.kind == "minatar":
+        return [
+            "x = the image as float32, [height, width, channel]",
+            "x = relu(3x3 convolution without padding by conv.kernel [3, 3, in, out], + conv.bias), flattened",
+            "x = relu(x @ dense.kernel + dense.bias)",
+            "output = x @ head.kernel + head.bias",
+        ]
+    stats = "stats.net.norms" if normalise == "running" else "stats.norms"
+    lines, head = [start], "output = x @ head.kernel + head.bias"
+    for i in range(len(net.widths) + 1):
+        if net.norm.startswith("batch"):
+            lines.append(
+                f"x = (x - {stats}.{i}.mean) / sqrt({stats}.{i}.var + 1e-3) * norms.{i}.scale + norms.{i}.bias"
+            )
+        if i == len(net.widths):
+            break
+        linear = f"x @ hidden.{i}.kernel + hidden.{i}.bias"
+        if net.norm == "layernorm":
+            lines.append(f"u = {linear}")
+            linear = f"(u - mean of u) / sqrt(variance of u + 1e-6) * norms.{i}.scale + norms.{i}.bias"
+        lines.append(f"x = relu({linear})")
+    return [*lines, head]
 
 
 class Policy(NamedTuple):
@@ -74,17 +118,22 @@ class Policy(NamedTuple):
     Attributes:
       spec: the environment it was trained in.
       seed: which of the run's seeds.
-      variables: the online network's.
-      apply: ``(variables, obs [B, *obs_shape]) -> action values [B, A]``.
+      variables: of the network that acts.
+      apply: ``(variables, obs [B, *obs_shape]) -> output [B, ...]``.
+      output: what the output is, a key of ``OUTPUTS``.
     """
 
     spec: EnvSpec
     seed: int
     variables: Variables
     apply: Callable[[Variables, Array], Array]
+    output: str = "values"
 
     def values(self, obs: Array) -> np.ndarray:
-        """Action values: obs [*obs_shape] -> [A], or obs [B, *obs_shape] -> [B, A]."""
+        """The network's output, action values for a value-based agent: obs [*obs_shape] -> [A], or [B, ...] -> [B, A].
+
+        `OUTPUTS` says what the output of an actor is.
+        """
         obs = np.asarray(obs)
         shape = self.spec.obs_shape
         if obs.shape == shape:
@@ -96,10 +145,31 @@ class Policy(NamedTuple):
             f" of them, and {list(obs.shape)} came"
         )
 
+    def act(self, variables: Variables, obs: Array, *_) -> Array:
+        """Greedy actions [B] or [B, A] in [-1, 1], with other variables of the same network, to be compiled."""
+        import jax.numpy as jnp
+
+        output = self.apply(variables, obs)
+        if self.spec.continuous:
+            return jnp.tanh(output[..., : self.spec.action_shape[0]])
+        return jnp.argmax(output, axis=-1).astype(jnp.int32)
+
+    def inside(self, obs: Array) -> np.ndarray | int:
+        """Greedy action as agents, replays and recordings have it: a whole number, or [A] in [-1, 1]; batches too."""
+        output = self.values(obs)
+        if self.spec.continuous:
+            return np.tanh(output[..., : self.spec.action_shape[0]])
+        return int(np.argmax(output)) if output.ndim == 1 else np.argmax(output, axis=-1)
+
     def __call__(self, obs: Array) -> np.ndarray | int:
-        """Greedy action: obs [*obs_shape] -> int, or obs [B, *obs_shape] -> [B] int."""
-        values = self.values(obs)
-        return int(np.argmax(values)) if values.ndim == 1 else np.argmax(values, axis=-1)
+        """Greedy action for the environment: obs [*obs_shape] -> int, or [A] in the environment's own units.
+
+        A batch obs [B, *obs_shape] gives [B] int, or [B, A].
+        """
+        action = self.inside(obs)
+        if not self.spec.continuous:
+            return action
+        return to_bounds(action, np.float32(self.spec.action_low), np.float32(self.spec.action_high))
 
 
 def load(run: str | Path, seed: int | None = None) -> Policy:
@@ -122,7 +192,7 @@ def load(run: str | Path, seed: int | None = None) -> Policy:
     from safetensors import SafetensorError
     from safetensors.numpy import load as load_arrays
 
-    from qtwin.nets.bodies import q_network
+    from qtwin.nets.bodies import network
     from qtwin.run.checkpoint import fill
 
     spec = EnvSpec(
@@ -131,8 +201,12 @@ def load(run: str | Path, seed: int | None = None) -> Policy:
         description["obs_dtype"],
         description["num_actions"],
         description["num_states"],
+        action_low=tuple(description["action_low"]),
+        action_high=tuple(description["action_high"]),
     )
-    net = q_network(spec, description["net"])
+    output = description["output"]
+    outputs = spec.num_actions or len(spec.action_low) * (2 if output == "tanh of the mean" else 1)
+    net = network(spec, description["net"], outputs, normalise=description["normalise"])
     like = net.init(jax.random.key(0))
     file = folder / f"seed-{seed}.safetensors"
     try:
@@ -142,7 +216,7 @@ def load(run: str | Path, seed: int | None = None) -> Policy:
     stats = {name[len("stats.") :]: leaf for name, leaf in named.items() if name.startswith("stats.")}
     params = {name: leaf for name, leaf in named.items() if not name.startswith("stats.")}
     variables = Variables(fill(like.params, params, str(file)), fill(like.stats, stats, str(file)))
-    return Policy(spec, seed, variables, jax.jit(net.apply))
+    return Policy(spec, seed, variables, jax.jit(net.apply), output)
 
 
 def read_description(run: Path) -> dict:
@@ -155,7 +229,10 @@ def read_description(run: Path) -> dict:
         raise Refusal(
             f"{run} holds no finished policy ({file.name} is missing); train it to its end, or name another run"
         )
-    fields = {"env": str, "obs_shape": list, "obs_dtype": str, "num_actions": int, "net": str, "seeds": list}
+    fields = {
+        "env": str, "obs_shape": list, "obs_dtype": str, "action_low": list, "action_high": list, "net": str,
+        "normalise": str, "output": str, "seeds": list,
+    }  # fmt: skip
     try:
         description = json.loads(file.read_text())
         if description["format"] != FORMAT:
@@ -163,6 +240,9 @@ def read_description(run: Path) -> dict:
         for field, kind in fields.items():
             if not isinstance(description[field], kind):
                 raise Refusal(f"{file}: '{field}' is expected to be {kind.__name__}, not {description[field]!r}")
+        if not isinstance(description["num_actions"], int if not description["action_low"] else type(None)):
+            raise Refusal(f"{file}: 'num_actions' does not fit 'action_low' {description['action_low']!r}")
+        one_of("output", description["output"], OUTPUTS)
         description["num_states"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, Refusal):
