@@ -53,8 +53,8 @@ PAPERS = {
         papers.redq_critic_loss,
         lambda online, batch: papers.redq_actor_loss(online, batch, EPS_ACTOR),
     ),
-    "droq": (  # without dropout it is REDQ with as many critics in the target as there are (Hiraoka 2022, algorithm 2)
-        {"loss": "mse", "critics": 2, "temperature": "auto:0.2"},
+    "droq": (  # without dropout it is REDQ whose target takes all critics, with layer norms (Hiraoka 2022, algorithm 2)
+        {"net": "mlp:6,5+layernorm", "actor_net": "mlp:6,5", "loss": "mse", "critics": 2, "temperature": "auto:0.2"},
         lambda online, target, batch: papers.redq_target(online, target, batch, EPS, (0, 1)),
         papers.redq_critic_loss,
         lambda online, batch: papers.redq_actor_loss(online, batch, EPS_ACTOR),
@@ -237,6 +237,19 @@ def test_redqs_target_is_the_least_of_a_random_pair(monkeypatch):
     assert differ == 60
     # Each pair in a third of 60 draws: 20, and five deviations of sqrt(60 / 3 * 2 / 3) = 3.65 either way.
     assert all(2 <= drawn.count(pair) <= 38 for pair in range(3))
+
+
+def test_droq_drops_units_of_both_networks_and_each_time_others(monkeypatch):
+    net = {"net": "mlp:6,5+layernorm+dropout=0.5", "actor_net": "mlp:6,5"}
+    chosen, pair, batch = problem("droq", critics=2, **net)
+    drawing(monkeypatch, EPS)
+    loss = jax.jit(lambda key: chosen.agent.loss(pair, device(batch), key)[1])
+    first, again, second = (loss(jax.random.key(key)) for key in (0, 0, 1))
+    gap = np.abs((first.td_error + first.q) - (second.td_error + second.q))
+    assert np.abs(first.q - second.q).max() > 0.01  # the online network's
+    assert gap[batch.discount > 0].max() > 0.01  # the target's, on the same action
+    np.testing.assert_allclose(gap[batch.discount == 0], 0, atol=1e-6)
+    np.testing.assert_array_equal(first.q, again.q)
 
 
 # BY HAND: networks that are constants

@@ -18,9 +18,13 @@ import numpy as np
 
 
 def mlp(p: dict, x: np.ndarray) -> np.ndarray:
-    """Fully connected layers with ReLU between. [B, in] -> [B, out]"""
+    """Fully connected layers with ReLU between; with "norms" a layer norm before each ReLU. [B, in] -> [B, out]"""
     for i in sorted(p["hidden"]):
-        x = np.maximum(x @ p["hidden"][i]["kernel"] + p["hidden"][i]["bias"], 0)
+        x = x @ p["hidden"][i]["kernel"] + p["hidden"][i]["bias"]
+        if "norms" in p:
+            x = (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + 1e-6)
+            x = x * p["norms"][i]["scale"] + p["norms"][i]["bias"]
+        x = np.maximum(x, 0)
     return x @ p["head"]["kernel"] + p["head"]["bias"]
 
 
