@@ -1,8 +1,9 @@
 """Probe environments with continuous actions: tiny worlds in which the value of every action is known in closed form.
 
 As in `qtwin.envs.probes` an agent that learns the wrong value in one of them has that one property wrong. In every
-state the reward is at most a parabola in the action, or in an action that was taken before and is kept. The terminal
-state looks like a state that is worth something: bootstrapping from it shows.
+state the reward is constant, a line or a tent over the action, or over an action that was taken before and is kept: a
+small network with ReLU can hold it exactly, and a tent says to the point which action is best. The terminal state looks
+like a state that is worth something: bootstrapping from it shows.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from qtwin.types import Array
 class Place(NamedTuple):
     """One state, or [S] of them. The action a and the kept numbers k are in the environment's units, A of each.
 
-    The reward is ``constant + sum_i (slope u_i - bend_i (u_i - best_i)^2)`` with ``u = of_action a + of_kept k``.
+    The reward is ``constant + sum_i (slope u_i - fall_i |u_i - best_i|)`` with ``u = of_action a + of_kept k``.
 
     Attributes:
       seen: the first two numbers of the observation. [2]
@@ -33,7 +34,7 @@ class Place(NamedTuple):
       keeps: the action taken here becomes the kept numbers, which an episode begins with drawn at random.
       shows: the kept numbers are the rest of the observation, which else is 0.
       constant, slope, of_action, of_kept: see above. []
-      bend, best: see above. [A]
+      fall, best: see above. [A]
     """
 
     seen: Array
@@ -45,7 +46,7 @@ class Place(NamedTuple):
     slope: Array = 0.0
     of_action: Array = 1.0
     of_kept: Array = 0.0
-    bend: Array = 0.0
+    fall: Array = 0.0
     best: Array = 0.0
 
 
@@ -119,7 +120,7 @@ def observation(places: Place, at: Array, kept: Array) -> Array:
 def reward(here: Place, action: Array, kept: Array) -> Array:
     """The reward of an action [A], in the environment's units, in one state: []."""
     u = here.of_action * action + here.of_kept * kept
-    return here.constant + jnp.sum(here.slope * u - here.bend * (u - here.best) ** 2)
+    return here.constant + jnp.sum(here.slope * u - here.fall * jnp.abs(u - here.best))
 
 
 def tables(name: str) -> World:
@@ -127,7 +128,7 @@ def tables(name: str) -> World:
     spec, (places, starts) = CONTINUOUS[name], _WORLDS[name]
     size = len(spec.action_low)
     rows = [*places, *[Place((0.0, 0.0))] * (CONTINUOUS_STATES - len(places))]
-    rows = [row._replace(bend=np.broadcast_to(row.bend, size), best=np.broadcast_to(row.best, size)) for row in rows]
+    rows = [row._replace(fall=np.broadcast_to(row.fall, size), best=np.broadcast_to(row.best, size)) for row in rows]
     columns = Place(*map(np.array, zip(*rows, strict=True)))
     kinds = {"i": "int32", "b": "bool", "f": "float32"}
     likely = np.zeros(CONTINUOUS_STATES, np.float32)
@@ -143,29 +144,29 @@ def tables(name: str) -> World:
 
 # name: the states, the terminal one last, and where episodes begin
 _END = Place((1.0, 1.0), terminal=True)
-_PARABOLA = {"bend": 1.0, "best": 0.5}
+_TENT = {"fall": 1.0, "best": 0.5}
 _WORLDS = {
     "continuous-constant": ([Place((1.0, 1.0), 1, constant=1.0), _END], [0]),
-    "continuous-action": ([Place((1.0, 1.0), 1, **_PARABOLA), _END], [0]),
+    "continuous-action": ([Place((1.0, 1.0), 1, **_TENT), _END], [0]),
     "continuous-observation": (
-        [Place((1.0, 1.0), 1, shows=True, of_kept=-1.0, bend=1.0), _END._replace(shows=True)],
+        [Place((1.0, 1.0), 1, shows=True, of_kept=-0.5, fall=1.0), _END._replace(shows=True)],
         [0],
     ),
     "continuous-bound": ([Place((1.0, 1.0), 1, slope=1.0), _END], [0]),
-    "continuous-discounting": ([Place((1.0, 0.0), 1), Place((1.0, 1.0), 2, constant=1.0, **_PARABOLA), _END], [0]),
+    "continuous-discounting": ([Place((1.0, 0.0), 1), Place((1.0, 1.0), 2, constant=1.0, **_TENT), _END], [0]),
     "continuous-delayed": (
         [
             Place((0.0, 0.0), 1, keeps=True),
             Place((0.0, 1.0), 2, shows=True),
-            Place((1.0, 1.0), 3, shows=True, constant=1.0, of_action=0.0, of_kept=1.0, **_PARABOLA),
+            Place((1.0, 1.0), 3, shows=True, constant=1.0, of_action=0.0, of_kept=1.0, **_TENT),
             _END._replace(shows=True),
         ],
         [0],
     ),
     "continuous-endless": ([Place((1.0, 1.0), 0, constant=1.0)], [0]),
     "continuous-final-observation": ([Place((1.0, 0.0), 1), Place((1.0, 1.0), 2, constant=1.0), _END], [0, 1]),
-    # In units of half the range of each number, the squared distance from (2, 0.1).
-    "continuous-units": ([Place((1.0, 1.0), 1, bend=(0.25, 16.0), best=(2.0, 0.1)), _END], [0]),
+    # In units of half the range of each number, the distance from (2, 0.1), one by one.
+    "continuous-units": ([Place((1.0, 1.0), 1, fall=(0.5, 4.0), best=(2.0, 0.1)), _END], [0]),
 }
 
 
@@ -175,8 +176,8 @@ def closed_form(name: str, gamma: float) -> list[Callable]:
     Both are as the agent knows them: the action in [-1, 1], and the kept numbers as they are observed.
     """
 
-    def parabola(number):
-        return 1.0 - (number[..., 0] - 0.5) ** 2
+    def tent(number):
+        return 1.0 - abs(number[..., 0] - 0.5)
 
     def of(value):
         return lambda k, a: np.full(a.shape[:-1], value)
@@ -184,18 +185,18 @@ def closed_form(name: str, gamma: float) -> list[Callable]:
     for_ever = 1 / (1 - gamma) if gamma < 1 else np.inf
     return {
         "continuous-constant": [of(1.0)],
-        "continuous-action": [lambda k, a: parabola(a) - 1.0],
-        "continuous-observation": [lambda k, a: -((a[..., 0] - k[..., 0]) ** 2)],
+        "continuous-action": [lambda k, a: tent(a) - 1.0],
+        "continuous-observation": [lambda k, a: -abs(a[..., 0] - k[..., 0] / 2)],
         "continuous-bound": [lambda k, a: a[..., 0]],
-        "continuous-discounting": [of(gamma), lambda k, a: parabola(a)],
+        "continuous-discounting": [of(gamma), lambda k, a: tent(a)],
         "continuous-delayed": [
-            lambda k, a: gamma**2 * parabola(a),
-            lambda k, a: gamma * parabola(k),
-            lambda k, a: parabola(k),
+            lambda k, a: gamma**2 * tent(a),
+            lambda k, a: gamma * tent(k),
+            lambda k, a: tent(k),
         ],
         "continuous-endless": [of(for_ever)],
         "continuous-final-observation": [of(gamma), of(1.0)],
-        "continuous-units": [lambda k, a: -((a[..., 0] - 0.5) ** 2) - (a[..., 1] + 0.6) ** 2],
+        "continuous-units": [lambda k, a: -abs(a[..., 0] - 0.5) - abs(a[..., 1] + 0.6)],
     }[name]
 
 
@@ -228,12 +229,12 @@ def best_actions(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Observations [M, 2 + A] in which one action is better than all others, and that action [M, A] in [-1, 1]."""
     best = {
         "continuous-action": {0: lambda kept: (0.5,)},
-        "continuous-observation": {0: lambda kept: kept},
+        "continuous-observation": {0: lambda kept: kept / 2},
         "continuous-bound": {0: lambda kept: (1.0,)},
         "continuous-discounting": {1: lambda kept: (0.5,)},
         "continuous-delayed": {0: lambda kept: (0.5,)},
         "continuous-units": {0: lambda kept: (0.5, -0.6)},
     }.get(name, {})
     found = {(at, tuple(kept)): obs for at, kept, obs, _ in points(name) if at in best}
-    action = [best[at](kept) for at, kept in found]
+    action = [best[at](np.array(kept)) for at, kept in found]
     return np.array(list(found.values())), np.array(action, np.float32)
