@@ -80,8 +80,8 @@ class Programs(NamedTuple):
       act, act_at_random: ``(variables, obs [N, ...], key data, transitions []) -> action [N]``.
       keys: ``(key, first vector step []) -> key data [KEYS, ...]``: process 1's stream from there on.
       remember: ``(state, chunk) -> state``: into the replay.
-      learn: ``(state, key, chunk, gradient steps []) -> (state, online)``: the chunk into the replay, then a cycle's
-        processes 2 and 3; ``online`` is a copy that outlives the state.
+      learn: ``(state, key, chunk, gradient steps []) -> state``: the chunk into the replay, then a cycle's processes 2
+        and 3.
     """
 
     start: Callable
@@ -110,10 +110,9 @@ def programs(algorithm: Algorithm, spec: EnvSpec, turn: Cycle, linked: bool) -> 
         clock = s.clock._replace(transitions=s.clock.transitions + rows.shape[0] * rows.shape[1])
         return s._replace(clock=clock, replay=algorithm.replay.add(s.replay, chunk))
 
-    def learn(s: TrainState, key: Array, chunk: PyTree, gradient_steps: Array) -> tuple[TrainState, Variables]:
+    def learn(s: TrainState, key: Array, chunk: PyTree, gradient_steps: Array) -> TrainState:
         turn_once = in_one_program(algorithm, turn, lambda s: remember(s, chunk))
-        s = turn_once(s._replace(key=key), gradient_steps)
-        return s._replace(key=()), jax.tree.map(jnp.copy, s.twin.online)
+        return turn_once(s._replace(key=key), gradient_steps)._replace(key=())
 
     return Programs(
         start=jax.jit(lambda key: state_around(algorithm, spec, turn, (), key)),
@@ -153,12 +152,14 @@ def hosted(algorithm: Algorithm, host_env: HostEnv, overlap: bool, device: jax.D
     gradient_steps = np.int32(turn.gradient_steps)
 
     def to_actor(variables: Variables) -> Variables:
-        return variables if actor == device else jax.device_put(variables, actor)
+        if not overlap:
+            return variables  # read before the next regression takes its buffers over
+        return _copy(variables) if actor == device else jax.device_put(variables, actor)
 
     def init(seed: int) -> TrainState:
         key = jax.device_put(rng.root(np.uint32(seed)), device)
         state = run.start(key)
-        acting = to_actor(_copy(state.twin.online)) if overlap else ()
+        acting = to_actor(state.twin.online) if overlap else ()
         world = gatherer.start(seed, Outside(np.zeros((), np.int32), acting), jax.device_put(key, actor))
         return state._replace(world=world, key=key)
 
@@ -182,11 +183,11 @@ def hosted(algorithm: Algorithm, host_env: HostEnv, overlap: bool, device: jax.D
         done = int(core.clock.transitions)
 
         def learn(core: TrainState, chunk: PyTree) -> tuple[TrainState, Variables]:
-            core, online = run.learn(core, state.key, chunk, gradient_steps)
-            return core, to_actor(online)
+            core = run.learn(core, state.key, chunk, gradient_steps)
+            return core, to_actor(core.twin.online)
 
         acting = world.env.acting
-        learned = _Ready((core, to_actor(_copy(core.twin.online))))
+        learned = _Ready((core, to_actor(core.twin.online)))
         for _ in range(cycles):
             if not overlap:
                 core, acting = learned.result()
