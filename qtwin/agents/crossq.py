@@ -3,6 +3,7 @@ simplicity", 2024."""
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
@@ -40,10 +41,12 @@ def crossq(env: EnvSpec, c: Config) -> Algorithm:
     # LOSS: the distance of every Q_online,i(s, a) from y
     # TARGET: y = r + gamma (min_i Q_target,i(s', a') - alpha log pi(a' | s')), a' ~ pi_online(s') (figure 2)
     def loss(twin, batch, key):
-        action, log_prob = squashed(actor.apply(twin.online.part("actor"), batch.next_obs)).sample_with_log_prob(key)
-        q, q_next, stats = joint(twin.online, batch, action, key)
+        layers, draws = jax.random.split(key)
+        policy = squashed(actor.apply(twin.online.part("actor"), batch.next_obs))
+        action, log_prob = stop_gradient(policy.sample_with_log_prob(draws))
+        q, q_next, stats = joint(twin.online, batch, action, layers)
         if twin.follower is not None:
-            _, q_next, _ = joint(twin.target, batch, action, key)
+            _, q_next, _ = joint(twin.target, batch, action, layers)
         value = jnp.min(q_next, axis=0) - temperature.value(twin.online) * log_prob
         td_error = targets.value_target(batch.reward, batch.discount, value)[None] - q
         aux = Aux(jnp.mean(td_error, axis=0), jnp.mean(q, axis=0), twin.online.stats_with("critic", stats))
@@ -51,8 +54,9 @@ def crossq(env: EnvSpec, c: Config) -> Algorithm:
 
     # and the actor climbs the smaller critic and its own entropy, the critics with their running statistics
     def improve(twin, batch, key):
-        out, stats = actor.learn(twin.online.part("actor"), batch.obs, key)
-        action, log_prob = squashed(out).sample_with_log_prob(key)
+        layers, draws = jax.random.split(key)
+        out, stats = actor.learn(twin.online.part("actor"), batch.obs, layers)
+        action, log_prob = squashed(out).sample_with_log_prob(draws)
         q = critic.apply(twin.online.part("critic"), (batch.obs, action))[..., 0]
         alpha = stop_gradient(temperature.value(twin.online))
         climb = jnp.mean(alpha * log_prob - jnp.min(q, axis=0))

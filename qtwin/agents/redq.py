@@ -41,15 +41,17 @@ def redq(env: EnvSpec, c: Config) -> Algorithm:
 
     # LOSS: the distance of every Q_online,i(s, a) from y
     def loss(twin, batch, key):
-        q, stats = critic.learn(twin.online.part("critic"), (batch.obs, batch.action), key)
-        td_error = td_target(twin, batch, key)[None] - q[..., 0]
+        layers, draws = jax.random.split(key)
+        q, stats = critic.learn(twin.online.part("critic"), (batch.obs, batch.action), layers)
+        td_error = td_target(twin, batch, draws)[None] - q[..., 0]
         aux = Aux(jnp.mean(td_error, axis=0), jnp.mean(q[..., 0], axis=0), twin.online.stats_with("critic", stats))
         return of_critics(c.loss, td_error), aux
 
     # and the actor climbs the mean of all critics and its own entropy
     def improve(twin, batch, key):
-        out, stats = actor.learn(twin.online.part("actor"), batch.obs, key)
-        action, log_prob = squashed(out).sample_with_log_prob(key)
+        layers, draws = jax.random.split(key)
+        out, stats = actor.learn(twin.online.part("actor"), batch.obs, layers)
+        action, log_prob = squashed(out).sample_with_log_prob(draws)
         q = critic.apply(twin.online.part("critic"), (batch.obs, action))[..., 0]
         alpha = stop_gradient(temperature.value(twin.online))
         climb = jnp.mean(alpha * log_prob - jnp.mean(q, axis=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
@@ -39,15 +40,17 @@ def sac(env: EnvSpec, c: Config) -> Algorithm:
 
     # LOSS: the distance of every Q_online,i(s, a) from y (equation 5)
     def loss(twin, batch, key):
-        q, stats = critic.learn(twin.online.part("critic"), (batch.obs, batch.action), key)
-        td_error = td_target(twin, batch, key)[None] - q[..., 0]
+        layers, draws = jax.random.split(key)
+        q, stats = critic.learn(twin.online.part("critic"), (batch.obs, batch.action), layers)
+        td_error = td_target(twin, batch, draws)[None] - q[..., 0]
         aux = Aux(jnp.mean(td_error, axis=0), jnp.mean(q[..., 0], axis=0), twin.online.stats_with("critic", stats))
         return of_critics(c.loss, td_error), aux
 
     # and the actor climbs the smaller critic and its own entropy (equation 9), which the temperature holds (18)
     def improve(twin, batch, key):
-        out, stats = actor.learn(twin.online.part("actor"), batch.obs, key)
-        action, log_prob = squashed(out).sample_with_log_prob(key)
+        layers, draws = jax.random.split(key)
+        out, stats = actor.learn(twin.online.part("actor"), batch.obs, layers)
+        action, log_prob = squashed(out).sample_with_log_prob(draws)
         q = critic.apply(twin.online.part("critic"), (batch.obs, action))[..., 0]
         alpha = stop_gradient(temperature.value(twin.online))
         climb = jnp.mean(alpha * log_prob - jnp.min(q, axis=0))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 
 from qtwin import explore, names, optimisers, policies, rates, targets
@@ -38,8 +39,9 @@ def td3(env: EnvSpec, c: Config) -> Algorithm:
 
     # LOSS: the distance of every Q_online,i(s, a) from y
     def loss(twin, batch, key):
-        q, stats = critic.learn(twin.online.part("critic"), (batch.obs, batch.action), key)
-        td_error = td_target(twin, batch, key)[None] - q[..., 0]
+        layers, draws = jax.random.split(key)
+        q, stats = critic.learn(twin.online.part("critic"), (batch.obs, batch.action), layers)
+        td_error = td_target(twin, batch, draws)[None] - q[..., 0]
         aux = Aux(jnp.mean(td_error, axis=0), jnp.mean(q[..., 0], axis=0), twin.online.stats_with("critic", stats))
         return of_critics(c.loss, td_error), aux
 

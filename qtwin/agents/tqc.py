@@ -3,6 +3,7 @@ distributional quantile critics", 2020."""
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
@@ -39,15 +40,17 @@ def tqc(env: EnvSpec, c: Config) -> Algorithm:
 
     # LOSS: the quantile Huber distance of every critic's quantiles from all y_k (equations 12 and 13)
     def loss(twin, batch, key):
-        z, stats = critic.learn(twin.online.part("critic"), (batch.obs, batch.action), key)
-        y, q = td_target(twin, batch, key), jnp.mean(z, axis=(0, 2))
+        layers, draws = jax.random.split(key)
+        z, stats = critic.learn(twin.online.part("critic"), (batch.obs, batch.action), layers)
+        y, q = td_target(twin, batch, draws), jnp.mean(z, axis=(0, 2))
         aux = Aux(jnp.mean(y, axis=-1) - q, q, twin.online.stats_with("critic", stats))
         return sum(quantile_huber(one, y) for one in z), aux
 
     # and the actor climbs the mean of all quantiles, none left out, and its own entropy (equation 15)
     def improve(twin, batch, key):
-        out, stats = actor.learn(twin.online.part("actor"), batch.obs, key)
-        action, log_prob = squashed(out).sample_with_log_prob(key)
+        layers, draws = jax.random.split(key)
+        out, stats = actor.learn(twin.online.part("actor"), batch.obs, layers)
+        action, log_prob = squashed(out).sample_with_log_prob(draws)
         z = critic.apply(twin.online.part("critic"), (batch.obs, action))
         alpha = stop_gradient(temperature.value(twin.online))
         climb = jnp.mean(alpha * log_prob - jnp.mean(z, axis=(0, 2)))
