@@ -35,7 +35,8 @@ def listing(what: str) -> dict[str, str]:
             from qtwin.envs.catalog import HOMES, names
 
             found = {name: _about(name, spec) for name, spec in names().items()}
-            return found | {"gym:ID": f"{HOMES['gym']}; a plain ID that no other home has goes there too"}
+            found |= {"gym:ID": f"{HOMES['gym']}; a plain ID that no other home has goes there too"}
+            return found | {"envpool:ID": f"{HOMES['envpool']} (pip install 'qtwin[envpool]')"}
 
 
 def _about(name: str, spec: EnvSpec) -> str:

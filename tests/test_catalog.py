@@ -124,7 +124,6 @@ def test_every_listed_name_resolves_to_what_the_list_says():
         ("Pendulum-v2", "did you mean 'Pendulum-v1'?"),
         ("MNISTBandit-bsuite", "downloads"),
         ("ale:Breakout", "gym:ALE/"),
-        ("envpool:Pong-v5", "gym:"),
         ("probe:nothing", "probe:"),
         ("", "unknown environment"),
     ],

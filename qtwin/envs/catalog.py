@@ -15,9 +15,10 @@ HOMES = {
     "gymnax": "written in JAX (gymnax): the whole cycle runs as one program",
     "minatar": "the five MinAtar games of gymnax, with MinAtar's minimal action sets",
     "gym": "any Gymnasium environment with discrete or bounded actions and box or discrete observations",
+    "envpool": "any environment of envpool with such actions and observations, stepped by threads in C++",
     "probe": "tiny environments whose values are known exactly",
 }
-NOT_YET = {"ale": "gym:ALE/Breakout-v5", "envpool": "gym:CartPole-v1"}
+NOT_YET = {"ale": "gym:ALE/Breakout-v5"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,8 @@ def resolve(name: str) -> EnvSpec:
     """The environment that ``name`` means: a plain id takes the fastest home it has, a prefix decides.
 
     Args:
-      name: ``CartPole-v1``, ``gymnax:Catch-bsuite``, ``minatar:Breakout``, ``gym:LunarLander-v3``, ``probe:NAME``.
+      name: ``CartPole-v1``, ``gymnax:Catch-bsuite``, ``minatar:Breakout``, ``gym:LunarLander-v3``,
+        ``envpool:HalfCheetah-v5``, ``probe:NAME``.
 
     Raises:
       Refusal: no such environment (the nearest name over all homes is offered), or none that can be made here.
@@ -97,6 +99,10 @@ def resolve(name: str) -> EnvSpec:
         raise Refusal(f"unknown home '{home}:' in '{name}'{nearest(home, HOMES)}")
     if home == "gym":
         return _gym(rest)
+    if home == "envpool":
+        from qtwin.envs.envpool_envs import envpool_spec
+
+        return envpool_spec(rest)
     if home == "probe":
         probes = _probes()
         if name not in probes:

@@ -39,7 +39,7 @@ def gym_spec(name: str, **make_kwargs) -> EnvSpec:
     env = _make(name, make_kwargs)
     limit = None if env.spec is None else env.spec.max_episode_steps
     try:
-        return _spec(f"gym:{name}", env.observation_space, env.action_space, limit)
+        return spec_of(f"gym:{name}", env.observation_space, env.action_space, limit)
     finally:
         env.close()
 
@@ -91,7 +91,7 @@ def from_vector(vector_env: VectorEnv, id: str | None = None) -> GymVector:
     name = id or (known.id if known is not None else type(vector_env.unwrapped).__name__)
     limit = known.max_episode_steps if known is not None else None
     home, colon, _ = name.partition(":")
-    spec = _spec(
+    spec = spec_of(
         name if colon and home else f"gym:{name}",
         vector_env.single_observation_space,
         vector_env.single_action_space,
@@ -179,7 +179,7 @@ def _start(space: Space) -> int:
     return int(space.start) if isinstance(space, Discrete) else 0
 
 
-def _spec(name: str, observations: Space, actions: Space, limit: int | None) -> EnvSpec:
+def spec_of(name: str, observations: Space, actions: Space, limit: int | None) -> EnvSpec:
     plain, count, low, high = name.removeprefix("gym:"), None, (), ()
     if isinstance(actions, Discrete):
         count = int(actions.n)

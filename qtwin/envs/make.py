@@ -29,6 +29,10 @@ def host_env(spec: EnvSpec) -> Callable[[int], HostEnv]:
         from qtwin.envs.gym_envs import gym_env
 
         return lambda envs: gym_env(name, envs)
+    if home == "envpool":
+        from qtwin.envs.envpool_envs import envpool_env
+
+        return lambda envs: envpool_env(name, envs)
     from qtwin.engine.hosted import host_of
 
     return lambda envs: host_of(jax_env(spec), envs)
