@@ -47,6 +47,7 @@ class Contender:
     transitions: int
 
 
+PEERS = {"sb3": "Stable-Baselines3", "rejax": "rejax and its gymnax"}
 BREAKOUT = ("--env", "minatar:Breakout")
 CONTENDERS = (
     Contender("qtwin fused, 1 seed", "one", "qtwin", "qtwin_fused.py", (), 200_000),
@@ -68,7 +69,8 @@ CONTENDERS = (
     Contender("its matrix products alone", "breakout-floor", "qtwin", "floor.py", BREAKOUT, 8_000),
 )
 # What, the group above, the group below (None: by itself, in transitions a second), the least that is wanted.
-RATIOS = (
+Ratio = tuple[str, str, str | None, float | None]
+RATIOS: tuple[Ratio, ...] = (
     ("qtwin, 1 seed / Stable-Baselines3, 10 envs", "one", "sb3-10", 9.0),
     ("qtwin, 1 seed / Stable-Baselines3, 1 env", "one", "sb3-1", None),
     ("qtwin, 1 seed / rejax", "one", "rejax", 1.3),
@@ -104,7 +106,7 @@ def run(contender: Contender, python: str, scale: float) -> dict:
     command = [python, str(HERE / "contenders" / contender.script), "--transitions", str(transitions)]
     done = subprocess.run([*command, *contender.options], env=kept, capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{contender.name} failed:\n{done.stderr[-3000:]}")
+        raise SystemExit(f"{contender.name} ended with exit code {done.returncode}:\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
@@ -129,12 +131,13 @@ def short(number: float) -> str:
     return f"{number:,.0f}" if number >= 100 else f"{number:.2f}"
 
 
-def ratios(speeds: dict[str, list[float]], contenders: list[Contender]) -> list[dict]:
+def ratios(speeds: dict[str, list[float]], contenders: list[Contender], wanted: tuple[Ratio, ...]) -> list[dict]:
     """The ratios of medians, with the least and the greatest ratio of one round beside them.
 
     Args:
       speeds: transitions per second by contender's name, one number for each round.
       contenders: those that ran.
+      wanted: which ratios.
     """
     fastest: dict[str, Contender] = {}
     for c in contenders:
@@ -142,7 +145,7 @@ def ratios(speeds: dict[str, list[float]], contenders: list[Contender]) -> list[
         if best is None or statistics.median(speeds[c.name]) > statistics.median(speeds[best.name]):
             fastest[c.group] = c
     found = []
-    for what, above, below, wanted in RATIOS:
+    for what, above, below, least in wanted:
         if above not in fastest or (below is not None and below not in fastest):
             continue
         top = speeds[fastest[above].name]
@@ -154,28 +157,37 @@ def ratios(speeds: dict[str, list[float]], contenders: list[Contender]) -> list[
                 "median": statistics.median(top) / statistics.median(bottom),
                 "min": min(by_round),
                 "max": max(by_round),
-                "wanted": wanted,
+                "wanted": least,
                 "of": [fastest[above].name, fastest[below].name if below else None],
             }
         )
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def contest(contestants: tuple[Contender, ...], wanted: tuple[Ratio, ...], description: str, out: Path) -> None:
+    """Reads the options, runs the contenders in rounds, prints the tables and writes the results.
+
+    Args:
+      contestants: all that there are; ``--only`` picks groups of them.
+      wanted: the ratios to print.
+      description: what ``--help`` says first.
+      out: where the results go, unless ``--out`` says otherwise.
+    """
+    peers = sorted({c.home for c in contestants} - {"qtwin"})
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies every contender's timed transitions")
     parser.add_argument(
-        "--only", nargs="+", metavar="GROUP", choices=sorted({c.group for c in CONTENDERS}), default=None
+        "--only", nargs="+", metavar="GROUP", choices=sorted({c.group for c in contestants}), default=None
     )
-    parser.add_argument("--sb3-python", help="an interpreter with Stable-Baselines3, instead of making one")
-    parser.add_argument("--rejax-python", help="an interpreter with rejax and its gymnax, instead of making one")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "speed.json")
+    for home in peers:
+        parser.add_argument(f"--{home}-python", help=f"an interpreter with {PEERS[home]}, instead of making one")
+    parser.add_argument("--out", type=Path, default=out)
     args = parser.parse_args()
-    contenders = [c for c in CONTENDERS if args.only is None or c.group in args.only]
+    contenders = [c for c in contestants if args.only is None or c.group in args.only]
     homes = {c.home for c in contenders}
     pythons = {"qtwin": sys.executable}
-    pythons |= {home: interpreter(home, getattr(args, f"{home}_python")) for home in ("sb3", "rejax") if home in homes}
+    pythons |= {home: interpreter(home, getattr(args, f"{home}_python")) for home in peers if home in homes}
 
     about = machine()
     lines: dict[str, list[dict]] = {c.name: [] for c in contenders}
@@ -192,7 +204,7 @@ def main() -> None:
     )
     rows = [(n, short(statistics.median(s)), short(min(s)), short(max(s))) for n, s in speeds.items()]
     print(table(("transitions a second, all seeds", "median", "min", "max"), rows))
-    found = ratios(speeds, contenders)
+    found = ratios(speeds, contenders, wanted)
     rows = [
         (r["ratio"], *(short(r[k]) for k in ("median", "min", "max")), short(r["wanted"]) if r["wanted"] else "")
         for r in found
@@ -207,4 +219,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    contest(CONTENDERS, RATIOS, __doc__.splitlines()[0], HERE / "results" / "speed.json")

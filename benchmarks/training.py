@@ -11,19 +11,21 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 
 
-def train(options: list[str], out: Path) -> dict:
+def train(options: list[str], out: Path, resume: bool = False) -> dict:
     """Runs ``qtwin train OPTIONS --out OUT`` and returns what ``summary.json`` says, with the interquartile mean.
 
     Args:
       options: the environment and all options but ``--out``.
-      out: a directory that holds nothing yet.
+      out: a directory that holds nothing yet, or with ``resume`` the run to go on with.
+      resume: go on with the run in ``out``.
 
     Raises:
       SystemExit: the command failed; it has said why itself.
     """
     command = ["train", *options]
     print(f"qtwin {' '.join(command)}", file=sys.stderr, flush=True)
-    done = subprocess.run([sys.executable, "-m", "qtwin", *command, "--out", str(out)], cwd=ROOT, stdout=sys.stderr)
+    place = ["--out", str(out), *(["--resume"] if resume else [])]
+    done = subprocess.run([sys.executable, "-m", "qtwin", *command, *place], cwd=ROOT, stdout=sys.stderr)
     if done.returncode:
         raise SystemExit(f"qtwin {' '.join(command)} ended with exit code {done.returncode}")
     summary = json.loads((out / "summary.json").read_text())
