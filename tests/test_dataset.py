@@ -153,6 +153,94 @@ def test_nothing_is_overwritten_and_nothing_wrong_is_written(tmp_path, path):
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
+def test_a_discrete_data_set_is_the_file_it_always_was(path):
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        assert file.metadata() == {
+            "format": "qtwin-dataset-1", "env": "gym:Line-v0", "obs_shape": "[2]", "obs_dtype": "float32",
+            "num_actions": "3", "num_states": "", "transitions": "12", "behaviour": "random", "seed": "7",
+        }  # fmt: skip
+    assert load_file(path)["action"].dtype == np.int32
+
+
+REACH = EnvSpec("gym:Reach-v0", (2,), "float32", None, action_low=(-2.0, 0.0), action_high=(2.0, 5.0))
+REACHED = GOOD._replace(action=np.linspace(-1, 1, 24, dtype=np.float32).reshape(12, 2))
+REFUSED_REACH = {
+    "a type": ({"action": GOOD.action}, r"\[12, 2\] of float32 in action, and \[12\] of int32 came"),
+    "a size": ({"action": REACHED.action[:, :1].copy()}, r"\[12, 2\] of float32 in action, and \[12, 1\] of"),
+    "its own units": ({"action": 2 * REACHED.action}, r"numbers between -1 and 1 in action, and \[-2.0, .*\(row 0\)"),
+    "not finite": ({"action": rows(REACHED.action, 5, np.nan)}, r"finite numbers in action, .* \(row 5\)"),
+    "no bounds": ({"action_low": None}, "a list of finite numbers as action_low, and nothing came"),
+    "a bound that is none": ({"action_high": "[2, Infinity]"}, r"finite numbers as action_high, and '\[2, Infinity\]'"),
+    "fewer bounds": ({"action_high": "[2.0]"}, "2 numbers as action_high, as it has as action_low, and 1 came"),
+    "other bounds": ({"action_high": "[2.0, 4.0]"}, r"\(2.0, 5.0\) for gym:Reach-v0, and \(2.0, 4.0\) came"),
+    "discrete": ({"num_actions": "3"}, r"\[12, 2\] of float32 came|num_actions None for gym:Reach-v0, and 3 came"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED_REACH)
+def test_continuous_actions_that_cannot_be_are_refused_in_one_sentence(tmp_path, what):
+    path = save_dataset(tmp_path / "reach.safetensors", REACHED, REACH, "random", 0)
+    change, sentence = REFUSED_REACH[what]
+    changed(path, **change)
+    with pytest.raises(Refusal) as refused:
+        load_dataset(path, REACH)
+    assert re.search(sentence, str(refused.value)), str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_continuous_actions_are_written_and_read_back(tmp_path):
+    path = save_dataset(tmp_path / "reach.safetensors", REACHED, REACH, "random", 0)
+    came = load_dataset(path, dataclasses.replace(REACH, id="envpool:Reach-v0"))
+    assert came.spec == REACH
+    np.testing.assert_array_equal(came.steps.action, REACHED.action)
+    batch = dataset(came, batch=12, gamma=0.9)
+    drawn = batch.sample(batch.init(None, None), jax.random.key(0), 0)
+    assert (drawn.action.shape, drawn.action.dtype) == ((12, 2), jnp.float32)
+    with pytest.raises(Refusal, match="between -1 and 1 in action"):
+        save_dataset(tmp_path / "x", REACHED._replace(action=REACHED.action * 2), REACH, "random", 0)
+
+
+def test_bounds_that_are_the_same_32_bit_numbers_are_the_same(tmp_path):
+    rounded = dataclasses.replace(REACH, action_low=(float(np.float32(-0.4)), 0.1))
+    path = save_dataset(tmp_path / "reach.safetensors", REACHED, rounded, "random", 0)
+    load_dataset(path, dataclasses.replace(REACH, action_low=(-0.4, float(np.float32(0.1)))))
+
+
+def test_pendulum_is_recorded_from_every_home(tmp_path):
+    from qtwin.envs.catalog import resolve
+    from qtwin.envs.make import host_env
+
+    for home in ("gymnax", "gym"):
+        spec = resolve(f"{home}:Pendulum-v1")
+        env = host_env(spec)(3)
+        path = record(env, 400, None, 0, tmp_path / f"{home}.safetensors")
+        came = load_dataset(path, resolve("Pendulum-v1")).steps
+        assert came.action.shape == (400, 1)
+        assert 0.9 < np.abs(came.action).max() <= 1.0
+        # The action in the file moves the pendulum by its torque, twice as great.
+        angle = np.arctan2(came.obs[:, 1], came.obs[:, 0])
+        speed = np.clip(came.obs[:, 2] + 0.05 * (15 * np.sin(angle) + 3 * 2 * came.action[:, 0]), -8, 8)
+        np.testing.assert_allclose(came.next_obs[:, 2], speed, atol=1e-4)
+        env.close()
+
+
+def test_a_policy_with_continuous_actions_acts_in_a_recording(tmp_path):
+    from qtwin.envs.gym_envs import gym_env
+
+    env = gym_env("Pendulum-v1", 2)
+    came = load_dataset(record(env, 10, lambda obs: obs[:, 1:2], 0, tmp_path / "p")).steps
+    np.testing.assert_array_equal(came.action, came.obs[:, 1:2])
+    came = load_dataset(record(env, 400, lambda obs: obs[:, 1:2], 0, tmp_path / "e", 0.5)).steps
+    assert 0.4 < np.mean(came.action != came.obs[:, 1:2]) < 0.6
+    with pytest.raises(Refusal, match=r"needs actions between -1 and 1, and 1.5 came"):
+        record(env, 10, lambda obs: np.full((2, 1), 1.5), 0, tmp_path / "x")
+    with pytest.raises(Refusal, match="and nan came"):
+        record(env, 10, lambda obs: np.full((2, 1), np.nan), 0, tmp_path / "x")
+    env.close()
+
+
 def test_the_whole_data_set_comes_in_its_order():
     replay = dataset(Dataset(GOOD, SPEC, "", 0), batch=0, gamma=0.9)
     assert (replay.capacity, replay.batch) == (12, 12)

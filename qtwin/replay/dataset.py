@@ -1,8 +1,9 @@
 """The data set: recorded transitions in one safetensors file, checked before they are learned from.
 
 Six arrays of one length D, each environment's stream in one piece, in the order in which it happened: ``obs``
-[D, *obs_shape], ``action`` [D] int32, ``reward`` [D] float32, ``discount`` [D] float32 (0 where next_obs is terminal,
-else 1), ``next_obs`` [D, *obs_shape], ``last`` [D] bool. Beside them, as strings, what they were recorded in.
+[D, *obs_shape], ``action`` [D] int32 (continuous [D, A] float32, in [-1, 1]), ``reward`` [D] float32, ``discount`` [D]
+float32 (0 where next_obs is terminal, else 1), ``next_obs`` [D, *obs_shape], ``last`` [D] bool. Beside them, as
+strings, what they were recorded in.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from qtwin.envs.fit import SHAPES, mismatch
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.replay.base import Replay
@@ -110,12 +112,14 @@ def save_dataset(path: str | Path, steps: Timestep, spec: EnvSpec, behaviour: st
         "env": spec.id,
         "obs_shape": json.dumps(list(spec.obs_shape)),
         "obs_dtype": spec.obs_dtype,
-        "num_actions": str(spec.num_actions),
+        "num_actions": "" if spec.continuous else str(spec.num_actions),
         "num_states": "" if spec.num_states is None else str(spec.num_states),
         "transitions": str(len(arrays["reward"])),
         "behaviour": behaviour,
         "seed": str(seed),
     }
+    if spec.continuous:
+        metadata |= {side: json.dumps(list(getattr(spec, side))) for side in ("action_low", "action_high")}
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         save_file(arrays, unfinished, metadata=metadata)
@@ -206,12 +210,32 @@ def _spec_of(path: str, metadata: dict[str, str]) -> EnvSpec:
     field("transitions", count, "a whole number of at least 1")
     field("seed", int, "a whole number")
     field("behaviour", str, "some words")
+
+    def numbers(text: str) -> tuple[float, ...]:
+        found = json.loads(text)
+        if not isinstance(found, list) or not found or not all(type(number) in (int, float) for number in found):
+            raise ValueError
+        if not np.isfinite(found).all():
+            raise ValueError
+        return tuple(map(float, found))
+
+    actions = field("num_actions", lambda text: count(text) if text else None, "a whole number or nothing")
+    low = high = ()
+    if actions is None:
+        low, high = (field(side, numbers, "a list of finite numbers") for side in ("action_low", "action_high"))
+        if len(low) != len(high):
+            raise Refusal(
+                f"the data set '{path}' is expected to have {len(low)} numbers as action_high, as it has as action_low,"
+                f" and {len(high)} came"
+            )
     return EnvSpec(
         id=field("env", str, "an environment's name"),
         obs_shape=field("obs_shape", shape, "a list of sizes"),
         obs_dtype=field("obs_dtype", lambda text: np.dtype(text).name, "a numpy type"),
-        num_actions=field("num_actions", count, "a whole number of at least 1"),
+        num_actions=actions,
         num_states=field("num_states", lambda text: count(text) if text else None, "a whole number or nothing"),
+        action_low=low,
+        action_high=high,
     )
 
 
@@ -219,12 +243,11 @@ def _same_environment(path: str, recorded_in: EnvSpec, asked: EnvSpec) -> None:
     """Refuses a data set of another environment; its home may differ (``gym:CartPole-v1``, ``gymnax:CartPole-v1``)."""
     if recorded_in.id.rpartition(":")[2] != asked.id.rpartition(":")[2]:
         raise Refusal(f"the data set '{path}' was recorded in {recorded_in.id}, and {asked.id} was asked for")
-    for name in ("obs_shape", "obs_dtype", "num_actions", "num_states"):
-        expected, came = getattr(asked, name), getattr(recorded_in, name)
-        if expected != came:
-            raise Refusal(
-                f"the data set '{path}' is expected to have {name} {expected} for {asked.id}, and {came} came"
-            )
+    if field := mismatch(asked, recorded_in, ("obs_dtype", *SHAPES)):
+        raise Refusal(
+            f"the data set '{path}' is expected to have {field} {getattr(asked, field)} for {asked.id}, and"
+            f" {getattr(recorded_in, field)} came"
+        )
 
 
 def _check(path: str, arrays: dict[str, np.ndarray], spec: EnvSpec) -> None:
@@ -237,19 +260,23 @@ def _check(path: str, arrays: dict[str, np.ndarray], spec: EnvSpec) -> None:
     if total == 0:
         refuse("reward", "at least one transition", "none")
     forms = {
-        "obs": (spec.obs_dtype, spec.obs_shape), "action": ("int32", ()), "reward": ("float32", ()),
-        "discount": ("float32", ()), "next_obs": (spec.obs_dtype, spec.obs_shape), "last": ("bool", ()),
+        "obs": (spec.obs_dtype, spec.obs_shape), "action": (spec.action_dtype, spec.action_shape),
+        "reward": ("float32", ()), "discount": ("float32", ()), "next_obs": (spec.obs_dtype, spec.obs_shape),
+        "last": ("bool", ()),
     }  # fmt: skip
     for name, (dtype, shape) in forms.items():
         column = arrays[name]
         if column.dtype != np.dtype(dtype) or column.shape != (total, *shape):
             refuse(name, f"{[total, *shape]} of {dtype}", f"{list(column.shape)} of {column.dtype}")
-    for name in ("obs", "reward", "next_obs"):
+    for name in ("obs", "action", "reward", "next_obs"):
         column = arrays[name]
         if np.issubdtype(column.dtype, np.inexact) and not np.isfinite(column).all():
             row = int(np.argmin(np.isfinite(column).reshape(total, -1).all(axis=1)))
             refuse(name, "finite numbers", f"one that is not finite (row {row})")
-    limits = {"action": spec.num_actions}
+    limits = {} if spec.continuous else {"action": spec.num_actions}
+    if spec.continuous and (outside := (np.abs(arrays["action"]) > 1.0).any(axis=1)).any():
+        row = int(np.argmax(outside))
+        refuse("action", "numbers between -1 and 1", f"{arrays['action'][row].tolist()} (row {row})")
     if spec.num_states is not None:
         limits |= {"obs": spec.num_states, "next_obs": spec.num_states}
     for name, limit in limits.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from qtwin.envs.base import HostEnv
+from qtwin.envs.fit import mismatch
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.replay.dataset import new_file, save_dataset
@@ -79,7 +80,7 @@ def record(
     Args:
       env: N environments; ``qtwin.envs.make.host_env(spec)(N)`` makes them of any kind.
       steps: transitions to record, over all environments. [transitions]
-      policy: ``obs [N, *obs_shape] -> actions [N]``; None acts uniformly at random.
+      policy: ``obs [N, *obs_shape] -> actions [N]``, continuous [N, A] in [-1, 1]; None acts uniformly at random.
       seed: of the environments and of every random action.
       path: a new file.
       epsilon: with this probability an action is random, else the policy's.
@@ -94,12 +95,15 @@ def record(
     random = np.random.default_rng(seed)
     obs = env.reset(seed)
     while count < steps:
-        action = random.integers(0, env.spec.num_actions, env.num_envs)
+        action = _at_random(env, random)
         if policy is not None:
-            action = np.where(random.random(env.num_envs) < epsilon, action, np.asarray(policy(np.asarray(obs))))
-        following, outcome, is_step = env.step(action.astype(np.int32))
+            explores = random.random(env.num_envs) < epsilon
+            chosen = _within(np.asarray(policy(np.asarray(obs))), env.spec)
+            action = np.where(explores[:, None] if env.spec.continuous else explores, action, chosen)
+        action = action.astype(env.spec.action_dtype)
+        following, outcome, is_step = env.step(action)
         row = (obs, action, outcome.reward, outcome.discount, outcome.next_obs, outcome.last)
-        kinds = (env.spec.obs_dtype, "int32", "float32", "float32", env.spec.obs_dtype, "bool")
+        kinds = (env.spec.obs_dtype, env.spec.action_dtype, "float32", "float32", env.spec.obs_dtype, "bool")
         rows.append(Timestep(*(np.array(column, kind) for column, kind in zip(row, kinds, strict=True))))
         valid.append(np.ones(env.num_envs, bool) if is_step is None else np.array(is_step, bool))
         count += int(valid[-1].sum())
@@ -149,8 +153,27 @@ def _policy(name: str, spec: EnvSpec) -> Callable[[Array], Array]:
     import qtwin
 
     policy = qtwin.load(name)
-    for field in ("obs_shape", "num_actions", "num_states"):
-        expected, came = getattr(spec, field), getattr(policy.spec, field)
-        if expected != came:
-            raise Refusal(f"{spec.id} needs a policy with {field} {expected}, and that of {name} has {came}")
-    return policy
+    if field := mismatch(spec, policy.spec):
+        raise Refusal(
+            f"{spec.id} needs a policy with {field} {getattr(spec, field)}, and that of {name} has"
+            f" {getattr(policy.spec, field)}"
+        )
+    return policy.inside
+
+
+def _at_random(env: HostEnv, random: np.random.Generator) -> Array:
+    """Uniformly random actions: [N] whole numbers, or [N, A] in [-1, 1]."""
+    if env.spec.continuous:
+        return random.uniform(-1.0, 1.0, (env.num_envs, *env.spec.action_shape))
+    return random.integers(0, env.spec.num_actions, env.num_envs)
+
+
+def _within(actions: Array, spec: EnvSpec) -> Array:
+    """A policy's actions; refuses continuous ones outside [-1, 1], such as those in the environment's own units."""
+    if spec.continuous and not (np.abs(actions) <= 1.0).all():
+        came = actions.ravel()[np.argmax(np.abs(actions))]
+        raise Refusal(
+            f"a recording in {spec.id} needs actions between -1 and 1, and {came:g} came; hand in the 'inside' of a"
+            " policy that qtwin.load gives, or rescale what yours gives"
+        )
+    return actions

@@ -9,6 +9,8 @@ import numpy as np
 
 from qtwin.engine.devices import prepare
 from qtwin.envs.base import JaxEnv
+from qtwin.envs.fit import mismatch
+from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.types import Variables
 
@@ -54,13 +56,20 @@ def run(path: str, episodes: int, env: str | None, seed: int) -> int:
 
     description = read_description(Path(path))
     spec = resolve(env or description["env"])
-    for field in ("obs_shape", "num_actions", "num_states"):
-        ours, theirs = description[field], getattr(spec, field)
-        theirs = list(theirs) if isinstance(theirs, tuple) else theirs
-        if ours != theirs:
-            raise Refusal(
-                f"the run in {path} was trained with {field} {ours} and {spec.id} has {theirs}; name another --env"
-            )
+    trained_in = EnvSpec(
+        description["env"],
+        tuple(description["obs_shape"]),
+        description["obs_dtype"],
+        description["num_actions"],
+        description["num_states"],
+        action_low=tuple(description["action_low"]),
+        action_high=tuple(description["action_high"]),
+    )
+    if field := mismatch(trained_in, spec):
+        raise Refusal(
+            f"the run in {path} was trained with {field} {getattr(trained_in, field)} and {spec.id} has"
+            f" {getattr(spec, field)}; name another --env"
+        )
     prepare(1)
     from rich.console import Console
 
