@@ -29,7 +29,7 @@ REFUSED = [
     ("train minatar:Pong", "unknown environment 'minatar:Pong'"),
     ("train gymnx:CartPole-v1", "did you mean 'gymnax'?"),
     ("train ale:Breakout", "gym:ALE/"),
-    ("train envpool:Pong-v5", "gym:"),
+    ("train envpool:CartPol-v1", "envpool"),
     ("train probe:constent", "did you mean 'probe:constant'?"),
     ("train MNISTBandit-bsuite", "download"),
     ("train Pendulum-v1 --agent dqn", "Pendulum-v1 has continuous actions"),
