@@ -32,9 +32,10 @@ def listing(what: str) -> dict[str, str]:
 
             return {preset.name: f"for {preset.made_for_words}; {preset.source}" for preset in PRESETS.values()}
         case _:
-            from qtwin.envs.catalog import HOMES, names
+            from qtwin.envs.catalog import BRAX, HOMES, names
 
             found = {name: _about(name, spec) for name, spec in names().items()}
+            found |= {"brax:NAME": f"{HOMES['brax']}: {', '.join(BRAX)} (pip install 'qtwin[brax]')"}
             found |= {"gym:ID": f"{HOMES['gym']}; a plain ID that no other home has goes there too"}
             return found | {"envpool:ID": f"{HOMES['envpool']} (pip install 'qtwin[envpool]')"}
 

@@ -7,6 +7,7 @@ equal to gymnax.
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest
@@ -14,6 +15,7 @@ from qtwin.errors import Refusal, nearest
 HOMES = {
     "gymnax": "written in JAX (gymnax): the whole cycle runs as one program",
     "minatar": "the five MinAtar games of gymnax, with MinAtar's minimal action sets",
+    "brax": "rigid bodies of Brax, written in JAX",
     "gym": "any Gymnasium environment with discrete or bounded actions and box or discrete observations",
     "envpool": "any environment of envpool with such actions and observations, stepped by threads in C++",
     "probe": "tiny environments whose values are known exactly",
@@ -72,6 +74,21 @@ GYMNAX = {
     "Reacher-misc": Entry((8,), "float32", None, 100, short="Reacher", low=(-1.0, -1.0), high=(1.0, 1.0)),
     "Swimmer-misc": Entry((16,), "float32", None, 500, short="Swimmer", low=(-1.0, -1.0), high=(1.0, 1.0)),
 }
+# Of Brax's environments: numbers in an observation, and in an action, which is in [-1, 1] whatever the motors bear.
+BRAX = {
+    "ant": (27, 8),
+    "halfcheetah": (17, 6),
+    "hopper": (11, 3),
+    "humanoid": (244, 17),
+    "humanoidstandup": (244, 17),
+    "inverted_double_pendulum": (8, 1),
+    "inverted_pendulum": (4, 1),
+    "pusher": (23, 7),
+    "reacher": (11, 2),
+    "swimmer": (8, 2),
+    "walker2d": (17, 6),
+}
+BRAX_LIMIT = 1000  # the length of an episode where Brax is not told another
 NEEDS_DOWNLOAD = ("MNISTBandit-bsuite",)
 MINATAR = {name.removesuffix("-MinAtar"): name for name in GYMNAX if name.endswith("-MinAtar")}
 SHORT = {entry.short: name for name, entry in GYMNAX.items() if entry.short}
@@ -82,7 +99,7 @@ def resolve(name: str) -> EnvSpec:
 
     Args:
       name: ``CartPole-v1``, ``gymnax:Catch-bsuite``, ``minatar:Breakout``, ``gym:LunarLander-v3``,
-        ``envpool:HalfCheetah-v5``, ``probe:NAME``.
+        ``envpool:HalfCheetah-v5``, ``brax:ant``, ``probe:NAME``.
 
     Raises:
       Refusal: no such environment (the nearest name over all homes is offered), or none that can be made here.
@@ -103,6 +120,8 @@ def resolve(name: str) -> EnvSpec:
         from qtwin.envs.envpool_envs import envpool_spec
 
         return envpool_spec(rest)
+    if home == "brax":
+        return _brax(rest)
     if home == "probe":
         probes = _probes()
         if name not in probes:
@@ -154,6 +173,25 @@ def _gymnax(name: str) -> EnvSpec:
         engine="fused",
         action_low=entry.low,
         action_high=entry.high,
+    )
+
+
+def _brax(name: str) -> EnvSpec:
+    if name not in BRAX:
+        raise Refusal(
+            f"unknown environment 'brax:{name}'{nearest(f'brax:{name}', [f'brax:{known}' for known in BRAX])}"
+        )
+    if not importlib.util.find_spec("brax"):
+        raise Refusal(f"brax:{name} needs brax, which is not installed; write pip install 'qtwin[brax]'")
+    obs, actions = BRAX[name]
+    return EnvSpec(
+        f"brax:{name}",
+        (obs,),
+        "float32",
+        None,
+        time_limit=BRAX_LIMIT,
+        action_low=(-1.0,) * actions,
+        action_high=(1.0,) * actions,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from gymnasium.vector import AutoresetMode
@@ -94,6 +95,8 @@ def _imported(name: str) -> Any:
         raise Refusal(
             f"envpool:{name} needs envpool, which {why}; write pip install 'qtwin[envpool]', or gym:{name}"
         ) from None
+    # Its spaces say so of every bound, once for each kind of environment.
+    warnings.filterwarnings("ignore", ".*precision lowered by casting", UserWarning)
     return envpool
 
 

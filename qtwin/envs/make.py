@@ -17,6 +17,10 @@ def jax_env(spec: EnvSpec) -> JaxEnv:
         from qtwin.envs.probes import probe
 
         return continuous_probe(name) if spec.continuous else probe(name)
+    if home == "brax":
+        from qtwin.envs.brax_envs import brax_env
+
+        return brax_env(spec, name)
     from qtwin.envs.gymnax_envs import gymnax_env
 
     return gymnax_env(spec, name)
