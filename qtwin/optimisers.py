@@ -33,11 +33,14 @@ def parse(spec: str, learning_rate: float, max_gradient_norm: float = 0.0) -> op
     return optax.chain(optax.clip_by_global_norm(max_gradient_norm), step) if max_gradient_norm else step
 
 
-def of_improvement(c: Config) -> optax.GradientTransformation:
+def of_improvement(c: Config, parts: tuple[str, ...]) -> optax.GradientTransformation:
     """The optimiser of policy improvement: the actor and, where it is learned, the temperature, each at its own rate.
 
-    Gradient norms are limited each by itself.
+    Args:
+      c: names the optimiser, its rates, and the norm that the actor's gradient is kept to.
+      parts: ``("actor",)`` or ``("actor", "temperature")``.
     """
     actor = parse(c.optimiser, c.actor_learning_rate or c.learning_rate, c.max_gradient_norm)
     each = {"actor": actor, "temperature": parse(c.optimiser, c.learning_rate)}
+    each = {part: each[part] for part in parts}
     return optax.partition(each, lambda params: {part: jax.tree.map(lambda _: part, params[part]) for part in params})

@@ -72,6 +72,8 @@ def crossq(env: EnvSpec, c: Config) -> Algorithm:
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=explore.parse(c.explore, c.steps),
-        improvement=Improvement(temperature.parts, improve, optimisers.of_improvement(c), c.actor_every),
+        improvement=Improvement(
+            temperature.parts, improve, optimisers.of_improvement(c, temperature.parts), c.actor_every
+        ),
         twinned=("critic",),
     )

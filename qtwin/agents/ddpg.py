@@ -55,5 +55,5 @@ def ddpg(env: EnvSpec, c: Config) -> Algorithm:
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=explore.parse(c.explore, c.steps),
-        improvement=Improvement(("actor",), improve, optimisers.of_improvement(c), c.actor_every),
+        improvement=Improvement(("actor",), improve, optimisers.of_improvement(c, ("actor",)), c.actor_every),
     )

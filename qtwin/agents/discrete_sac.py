@@ -65,6 +65,8 @@ def discrete_sac(env: EnvSpec, c: Config) -> Algorithm:
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=explore.parse(c.explore, c.steps),
-        improvement=Improvement(temperature.parts, improve, optimisers.of_improvement(c), c.actor_every),
+        improvement=Improvement(
+            temperature.parts, improve, optimisers.of_improvement(c, temperature.parts), c.actor_every
+        ),
         twinned=("critic",),
     )

@@ -1,0 +1,122 @@
+"""Normalisation inside networks and of observations, against numpy and Flax."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from qtwin.envs.spec import EnvSpec
+from qtwin.errors import Refusal
+from qtwin.nets import norms
+from qtwin.nets.bodies import critic_network, network
+from qtwin.nets.ensemble import ensemble
+from qtwin.nets.names import NetName, parse
+from qtwin.nets.net import from_nnx
+from qtwin.types import Variables
+
+ENV = EnvSpec("test:box", (3,), "float32", None, action_low=(-1.0, -2.0), action_high=(1.0, 2.0))
+
+
+def test_observations_are_normalised_by_all_that_was_learned_from():
+    net = network(ENV, "linear", 2, normalise="running")
+    variables = net.init(jax.random.key(0))
+    batches = [np.random.default_rng(i).normal(5.0 + i, 1.0 + i, (4 + i, 3)).astype(np.float32) for i in range(5)]
+    for batch in batches:
+        out, stats = net.learn(variables, jnp.asarray(batch), jax.random.key(1))
+        variables = Variables(variables.params, stats)
+    everything = np.concatenate(batches)
+    seen = stats["obs"]
+    np.testing.assert_allclose(seen["mean"], everything.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(seen["m2"] / seen["count"], everything.var(axis=0), rtol=1e-5)
+    expected = (batches[-1] - everything.mean(axis=0)) / everything.std(axis=0)
+    head = variables.params["head"]
+    by_hand = expected @ np.asarray(head["kernel"]) + np.asarray(head["bias"])
+    np.testing.assert_allclose(net.apply(variables, batches[-1]), by_hand, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(out, by_hand, rtol=1e-4, atol=1e-5)
+
+
+def test_only_the_observation_of_a_critic_is_normalised_and_far_ones_are_kept_near():
+    critic = critic_network(ENV, "linear", 1, normalise="running")
+    variables = critic.init(jax.random.key(0))
+    obs = jnp.array([[0.0, 0.0, 0.0], [2.0, 4.0, 8.0]])
+    _, stats = critic.learn(variables, (obs, jnp.zeros((2, 2))), jax.random.key(0))
+    variables, kernel = Variables(variables.params, stats), variables.params["head"]["kernel"]
+    far, action = jnp.array([[1e6, 2.0, 4.0]]), jnp.array([[0.5, -0.25]])
+    x = jnp.concatenate([jnp.array([[norms.FARTHEST, 0.0, 0.0]]), action], axis=-1)
+    np.testing.assert_allclose(critic.apply(variables, (far, action)), x @ kernel, rtol=1e-5, atol=1e-5)
+
+
+def test_the_batch_norm_is_flax_s():
+    x = jnp.asarray(np.random.default_rng(0).normal(2.0, 3.0, (16, 4)), jnp.float32)
+    ours = norms.BatchNorm(4, corrected=False)
+    theirs = nnx.BatchNorm(4, momentum=norms.MOMENTUM, epsilon=norms.EPSILON, use_fast_variance=False, rngs=nnx.Rngs(0))
+    for layer in (ours, theirs):
+        layer.use_running_average = False
+    for _ in range(3):
+        np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(ours.mean[...], theirs.mean[...], rtol=1e-5)
+    np.testing.assert_allclose(ours.var[...], theirs.var[...], rtol=1e-5)
+    for layer in (ours, theirs):
+        layer.use_running_average = True
+    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1.5, 0.5), (10.0, 100.0)])
+def test_batch_renormalisation_gives_what_the_running_statistics_would_once_they_are_trusted(scale, shift):
+    """Ioffe 2017: within the bounds of r and d the output is (x - running mean) / running deviation exactly."""
+    x = np.random.default_rng(0).normal(0.0, 1.0, (64, 1)).astype(np.float32) * scale + shift
+    layer = norms.BatchNorm(1, corrected=True)
+    plain = norms.BatchNorm(1, corrected=False)
+    np.testing.assert_array_equal(layer(jnp.asarray(x)), plain(jnp.asarray(x)))  # not trusted yet
+    assert int(layer.batches[...]) == 1
+    layer.mean[...], layer.var[...], layer.batches[...] = jnp.zeros(1), jnp.ones(1), jnp.int32(norms.WARM_UP)
+    running = np.sqrt(1 + norms.EPSILON)
+    r = np.clip(np.sqrt(x.var() + norms.EPSILON) / running, 1 / 3, 3)
+    d = np.clip(x.mean() / running, -5, 5)
+    expected = (x - x.mean()) / np.sqrt(x.var() + norms.EPSILON) * r + d
+    np.testing.assert_allclose(layer(jnp.asarray(x)), expected, rtol=1e-4, atol=1e-4)
+    if scale < 3:
+        np.testing.assert_allclose(expected, x / running, rtol=1e-4, atol=1e-4)
+
+
+def test_where_the_layers_stand():
+    """Dropout, layer norm, ReLU behind each hidden layer; batch norms before every layer, first and last included."""
+    layered = network(ENV, "mlp:8,8+layernorm+dropout=0.5", 1).init(jax.random.key(0)).params
+    assert [layered["norms"][i]["scale"].shape for i in range(2)] == [(8,), (8,)]
+    batched = network(ENV, "mlp:8,6+batchnorm", 1).init(jax.random.key(0)).params
+    assert [batched["norms"][i]["scale"].shape for i in range(3)] == [(3,), (8,), (6,)]
+
+
+def test_dropout_drops_while_learning_only():
+    net = network(ENV, "mlp:64+dropout=0.5", 1)
+    variables, obs = net.init(jax.random.key(0)), jnp.ones((1, 3))
+    drawn = {float(net.learn(variables, obs, jax.random.key(i))[0][0, 0]) for i in range(4)}
+    assert len(drawn) == 4
+    np.testing.assert_array_equal(net.apply(variables, obs), net.apply(variables, obs))
+
+
+def test_an_ensemble_is_its_members_side_by_side():
+    one = network(ENV, "mlp:4+batchnorm", 2)
+    three = ensemble(one, 3)
+    variables, obs = three.init(jax.random.key(0)), jnp.ones((5, 3))
+    out = three.apply(variables, obs)
+    assert out.shape == (3, 5, 2)
+    for member in range(3):
+        np.testing.assert_array_equal(out[member], one.apply(variables.part(str(member)), obs))
+    assert len({float(value) for value in out[:, 0, 0]}) == 3
+    _, stats = three.learn(variables, obs, jax.random.key(1))
+    assert jax.tree.structure(stats) == jax.tree.structure(variables.stats)
+
+
+def test_names_are_read():
+    assert parse("mlp:64,32+layernorm+dropout=0.01", ENV) == NetName("mlp", (64, 32), "layernorm", 0.01)
+    assert parse("mlp:64", ENV) == NetName("mlp", (64,))
+    for wrong in ("mlp:64+dropout=1", "mlp:64+dropout", "mlp:64+layernorm+batchnorm", "mlp:64+", "linear+layernorm"):
+        with pytest.raises(Refusal):
+            parse(wrong, ENV)
+
+
+def test_a_network_without_statistics_keeps_none():
+    net = from_nnx(lambda rngs: nnx.Linear(3, 1, rngs=rngs))
+    assert jax.tree.leaves(ensemble(net, 2).init(jax.random.key(0)).stats) == []
