@@ -1,5 +1,7 @@
 """Continuous actions are in [-1, 1] for every agent, and in the environment's own units for every environment."""
 
+import json
+
 import gymnasium as gym
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,8 @@ from qtwin.envs.catalog import resolve
 from qtwin.envs.gym_envs import from_vector, gym_env, gym_spec
 from qtwin.envs.make import jax_env
 from qtwin.errors import Diverged, Refusal
+from qtwin.listing import listing
+from qtwin.run import evaluate, policy
 
 LOW, HIGH = (-0.4, -2.0, 0.1, -1.0), (0.4, 7.3, 0.3, -1.0)
 
@@ -200,3 +204,29 @@ def test_a_hopper_that_falls_terminates(tmp_path, monkeypatch):
         assert discount == 0.0
         assert obs[0] < 0.7 or abs(obs[1]) > 0.2 or np.abs(obs[2:]).max() >= 10
     env.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("Pendulum-v1", "[3] float32, actions of 1 number in [-2, 2], at most 200 steps"),
+        ("PointRobot", "[6] float32, actions of 2 numbers in [-0.1, 0.1], at most 100 steps"),
+        ("CartPole-v1", "[4] float32, 2 actions, at most 500 steps"),
+    ],
+)
+def test_the_list_says_what_actions_are(name, line):
+    assert listing("envs")[name] == line
+
+
+def test_a_policy_is_evaluated_only_where_its_actions_mean_the_same(tmp_path):
+    description = {
+        "format": policy.FORMAT, "env": "gymnax:Pendulum-v1", "obs_shape": [3], "obs_dtype": "float32",
+        "num_actions": None, "num_states": None, "action_low": [-3.0], "action_high": [2.0], "net": "mlp:8",
+        "normalise": "none", "output": "tanh", "seeds": [0],
+    }  # fmt: skip
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "policy" / "policy.json").write_text(json.dumps(description))
+    with pytest.raises(Refusal, match=r"with action_low \(-3.0,\) and gymnax:Pendulum-v1 has \(-2.0,\); name another"):
+        evaluate.run(str(tmp_path), 1, None, 0)
+    with pytest.raises(Refusal, match=r"with obs_shape \(3,\) and gymnax:CartPole-v1 has \(4,\)"):
+        evaluate.run(str(tmp_path), 1, "CartPole-v1", 0)

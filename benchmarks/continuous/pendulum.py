@@ -1,4 +1,4 @@
-"""DDPG, TD3 and SAC on Pendulum-v1, 20,000 transitions, ten seeds, with rl-baselines3-zoo's recipes.
+"""DDPG, TD3 and SAC on Pendulum-v1, 20,000 transitions, ten seeds: each agent's own settings with a small network.
 
 python benchmarks/continuous/pendulum.py [--only NAME ...] [--seeds K]
 
@@ -14,11 +14,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from shared import report, rows_of
 from training import HERE, extremes, interval
 
-# By name: the preset, and what the zoo publishes for one run of its own.
+# 64 units learn this task as well as the zoo's 256 or 400 and 300, at a tenth of the cost; the rate is the zoo's.
+SMALL = ("--net", "mlp:64,64", "--lr", "1e-3")
+# By name: more options, and what rl-baselines3-zoo publishes for one run with its own, larger recipe.
 CLAIMS = {
-    "ddpg": ("sb3-zoo-ddpg", "-152.1 (one run)"),
-    "td3": ("sb3-zoo-td3", "-151.9 (one run)"),
-    "sac": ("sb3-zoo-sac", "-157.0 (one run)"),
+    "ddpg": (("--actor-lr", "1e-3", "--target", "soft:0.005", "--batch", "256"), "-152.1 (one run)"),
+    "td3": ((), "-151.9 (one run)"),
+    "sac": ((), "-157.0 (one run)"),
 }
 STEPS, SEEDS, LEAST = 20_000, 10, -160.0
 
@@ -26,19 +28,19 @@ STEPS, SEEDS, LEAST = 20_000, 10, -160.0
 def main() -> None:
     results, path = rows_of(
         __doc__.splitlines()[0],
-        {name: ["Pendulum-v1", "--preset", preset] for name, (preset, _) in CLAIMS.items()},
+        {name: ["Pendulum-v1", "--agent", name, *SMALL, *more] for name, (more, _) in CLAIMS.items()},
         dict.fromkeys(CLAIMS, STEPS),
         SEEDS,
         HERE / "results" / "pendulum.json",
         {name: {"published": published, "wanted": LEAST} for name, (_, published) in CLAIMS.items()},
     )
-    head = ("recipe", "transitions", "seeds", "greedy return, IQM [95 %]", "worst ... best", "wanted", "published")
+    head = ("agent", "transitions", "seeds", "greedy return, IQM [95 %]", "worst ... best", "wanted", "published")
     rows = []
-    for name, (preset, published) in CLAIMS.items():
+    for name, (_, published) in CLAIMS.items():
         if name in results:
             r = results[name]
             counts = (f"{r['transitions']:,}", str(len(r["seeds"])))
-            rows.append((preset, *counts, interval(r), extremes(r), f"{LEAST:.0f} or better", published))
+            rows.append((name, *counts, interval(r), extremes(r), f"{LEAST:.0f} or better", published))
     report(head, rows, path)
 
 

@@ -2,7 +2,7 @@
 
 python benchmarks/continuous/targets_table.py [--only NAME ...] [--seeds K]
 
-Everything but the target is rl-baselines3-zoo's recipe for Pendulum; ``--only`` without a name prints the table.
+Everything but the target is the agent's own settings with the small network of ``pendulum.py``; ``--only`` without a name prints the table.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from pendulum import SMALL
 from shared import report, rows_of
 from training import HERE, extremes, interval
 
@@ -24,7 +25,7 @@ def main() -> None:
     results, path = rows_of(
         __doc__.splitlines()[0],
         {
-            name: ["Pendulum-v1", "--preset", f"sb3-zoo-{agent}", "--target", target]
+            name: ["Pendulum-v1", "--agent", agent, *SMALL, "--target", target]
             for name, (agent, target) in cells.items()
         },
         dict.fromkeys(cells, STEPS),
