@@ -46,6 +46,8 @@ def _about(name: str, spec: EnvSpec) -> str:
     line = f"{obs}, {_actions(spec)}{limit}"
     if spec.id.endswith("-MinAtar"):
         return f"{line}; the minimal action set (MinAtar's own papers use all 6)"
+    if name == "MountainCarContinuous-v0":
+        return f"{line}; unlike in Gymnasium's (gym:{name}) the left wall does not take the car's speed"
     if name.startswith("probe:"):
         from qtwin.envs.probe_specs import DESCRIPTIONS
 

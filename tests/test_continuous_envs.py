@@ -206,6 +206,22 @@ def test_a_hopper_that_falls_terminates(tmp_path, monkeypatch):
     env.close()
 
 
+def test_the_two_continuous_mountain_cars_differ_at_the_left_wall_as_the_list_says():
+    start, then = np.array([-1.19, -0.05]), []
+    env = jax_env(resolve("MountainCarContinuous-v0"))
+    state, _ = env.reset(jax.random.key(0))
+    state = state.replace(position=jnp.float32(start[0]), velocity=jnp.float32(start[1]))
+    then.append(env.step(jax.random.key(0), state, -jnp.ones(1))[2].next_obs)
+    peer = gym.make("MountainCarContinuous-v0").unwrapped
+    peer.reset()
+    peer.state = start
+    then.append(peer.step(np.float32([-1]))[0])
+    assert then[0][0] == then[1][0] == np.float32(-1.2)
+    assert then[0][1] < -0.04
+    assert then[1][1] == 0.0
+    assert "left wall" in listing("envs")["MountainCarContinuous-v0"]
+
+
 @pytest.mark.parametrize(
     ("name", "line"),
     [
