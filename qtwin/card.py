@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from fractions import Fraction
 
+from qtwin.agents import ACTOR_CRITICS
 from qtwin.config import Config
 from qtwin.presets import Preset
 from qtwin.rates import Card, describe
@@ -72,6 +73,7 @@ def rows(columns: list[Column]) -> list[tuple[str, list[str]]]:
         ("transitions", of("transitions")),
         ("  of them warm-up", of("warmup")),
         ("gradient steps", of("gradient_steps")),
+        *([("actor steps", _actor_steps(columns))] if any(map(_has_actor, columns)) else []),
         ("target updates", moves),
         ("cycle: transitions", of("cycle_transitions")),
         ("cycle: gradient steps", of("cycle_gradient_steps")),
@@ -82,6 +84,14 @@ def rows(columns: list[Column]) -> list[tuple[str, list[str]]]:
         ("mean age, transitions", of("mean_age_transitions", at_most)),
         ("half-life, gradient steps", of("half_life_gradient_steps")),
     ]
+
+
+def _has_actor(column: Column) -> bool:
+    return column.config.agent in ACTOR_CRITICS
+
+
+def _actor_steps(columns: list[Column]) -> list[str]:
+    return [_number(c.card.gradient_steps // c.config.actor_every) if _has_actor(c) else "-" for c in columns]
 
 
 def remarks(columns: list[Column]) -> list[str]:
@@ -131,6 +141,7 @@ def as_json(columns: list[Column]) -> list[dict]:
             "note": " ".join(line for line in (each.preset.note, each.itself) if line) if each.preset else "",
             "collect": each.config.collect,
             "regress": each.config.regress,
+            "actor_every": each.config.actor_every if _has_actor(each) else None,
             "steps": each.config.steps,
             **dataclasses.asdict(each.card),
         }

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from qtwin.errors import Refusal, nearest, one_of
+from qtwin.errors import Diverged, Refusal, nearest, one_of
 from qtwin.settings import SETTINGS, number, option, read_settings, whole
 
 
@@ -47,7 +47,7 @@ class Command(NamedTuple):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command line; returns the exit code: 0 done, 2 refused, 130/143 interrupted."""
+    """Runs a command line; returns the exit code: 0 done, 1 diverged, 2 refused, 130/143 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         code = dispatch(words)
@@ -56,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Refusal as refusal:
         print("qtwin: " + " ".join(str(refusal).split()), file=sys.stderr)
         return 2
+    except Diverged as diverged:
+        print("qtwin: " + " ".join(str(diverged).split()), file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of a pipe has seen enough

@@ -2,7 +2,8 @@
 
 python benchmarks/continuous/targets_table.py [--only NAME ...] [--seeds K]
 
-Everything but the target is the agent's own settings with the small network of ``pendulum.py``; ``--only`` without a name prints the table.
+Everything but the target is the agent's own settings with the small network of ``pendulum.py``. ``--only`` without a
+name prints the table.
 """
 
 from __future__ import annotations

@@ -101,7 +101,11 @@ def execute(request: Request) -> dict:
             boundary += 1
 
         def extra(transitions: int) -> dict:
-            return {"epsilon": float(algorithm.explore(np.int32(transitions)))}
+            now = float(algorithm.explore(np.int32(transitions)))
+            if algorithm.improvement is None:
+                return {"epsilon": now}
+            logs = [fleet.variables(i).params.get("temperature") for i in range(len(fleet.seeds))]
+            return {"explore": now} | ({} if logs[0] is None else {"temperature": [float(np.exp(t)) for t in logs]})
 
         seconds = loop(fleet, spending, pauses, screen, logs, save, start, extra)
         screen.close()
