@@ -13,6 +13,7 @@ from qtwin.engine.fused import fused
 from qtwin.envs.probe_specs import DISCRETE
 from qtwin.envs.probes import exact_q, probe, tables
 from qtwin.nets.bodies import q_network
+from qtwin.nets.ensemble import ensemble
 from qtwin.processes.collect import begin
 from qtwin.rates import plan
 
@@ -35,6 +36,9 @@ AGENTS = {
         "steps": 20_000,
     },
     "fqi, double, sweeps": FQI | {"target": "hard:50", "bootstrap": "double", "steps": 12_000},
+    "sac, next to no temperature": DQN | {
+        "agent": "sac", "target": "soft:0.05", "temperature": "0.001", "warmup": 4000, "replay": 16_000,
+    },
     "fqi, until converged": FQI | {"regress": 200, "target": "until:0.3/300", "steps": 24_000},
 }  # fmt: skip
 
@@ -42,7 +46,11 @@ AGENTS = {
 def values(c, spec, variables, name):
     """The learned and the exact action values of the probe ``name``, side by side."""
     obs, action, exact = (np.array(column) for column in zip(*exact_q(name, c.discount), strict=True))
-    q = q_network(spec, c.net).apply(jax.tree.map(lambda leaf: leaf[0], variables), jnp.asarray(obs))
+    net, variables = q_network(spec, c.net), jax.tree.map(lambda leaf: leaf[0], variables)
+    if c.agent == "sac":
+        q = jnp.mean(ensemble(net, c.critics).apply(variables.part("critic"), jnp.asarray(obs)), axis=0)
+    else:
+        q = net.apply(variables, jnp.asarray(obs))
     return np.asarray(q)[np.arange(len(action)), action], exact
 
 
@@ -57,7 +65,10 @@ def learned(c, names):
         state = program.init([0])
         world = begin(probe(name), c.envs, state.key[0])
         world = jax.tree.map(lambda new, old: jax.device_put(new[None], old.sharding), world, state.world)
-        state = program.advance(state._replace(world=world), budget.cycles)
+        state = state._replace(world=world)
+        if c.warmup:
+            state = program.warm_up(state, budget.cycle.warmup_vector_steps)
+        state = program.advance(state, budget.cycles)
         yield name, *values(c, spec, state.twin.online, name)
 
 
@@ -66,6 +77,26 @@ def test_every_agent_learns_every_probe_to_its_exact_value(agent):
     c = Config("probe", net="mlp:32", **AGENTS[agent])
     for name, came, exact in learned(c, VECTOR):
         np.testing.assert_allclose(came, exact, rtol=0.01, atol=0.01, err_msg=f"{agent}: probe:{name}")
+
+
+def test_with_a_temperature_the_value_is_the_exact_soft_value():
+    """Of discrete actions a policy can be the best there is: V = alpha log sum_a exp(Q / alpha), hand-checked below."""
+    alpha = 0.3
+    c = Config("probe", net="mlp:32", **AGENTS["sac, next to no temperature"] | {"temperature": f"{alpha}"})
+    assert soft_q("endless", GAMMA, alpha)[0] == pytest.approx((1 + GAMMA * alpha * np.log(2)) / (1 - GAMMA))
+    assert soft_q("discounting", GAMMA, alpha)[0] == pytest.approx(GAMMA * (1 + alpha * np.log(2)))
+    for name, came, _ in learned(c, VECTOR):
+        np.testing.assert_allclose(came, soft_q(name, GAMMA, alpha), rtol=0.01, atol=0.01, err_msg=f"probe:{name}")
+
+
+def soft_q(name, gamma, alpha):
+    """Soft value iteration in the tables; in the order of `exact_q`, alpha 0 without the entropy bonus."""
+    world = tables(name)
+    q = np.zeros(world.reward.shape)
+    for _ in range(3000):
+        v = alpha * np.logaddexp.reduce(q / alpha, axis=1) if alpha else q.max(axis=1)
+        q = world.reward + gamma * np.where(world.terminal, 0.0, v)[world.then]
+    return [q[s, a] for s in range(len(q)) if not world.terminal[s] and reachable(world)[s] for a in (0, 1)]
 
 
 @pytest.mark.parametrize("agent", ["dqn, max, hard", "online_q", "fqi, double, sweeps"])
@@ -79,12 +110,7 @@ def test_every_agent_learns_the_discrete_probe_with_a_table(agent):
 @pytest.mark.parametrize("name", DISCRETE)
 @pytest.mark.parametrize("gamma", [0.5, 0.9, 0.99])
 def test_the_closed_forms_are_what_value_iteration_finds_in_the_tables(name, gamma):
-    world = tables(name)
-    q = np.zeros(world.reward.shape)
-    for _ in range(3000):
-        q = world.reward + gamma * np.where(world.terminal, 0.0, q.max(axis=1))[world.then]
-    expected = [q[s, a] for s in range(len(q)) if not world.terminal[s] and reachable(world)[s] for a in (0, 1)]
-    np.testing.assert_allclose([value for *_, value in exact_q(name, gamma)], expected, atol=1e-6)
+    np.testing.assert_allclose([value for *_, value in exact_q(name, gamma)], soft_q(name, gamma, 0.0), atol=1e-6)
 
 
 def reachable(world):
