@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qtwin.envs.actions import to_bounds
 from qtwin.envs.base import JaxEnv, Outcome
 from qtwin.envs.probe_specs import CONTINUOUS, CONTINUOUS_STATES, TIME_LIMITS
 from qtwin.errors import one_of
@@ -97,8 +98,7 @@ def continuous_probe(name: str) -> JaxEnv:
     def step(key: Array, state: ProbeState, action: Array) -> tuple[ProbeState, Array, Outcome]:
         world, time = state.world, state.time + 1
         here = jax.tree.map(lambda leaf: leaf[state.at], world.places)
-        share = (jnp.clip(action, -1.0, 1.0) + 1.0) / 2.0
-        action = world.low * (1.0 - share) + world.high * share
+        action = to_bounds(action, world.low, world.high)
         kept = jnp.where(here.keeps, action, state.kept)
         terminal = world.places.terminal[here.then]
         next_obs = observation(world.places, here.then, kept)
