@@ -74,7 +74,11 @@ def in_one_program(algorithm: Algorithm, turn: Cycle, process_1):
     """
     process_3 = regress(algorithm, turn.gradient_steps)
 
+    rule = algorithm.rates.target_update
+
     def when(due, process, s: TrainState) -> TrainState:
+        if rule.every == 1:
+            return process(s)  # due after every gradient step: a conditional would only copy the target
         # Only what a move of the target writes comes out of the conditional, for all that comes out is copied: never
         # the replay, nor the online network.
         def moved(s: TrainState):
@@ -88,7 +92,7 @@ def in_one_program(algorithm: Algorithm, turn: Cycle, process_1):
             del times
             return lambda s: jax.lax.fori_loop(0, gradient_steps, lambda _, s: step(s), s)
 
-        return cycle(process_1, process_3, algorithm.rates.target_update, turn.gradient_steps, repeat, when)(s)
+        return cycle(process_1, process_3, rule, turn.gradient_steps, repeat, when)(s)
 
     return turn_once
 
