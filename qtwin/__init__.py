@@ -24,14 +24,16 @@ _HOMES = {
     "qtwin.types": ("Transition", "Timestep", "Variables", "Aux", "Clock"),
     "qtwin.twin": ("Twin", "distance"),
     "qtwin.rates": ("Rates", "cycle_of", "plan", "describe"),
-    "qtwin.agent": ("Agent", "Algorithm"),
+    "qtwin.agent": ("Agent", "Algorithm", "Improvement"),
     "qtwin.processes.update_target": ("TargetUpdate", "hard", "soft", "tied", "frozen", "until_converged"),
-    "qtwin.nets.net": ("Net", "from_nnx", "from_linen", "from_functions"),
+    "qtwin.nets.net": ("Net", "from_nnx", "from_linen", "from_functions", "side_by_side"),
+    "qtwin.nets.ensemble": ("ensemble",),
     "qtwin.replay.ring": ("ring",),
     "qtwin.replay.latest": ("latest",),
     "qtwin.replay.dataset": ("dataset", "load_dataset", "save_dataset"),
-    "qtwin.explore": ("epsilon_greedy", "linear", "constant"),
-    "qtwin.targets": ("max_target", "double_target", "taken"),
+    "qtwin.explore": ("epsilon_greedy", "gaussian", "linear", "constant"),
+    "qtwin.policies": ("Squashed", "squashed"),
+    "qtwin.targets": ("max_target", "double_target", "value_target", "taken"),
     "qtwin.envs.base": ("JaxEnv", "HostEnv", "Outcome"),
     "qtwin.envs.spec": ("EnvSpec",),
     "qtwin.engine.state": ("TrainState",),
@@ -40,22 +42,24 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
-    from qtwin.agent import Agent, Algorithm
+    from qtwin.agent import Agent, Algorithm, Improvement
     from qtwin.api import Learned, Run, learn, train
     from qtwin.config import Config
     from qtwin.engine.state import TrainState
     from qtwin.envs.base import HostEnv, JaxEnv, Outcome
     from qtwin.envs.spec import EnvSpec
     from qtwin.errors import Refusal
-    from qtwin.explore import constant, epsilon_greedy, linear
-    from qtwin.nets.net import Net, from_functions, from_linen, from_nnx
+    from qtwin.explore import constant, epsilon_greedy, gaussian, linear
+    from qtwin.nets.ensemble import ensemble
+    from qtwin.nets.net import Net, from_functions, from_linen, from_nnx, side_by_side
+    from qtwin.policies import Squashed, squashed
     from qtwin.processes.update_target import TargetUpdate, frozen, hard, soft, tied, until_converged
     from qtwin.rates import Rates, cycle_of, describe, plan
     from qtwin.replay.dataset import dataset, load_dataset, save_dataset
     from qtwin.replay.latest import latest
     from qtwin.replay.ring import ring
     from qtwin.run.policy import Policy, load
-    from qtwin.targets import double_target, max_target, taken
+    from qtwin.targets import double_target, max_target, taken, value_target
     from qtwin.twin import Twin, distance
     from qtwin.types import Aux, Clock, Timestep, Transition, Variables
 
