@@ -1,0 +1,84 @@
+"""Augmentations: what each does to an image in which it can be seen."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qtwin.siamese import augment
+
+RNG = np.random.default_rng(0)
+IMAGE = jnp.asarray(RNG.uniform(size=(12, 10, 3)), jnp.float32)
+ALL = {
+    "crop": augment.resized_crop(), "flip": augment.flip, "shift": augment.shift(2), "colour": augment.colour(),
+    "grey": augment.greyscale, "blur": augment.blur(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_image_stays_an_image(name):
+    for seed in range(5):
+        out = ALL[name](jax.random.key(seed), IMAGE)
+        assert out.shape == IMAGE.shape
+        assert out.dtype == jnp.float32
+        assert 0.0 <= out.min() <= out.max() <= 1.0 + 1e-6
+
+
+def test_a_shift_is_a_piece_of_the_image_with_its_border_repeated():
+    padded = np.pad(IMAGE, ((2, 2), (2, 2), (0, 0)), mode="edge")
+    pieces = {padded[i : i + 12, j : j + 10].tobytes(): (i, j) for i in range(5) for j in range(5)}
+    drawn = {pieces[np.asarray(ALL["shift"](jax.random.key(seed), IMAGE)).tobytes()] for seed in range(60)}
+    assert len(drawn) > 15
+
+
+def test_a_crop_of_everything_is_the_image_itself():
+    crop = augment.resized_crop(1.0, 1.0, 1.0)
+    np.testing.assert_allclose(crop(jax.random.key(0), IMAGE), IMAGE, atol=1e-5)
+
+
+def test_a_crop_of_a_slope_is_a_gentler_slope():
+    """On an image that rises by 1 a pixel, a part of half the width rises by 1/2: bilinear interpolation is exact."""
+    slope = jnp.broadcast_to(jnp.arange(16.0)[None, :, None] / 16, (16, 16, 1))
+    out = np.asarray(augment.resized_crop(0.25, 0.25, 1.0)(jax.random.key(1), slope))[:, :, 0]
+    np.testing.assert_allclose(np.diff(out, axis=1)[:, 2:-2] * 16, 0.5, atol=1e-4)
+
+
+def test_flips_come_half_of_the_time():
+    flipped = [bool((augment.flip(jax.random.key(i), IMAGE) == IMAGE[:, ::-1]).all()) for i in range(100)]
+    assert 30 < sum(flipped) < 70
+    assert all(flipped[i] or (augment.flip(jax.random.key(i), IMAGE) == IMAGE).all() for i in range(100))
+
+
+def test_grey_is_luminance_and_colourless():
+    out = np.asarray(augment.greyscale(jax.random.key(0), IMAGE))
+    np.testing.assert_allclose(out[..., 0], np.asarray(IMAGE) @ [0.299, 0.587, 0.114], rtol=1e-5)
+    assert (out[..., 0] == out[..., 2]).all()
+
+
+def test_colour_of_no_strength_changes_nothing():
+    np.testing.assert_allclose(augment.colour(0, 0, 0)(jax.random.key(0), IMAGE), IMAGE, atol=1e-6)
+
+
+def test_a_blur_keeps_a_flat_image_and_spreads_a_point_evenly():
+    flat = jnp.full((9, 9, 1), 0.3)
+    np.testing.assert_allclose(ALL["blur"](jax.random.key(0), flat), flat, rtol=1e-5)
+    out = np.asarray(ALL["blur"](jax.random.key(3), jnp.zeros((9, 9, 1)).at[4, 4].set(1.0)))[:, :, 0]
+    assert out.sum() == pytest.approx(1.0, rel=1e-5)
+    np.testing.assert_allclose(out, out.T, atol=1e-7)
+    np.testing.assert_allclose(out, out[::-1], atol=1e-7)
+
+
+def test_two_views_differ_and_each_image_has_draws_of_its_own():
+    images = jnp.broadcast_to(IMAGE[None], (4, *IMAGE.shape))
+    program = jax.jit(lambda key, x: augment.two_views(augment.compose(ALL["crop"], augment.flip), key, x))
+    one, two = program(jax.random.key(0), images)
+    seen = {np.asarray(view).tobytes() for view in (*one, *two)}
+    assert len(seen) == 8
+    again = program(jax.random.key(0), images)[0]
+    np.testing.assert_array_equal(one, again)
+
+
+def test_sometimes_is_as_often_as_asked():
+    step = augment.sometimes(lambda key, image: image * 0, 0.25)
+    zeros = [bool((step(jax.random.key(i), IMAGE) == 0).all()) for i in range(200)]
+    assert 30 < sum(zeros) < 70
