@@ -73,7 +73,14 @@ def digests(out):
 
 
 @pytest.mark.parametrize(
-    ("env", "more"), [("CartPole-v1", []), ("gym:CartPole-v1", []), ("gym:CartPole-v1", ["--overlap"])]
+    ("env", "more"),
+    [
+        ("CartPole-v1", []),
+        ("gym:CartPole-v1", []),
+        ("gym:CartPole-v1", ["--overlap"]),
+        ("Pendulum-v1", ["--agent", "sac", "--normalise", "running"]),
+        ("gym:Pendulum-v1", ["--agent", "td3"]),
+    ],
 )
 def test_law_8_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, env, more):
     """Half the budget, then the rest: the last checkpoint, byte for byte, is that of the run in one go.
