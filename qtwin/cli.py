@@ -202,14 +202,14 @@ def read_run(run: str) -> None:
 
 def rates_options(parser: Parser) -> None:
     parser.add_argument("--preset", metavar="NAME", nargs="+", help="recipes side by side (qtwin list presets)")
-    parser.add_argument("--agent", metavar="NAME", nargs="+", help="agents' own settings side by side; all if left out")
+    parser.add_argument("--agent", metavar="NAME", nargs="+", help="agents' own settings side by side; all without an actor")
     parser.add_argument("--json", action="store_true", help="for programs")
     setting_options(parser)
 
 
 def rates(arguments: argparse.Namespace) -> int:
     from qtwin import card
-    from qtwin.agents import AGENTS
+    from qtwin.agents import ACTOR_CRITICS, AGENTS
     from qtwin.presets import AGENT_DEFAULTS, preset_of
 
     if arguments.preset and arguments.agent:
@@ -218,7 +218,7 @@ def rates(arguments: argparse.Namespace) -> int:
     for preset in map(preset_of, arguments.preset or ()):
         recipes += [(name, config, preset) for name, config in preset.recipes.items()]
     if not recipes:
-        agents = arguments.agent or AGENT_DEFAULTS
+        agents = arguments.agent or [agent for agent in AGENT_DEFAULTS if agent not in ACTOR_CRITICS]
         recipes = [(agent, AGENT_DEFAULTS[one_of("agent", agent, AGENTS)], None) for agent in agents]
     said = settings_of(arguments)
     columns = [
