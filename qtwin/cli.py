@@ -202,7 +202,7 @@ def read_run(run: str) -> None:
 
 def rates_options(parser: Parser) -> None:
     parser.add_argument("--preset", metavar="NAME", nargs="+", help="recipes side by side (qtwin list presets)")
-    parser.add_argument("--agent", metavar="NAME", nargs="+", help="agents' own settings; all but actor-critics if left out")
+    parser.add_argument("--agent", metavar="NAME", nargs="+", help="agents' own settings side by side")
     parser.add_argument("--json", action="store_true", help="for programs")
     setting_options(parser)
 
