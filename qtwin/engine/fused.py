@@ -79,6 +79,7 @@ def in_one_program(algorithm: Algorithm, turn: Cycle, process_1):
     def when(due, process, s: TrainState) -> TrainState:
         if rule.every == 1:
             return process(s)  # due after every gradient step: a conditional would only copy the target
+
         # Only what a move of the target writes comes out of the conditional, for all that comes out is copied: never
         # the replay, nor the online network.
         def moved(s: TrainState):

@@ -57,9 +57,7 @@ def export(folder: Path, spec: EnvSpec, config: Config, variables: dict[int, Var
         named = named_leaves(network.params) | {f"stats.{k}": v for k, v in named_leaves(network.stats).items()}
         save_file(named, str(folder / f"seed-{seed}.safetensors"))
     net, output = (config.actor_net or config.net) if acts else config.net, output_of(config.agent, spec)
-    last = (
-        ["action_low (1 - t) + action_high t, t = (action + 1) / 2"] if spec.continuous else []
-    )
+    last = ["action_low (1 - t) + action_high t, t = (action + 1) / 2"] if spec.continuous else []
     description = {
         "format": FORMAT,
         "env": spec.id,
