@@ -10,7 +10,6 @@ import numpy as np
 from qtwin.engine.devices import prepare
 from qtwin.envs.base import JaxEnv
 from qtwin.envs.fit import mismatch
-from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.types import Variables
 
@@ -52,19 +51,11 @@ def run(path: str, episodes: int, env: str | None, seed: int) -> int:
     from qtwin.envs.catalog import resolve
     from qtwin.envs.make import make
     from qtwin.run.curve import interval, iqm
-    from qtwin.run.policy import load, read_description
+    from qtwin.run.policy import load, read_description, spec_of
 
     description = read_description(Path(path))
     spec = resolve(env or description["env"])
-    trained_in = EnvSpec(
-        description["env"],
-        tuple(description["obs_shape"]),
-        description["obs_dtype"],
-        description["num_actions"],
-        description["num_states"],
-        action_low=tuple(description["action_low"]),
-        action_high=tuple(description["action_high"]),
-    )
+    trained_in = spec_of(description)
     if field := mismatch(trained_in, spec):
         raise Refusal(
             f"the run in {path} was trained with {field} {getattr(trained_in, field)} and {spec.id} has"

@@ -193,15 +193,7 @@ def load(run: str | Path, seed: int | None = None) -> Policy:
     from qtwin.nets.bodies import network
     from qtwin.run.checkpoint import fill
 
-    spec = EnvSpec(
-        description["env"],
-        tuple(description["obs_shape"]),
-        description["obs_dtype"],
-        description["num_actions"],
-        description["num_states"],
-        action_low=tuple(description["action_low"]),
-        action_high=tuple(description["action_high"]),
-    )
+    spec = spec_of(description)
     output = description["output"]
     outputs = spec.num_actions or len(spec.action_low) * (2 if output == "tanh of the mean" else 1)
     net = network(spec, description["net"], outputs, normalise=description["normalise"])
@@ -215,6 +207,19 @@ def load(run: str | Path, seed: int | None = None) -> Policy:
     params = {name: leaf for name, leaf in named.items() if not name.startswith("stats.")}
     variables = Variables(fill(like.params, params, str(file)), fill(like.stats, stats, str(file)))
     return Policy(spec, seed, variables, jax.jit(net.apply), output)
+
+
+def spec_of(description: dict) -> EnvSpec:
+    """The environment that a policy was trained in, as ``policy.json`` describes it."""
+    return EnvSpec(
+        description["env"],
+        tuple(description["obs_shape"]),
+        description["obs_dtype"],
+        description["num_actions"],
+        description["num_states"],
+        action_low=tuple(description["action_low"]),
+        action_high=tuple(description["action_high"]),
+    )
 
 
 def read_description(run: Path) -> dict:
