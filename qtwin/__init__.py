@@ -25,7 +25,7 @@ _HOMES = {
     "qtwin.twin": ("Twin", "distance"),
     "qtwin.rates": ("Rates", "cycle_of", "plan", "describe"),
     "qtwin.agent": ("Agent", "Algorithm", "Improvement"),
-    "qtwin.processes.update_target": ("TargetUpdate", "hard", "soft", "tied", "frozen", "until_converged"),
+    "qtwin.processes.update_target": ("TargetUpdate", "hard", "soft", "cosine", "tied", "frozen", "until_converged"),
     "qtwin.nets.net": ("Net", "from_nnx", "from_linen", "from_functions", "side_by_side"),
     "qtwin.nets.ensemble": ("ensemble",),
     "qtwin.replay.ring": ("ring",),
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from qtwin.nets.ensemble import ensemble
     from qtwin.nets.net import Net, from_functions, from_linen, from_nnx, side_by_side
     from qtwin.policies import Squashed, squashed
-    from qtwin.processes.update_target import TargetUpdate, frozen, hard, soft, tied, until_converged
+    from qtwin.processes.update_target import TargetUpdate, cosine, frozen, hard, soft, tied, until_converged
     from qtwin.rates import Rates, cycle_of, describe, plan
     from qtwin.replay.dataset import dataset, load_dataset, save_dataset
     from qtwin.replay.latest import latest

@@ -20,7 +20,7 @@ def listing(what: str) -> dict[str, str]:
 
             return dict(AGENTS)
         case "targets":
-            from qtwin.processes.update_target import SPECS
+            from qtwin.processes.target_specs import SPECS
 
             return dict(SPECS.values())
         case "nets":

@@ -12,9 +12,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from qtwin.errors import Refusal
 from qtwin.processes.update_target import TargetUpdate
+
+if TYPE_CHECKING:
+    from qtwin.config import Config
 
 LARGEST_COUNT = 2**31 - 1  # the counters are int32, inside and outside XLA
 
@@ -140,6 +144,15 @@ def plan(rates: Rates, envs: int, steps: int) -> Plan:
     if gradient_steps > LARGEST_COUNT:
         raise Refusal(f"the budget asks for {gradient_steps} gradient steps and the counters end at {LARGEST_COUNT}")
     return Plan(cycle, cycles, transitions, gradient_steps, target_updates_after(rates.target_update, gradient_steps))
+
+
+def budget(c: Config) -> int:
+    """The gradient steps that a config's budget of steps buys, up to the last cycle; what a schedule of the target
+    that falls over the run falls over. [gradient steps]
+    """
+    if c.collect == 0:
+        return c.steps
+    return max((c.steps - c.warmup) * c.regress // c.collect, 1)
 
 
 def target_updates_after(rule: TargetUpdate, gradient_steps: int) -> int | None:

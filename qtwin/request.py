@@ -16,8 +16,8 @@ from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest, one_of
 from qtwin.nets.names import parse as parse_net
 from qtwin.presets import AGENT_DEFAULTS, Preset, preset_of
-from qtwin.processes.update_target import parse as parse_target
-from qtwin.rates import Rates, plan
+from qtwin.processes.target_specs import parse as parse_target
+from qtwin.rates import Rates, budget, plan
 from qtwin.settings import option, read_settings, whole
 
 ENGINES = ("auto", "fused", "hosted")
@@ -188,7 +188,7 @@ def _check_actor(c: Config, spec: EnvSpec) -> None:
 
 def rates_of(c: Config) -> Rates:
     """The three rates of a config."""
-    return Rates(c.collect, c.regress, parse_target(c.target), c.warmup)
+    return Rates(c.collect, c.regress, parse_target(c.target, budget(c)), c.warmup)
 
 
 def _check_data(c: Config, spec: EnvSpec) -> None:

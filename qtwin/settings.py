@@ -31,7 +31,7 @@ SETTINGS = {
     "actor_learning_rate": ("RATE", "the actor's, where that differs"),
     "max_gradient_norm": ("NORM", "gradients are scaled down to this norm; 0 leaves them"),
     "collect": ("M", "process 1: transitions per cycle, over all environments"),
-    "target": ("SPEC", "process 2: hard:500, soft:0.005, soft:0.005/10, tied, frozen, until:0.01/2000"),
+    "target": ("SPEC", "process 2: hard:500, soft:0.005, soft:0.005/10, cosine:0.004, tied, frozen, until:0.01/2000"),
     "regress": ("K", "process 3: gradient steps per cycle"),
     "actor_every": ("N", "gradient steps of the critics for each of the actor"),
     "warmup": ("N", "transitions gathered at random first"),

@@ -17,7 +17,7 @@ from qtwin.engine.hosted import host_of, hosted
 from qtwin.envs.base import JaxEnv
 from qtwin.envs.spec import EnvSpec
 from qtwin.explore import constant, uniform_actions
-from qtwin.processes import update_target
+from qtwin.processes import target_specs
 from qtwin.processes.regress import gradient_step, optimiser_state
 from qtwin.rates import Rates
 from qtwin.replay.ring import ring
@@ -49,7 +49,7 @@ def by_hand(every=1, twinned=("critic",), target="soft:0.5"):
 
     return Algorithm(
         agent=Agent(init, lambda v, obs, e, key: jnp.zeros(obs.shape[0], jnp.int32), loss),
-        rates=Rates(1, 1, update_target.parse(target), 0),
+        rates=Rates(1, 1, target_specs.parse(target), 0),
         replay=ring(8, 1),
         optimiser=optax.sgd(0.5),
         explore=constant(0.0),

@@ -12,7 +12,7 @@ from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.names import explore_choice, optimiser_choice
 from qtwin.presets import AGENT_DEFAULTS, AGENTS, PRESETS, ZOO_SPELLING
-from qtwin.processes.update_target import parse
+from qtwin.processes.target_specs import parse
 from qtwin.rates import Rates, plan
 
 ATARI = EnvSpec("gym:ALE/Breakout-v5", (84, 84, 4), "uint8", 4, frames_per_transition=4, engine="hosted")

@@ -1,13 +1,16 @@
 """Law 2: the ratios are exact for any number of environments; and the rate card by hand arithmetic."""
 
+import dataclasses
 import math
 from fractions import Fraction
 
 import pytest
 
+from qtwin.config import Config
 from qtwin.errors import Refusal
-from qtwin.processes.update_target import frozen, hard, parse, soft, tied
-from qtwin.rates import Rates, cycle_of, describe, plan
+from qtwin.processes.target_specs import parse
+from qtwin.processes.update_target import frozen, hard, soft, tied
+from qtwin.rates import Rates, budget, cycle_of, describe, plan
 
 ENVS = (1, 3, 8, 10, 64)
 RATES = ((1, 1, 1), (4, 1, 2500), (10, 1, 50), (7, 3, 11), (256, 128, 10))
@@ -145,3 +148,10 @@ def test_a_target_that_never_moves_and_one_that_decides_itself():
 def test_budgets_that_make_no_sense_are_refused(rates, envs, steps):
     with pytest.raises(Refusal):
         plan(rates, envs, steps)
+
+
+def test_a_budget_in_gradient_steps():
+    config = Config("CartPole-v1", collect=10, regress=2, warmup=1_000, steps=11_000)
+    assert budget(config) == 2_000  # 10,000 transitions, 2 for every 10
+    # offline, steps are gradient steps
+    assert budget(dataclasses.replace(config, collect=0, warmup=0, steps=500)) == 500

@@ -10,7 +10,8 @@ from worlds import little_dqn, walk
 
 from qtwin.engine.fused import fused
 from qtwin.errors import Refusal
-from qtwin.processes.update_target import SPECS, Fit, frozen, hard, parse, soft, tied, until_converged
+from qtwin.processes.target_specs import SPECS, parse
+from qtwin.processes.update_target import Fit, frozen, hard, soft, tied, until_converged
 from qtwin.twin import STATS_POLICIES, Twin, distance, twin
 from qtwin.types import Clock, Variables
 
@@ -26,6 +27,18 @@ def test_soft_moves_the_fraction_tau():
     _, moved = soft(0.25).move((), ONLINE, TARGET)
     np.testing.assert_allclose(moved["w"], [0.25, 1.0])  # 0.75 * [0, 2] + 0.25 * [1, -2]
     assert moved["count"] == 7, "a whole number has no way half-way"
+
+
+def test_cosine_falls_from_tau_to_nothing():
+    """tau_k = tau (cos(pi k / K) + 1) / 2: with tau 0.4 and K 4 it is 0.4, 0.3414, 0.2, 0.0586, 0, and stays there."""
+    rule = parse("cosine:0.4", 4)
+    memory, moved = rule.init({}), []
+    for _ in range(6):
+        memory, target = rule.move(memory, {"w": jnp.ones(1)}, {"w": jnp.zeros(1)})
+        moved.append(float(target["w"][0]))
+    np.testing.assert_allclose(moved, [0.4, 0.34142, 0.2, 0.05858, 0, 0], atol=1e-5)
+    assert rule.spec == "cosine:0.4/4"
+    assert rule.mean_age == rule.half_life == math.inf, "no one age describes it"
 
 
 def test_hard_copies_and_frozen_stays():
@@ -88,7 +101,9 @@ def test_until_converged_stops_where_nothing_can_be_gained():
     assert bool(fit.converged)
 
 
-@pytest.mark.parametrize("spec", ["hard:500", "soft:0.005", "soft:0.005/10", "tied", "frozen", "until:0.01/2000"])
+@pytest.mark.parametrize(
+    "spec", ["hard:500", "soft:0.005", "soft:0.005/10", "cosine:0.004/100", "tied", "frozen", "until:0.01/2000"]
+)
 def test_specs_read_back(spec):
     assert parse(spec).spec == spec
 
@@ -112,6 +127,10 @@ def test_specs_read_back(spec):
         ("tied:3", "write tied"),
         ("until:0.1", "until:0.01/2000"),
         ("until:2/10", "until:0.01/2000"),
+        ("cosine:0.996", "cosine:0.004"),
+        ("cosine:0.004", "cosine:0.004/10000"),
+        ("cosine:0.004/0", "cosine:0.004/10000"),
+        ("cosine", "cosine:0.004"),
         ("sfot:0.1", "'soft'"),
         ("", "hard:C"),
     ],
@@ -123,7 +142,7 @@ def test_specs_that_make_no_sense_are_refused(spec, says):
 
 
 def test_every_spec_is_listed():
-    assert set(SPECS) == {"hard", "soft", "tied", "frozen", "until"}
+    assert set(SPECS) == {"hard", "soft", "cosine", "tied", "frozen", "until"}
 
 
 # The twin

@@ -11,7 +11,7 @@ from qtwin.envs.spec import EnvSpec
 from qtwin.losses import LOSSES
 from qtwin.nets.bodies import critic_network, network
 from qtwin.nets.net import side_by_side
-from qtwin.processes import update_target
+from qtwin.processes import target_specs
 from qtwin.replay import remember
 from qtwin.types import Aux
 
@@ -51,7 +51,7 @@ def ddpg(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: a gradient step per transition, with a target that follows softly
     return Algorithm(
         agent=Agent(side_by_side(critic=critic, actor=actor), act, loss),
-        rates=rates.Rates(c.collect, c.regress, update_target.parse(c.target), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, target_specs.parse(c.target, rates.budget(c)), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=explore.parse(c.explore, c.steps),

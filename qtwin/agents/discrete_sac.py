@@ -14,7 +14,7 @@ from qtwin.losses import of_critics
 from qtwin.nets.bodies import q_network
 from qtwin.nets.ensemble import ensemble
 from qtwin.nets.net import side_by_side
-from qtwin.processes import update_target
+from qtwin.processes import target_specs
 from qtwin.replay import remember
 from qtwin.types import Aux
 
@@ -61,7 +61,7 @@ def discrete_sac(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: with a target of the critics alone
     return Algorithm(
         agent=Agent(temperature.init(side_by_side(critic=critic, actor=actor)), act, loss),
-        rates=rates.Rates(c.collect, c.regress, update_target.parse(c.target), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, target_specs.parse(c.target, rates.budget(c)), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=explore.parse(c.explore, c.steps),

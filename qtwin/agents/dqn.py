@@ -8,7 +8,7 @@ from qtwin.config import Config
 from qtwin.envs.spec import EnvSpec
 from qtwin.losses import LOSSES
 from qtwin.nets.bodies import q_network
-from qtwin.processes import update_target
+from qtwin.processes import target_specs
 from qtwin.replay import remember
 from qtwin.types import Aux
 
@@ -39,7 +39,7 @@ def dqn(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: collect and regress a little at a time, with a target that moves once in a while
     return Algorithm(
         agent=Agent(net.init, act, loss),
-        rates=rates.Rates(c.collect, c.regress, update_target.parse(c.target), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, target_specs.parse(c.target, rates.budget(c)), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=explore.parse(c.explore, c.steps),

@@ -10,7 +10,7 @@ from qtwin.config import Config
 from qtwin.envs.spec import EnvSpec
 from qtwin.losses import LOSSES
 from qtwin.nets.bodies import q_network
-from qtwin.processes import update_target
+from qtwin.processes import target_specs
 from qtwin.replay import remember
 from qtwin.types import Aux
 
@@ -46,7 +46,7 @@ def fqi(env: EnvSpec, c: Config) -> Algorithm:
     everything = dataclasses.replace(c, replay=min(c.replay, c.steps))  # a ring as large as the budget
     return Algorithm(
         agent=Agent(net.init, act, loss),
-        rates=rates.Rates(c.collect, c.regress, update_target.parse(c.target), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, target_specs.parse(c.target, rates.budget(c)), c.warmup),
         replay=remember(env, everything),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=explore.parse(c.explore, c.steps),

@@ -16,7 +16,7 @@ from qtwin.nets.bodies import critic_network, network
 from qtwin.nets.ensemble import ensemble
 from qtwin.nets.net import side_by_side
 from qtwin.policies import squashed, temperature_of
-from qtwin.processes import update_target
+from qtwin.processes import target_specs
 from qtwin.replay import remember
 from qtwin.types import Aux
 
@@ -62,7 +62,7 @@ def tqc(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: a gradient step per transition, with a target of the critics that follows softly
     return Algorithm(
         agent=Agent(temperature.init(side_by_side(critic=critic, actor=actor)), act, loss),
-        rates=rates.Rates(c.collect, c.regress, update_target.parse(c.target), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, target_specs.parse(c.target, rates.budget(c)), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=explore.parse(c.explore, c.steps),

@@ -9,7 +9,8 @@ from fractions import Fraction
 from qtwin.config import Config
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
-from qtwin.processes.update_target import parse
+from qtwin.processes.target_specs import parse
+from qtwin.rates import budget
 
 KINDS = {"*": "any environment", "ALE/*": "Atari", "*-MinAtar": "MinAtar"}
 
@@ -79,7 +80,7 @@ VECTOR_STEPS = "its training frequency counts vector steps"
 
 def per_vector_step(envs: int, c: Config) -> tuple[Fraction, Fraction]:
     """What a library itself does (`Preset.itself`) whose training frequency counts vector steps."""
-    return Fraction(c.collect * envs, c.regress), Fraction(parse(c.target).every)
+    return Fraction(c.collect * envs, c.regress), Fraction(parse(c.target, budget(c)).every)
 
 
 def _stem(name: str) -> str:

@@ -10,11 +10,10 @@ JAX is imported where it is used, inside the functions, so that specs and rate c
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from qtwin.errors import Refusal, nearest
+from qtwin.errors import Refusal
 from qtwin.types import Array, Clock, PyTree
 
 
@@ -24,12 +23,13 @@ class TargetUpdate(NamedTuple):
     Attributes:
       spec: how it is written on the command line, for example ``hard:500``.
       every: gradient steps between two moves; 0 if it never moves; the most there can be for ``until``.
-      tau: the fraction of the way to the online network that one move goes; 1 copies.
+      tau: the fraction of the way to the online network that one move goes, the first one if ``falls``; 1 copies.
       tied: the target *is* the online network behind a stop-gradient; no second network is held.
       init: ``params -> memory``: what the rule carries from one gradient step to the next.
       watch: ``(memory, loss []) -> memory``: told of every gradient step.
       due: ``(memory, clock) -> bool []``: is the target to move now?
       move: ``(memory, online, target) -> (memory, target)``: the move.
+      falls: tau falls to nothing in the course of the run, so that no mean age can be given.
     """
 
     spec: str
@@ -40,13 +40,14 @@ class TargetUpdate(NamedTuple):
     watch: Callable[[PyTree, Array], PyTree]
     due: Callable[[PyTree, Clock], Array]
     move: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]]
+    falls: bool = False
 
     @property
     def mean_age(self) -> float:
         """Mean age of what the target knows, in gradient steps (FACTS: (C-1)/2 for hard, (1-tau)/tau for soft)."""
         if self.tied:
             return 0.0
-        if self.every == 0 or self.tau == 0.0:
+        if self.every == 0 or self.tau == 0.0 or self.falls:
             return math.inf
         return self.every * (1.0 - self.tau) / self.tau + (self.every - 1) / 2.0
 
@@ -58,7 +59,7 @@ class TargetUpdate(NamedTuple):
         """
         if self.tied or self.tau == 1.0:
             return None
-        if self.tau == 0.0 or self.every == 0:
+        if self.tau == 0.0 or self.every == 0 or self.falls:
             return math.inf
         return self.every * math.log(0.5) / math.log1p(-self.tau)
 
@@ -111,7 +112,7 @@ def soft(tau: float, every: int = 1) -> TargetUpdate:
         is the fraction kept, and 0.995 is nearly always meant to be 0.005.
       every: gradient steps between two moves, at least 1.
     """
-    if isinstance(tau, bool) or not isinstance(tau, (int, float)) or not (0.0 <= tau <= 0.5 or tau == 1.0):
+    if not _is_fraction(tau):
         hint = "write for example soft:0.005"
         if isinstance(tau, (int, float)) and 0.5 < tau < 1.0:
             hint = f"if {tau:g} is the fraction kept, write soft:{1 - tau:.6g}"
@@ -127,20 +128,55 @@ def soft(tau: float, every: int = 1) -> TargetUpdate:
     tau = float(tau)
 
     def move(memory: PyTree, online: PyTree, target: PyTree) -> tuple[PyTree, PyTree]:
-        import jax
-        import jax.numpy as jnp
-
-        def mix(new: Array, old: Array) -> Array:
-            if not jnp.issubdtype(jnp.result_type(new), jnp.inexact):
-                return new  # a counter has no way half-way
-            return tau * new + (1.0 - tau) * old
-
-        return memory, jax.tree.map(mix, online, target)
+        return memory, _mixed(tau, online, target)
 
     spec = f"soft:{tau:g}" + (f"/{every}" if every != 1 else "")
     return TargetUpdate(
         spec=spec, every=every, tau=tau, tied=False, init=_no_memory, watch=_not_watching,
         due=lambda memory, clock: clock.age >= every, move=move if tau > 0.0 else _stay,
+    )  # fmt: skip
+
+
+def cosine(tau: float, gradient_steps: int) -> TargetUpdate:
+    """Moves a fraction that falls from ``tau`` to 0 along a cosine (BYOL, Grill et al. 2020, section 3.2).
+
+    tau_k = tau (cos(pi k / K) + 1) / 2 after k of K gradient steps. The paper writes the fraction kept,
+    1 - (1 - 0.996) (cos(pi k / K) + 1) / 2.
+
+    Args:
+      tau: the fraction moved to begin with, in [0, 0.5] or 1, as for `soft`.
+      gradient_steps: K, the length of the run; afterwards the target stays.
+    """
+    if not _is_fraction(tau):
+        hint = "write for example cosine:0.004"
+        if isinstance(tau, (int, float)) and 0.5 < tau < 1.0:
+            hint = f"if {tau:g} is the fraction kept, write cosine:{1 - tau:.6g}"
+        raise Refusal(
+            f"cosine:TAU[/K] moves a fraction that falls from TAU to 0 and needs TAU between 0 and 0.5, or 1, not"
+            f" {tau}; {hint}"
+        )
+    if not _is_count(gradient_steps):
+        raise Refusal(
+            f"cosine:TAU/K needs a whole number K of gradient steps of at least 1, not {gradient_steps}; write for"
+            " example cosine:0.004/10000"
+        )
+    tau = float(tau)
+
+    def move(moves: Array, online: PyTree, target: PyTree) -> tuple[Array, PyTree]:
+        import jax.numpy as jnp
+
+        share = jnp.minimum(moves, gradient_steps) / gradient_steps
+        return moves + 1, _mixed(tau * (jnp.cos(jnp.pi * share) + 1.0) / 2.0, online, target)
+
+    def init(params: PyTree) -> Array:
+        import jax.numpy as jnp
+
+        del params
+        return jnp.int32(0)
+
+    return TargetUpdate(
+        spec=f"cosine:{tau:g}/{gradient_steps}", every=1, tau=tau, tied=False, init=init, watch=_not_watching,
+        due=lambda memory, clock: clock.age >= 1, move=move, falls=True,
     )  # fmt: skip
 
 
@@ -238,68 +274,17 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-# name: (how it is written, what it does)
-SPECS = {
-    "hard": ("hard:C", "copies the online network every C gradient steps (Mnih 2015)"),
-    "soft": (
-        "soft:TAU[/EVERY]",
-        "moves the fraction TAU of the way, every gradient step or every EVERY (Lillicrap 2015, BYOL)",
-    ),
-    "tied": ("tied", "is the online network behind a stop-gradient (SimSiam; online Q-learning)"),
-    "frozen": ("frozen", "never moves (a control)"),
-    "until": (
-        "until:TOLERANCE/N",
-        "copies when the loss improves by less than TOLERANCE, or after N gradient steps (Ernst 2005, Riedmiller 2005)",
-    ),
-}
+def _is_fraction(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and (0.0 <= value <= 0.5 or value == 1.0)
 
 
-def parse(spec: str) -> TargetUpdate:
-    """Reads a target spec: ``hard:500``, ``soft:0.005``, ``soft:0.005/10``, ``tied``, ``frozen``, ``until:0.01/2000``.
+def _mixed(tau: float | Array, online: PyTree, target: PyTree) -> PyTree:
+    import jax
+    import jax.numpy as jnp
 
-    Raises:
-      Refusal: with one sentence that says what was expected, what came and what to write instead.
-    """
-    name, colon, rest = spec.strip().partition(":")
-    if name not in SPECS:
-        forms = ", ".join(form for form, _ in SPECS.values())
-        raise Refusal(f"unknown target update '{spec}', expected one of {forms}{_near_spec(name)}")
-    form = SPECS[name][0]
-    if ":" not in form:
-        if colon:
-            raise Refusal(f"the target update '{name}' takes no number, but '{spec}' came; write {name}")
-        return tied() if name == "tied" else frozen()
-    if not rest:
-        example = {"hard": "hard:500", "soft": "soft:0.005", "until": "until:0.01/2000"}[name]
-        raise Refusal(f"the target update '{name}' needs a number, written {form}, but '{spec}' came; write {example}")
-    first, slash, second = rest.partition("/")
-    if name == "hard":
-        if slash:
-            raise Refusal(f"the target update 'hard' takes one number, written {form}, not '{spec}'; write hard:500")
-        return hard(_number(first, spec, form))
-    if name == "soft":
-        return soft(_number(first, spec, form), _number(second, spec, form) if slash else 1)
-    if not slash:
-        raise Refusal(
-            f"the target update 'until' needs a tolerance and the most gradient steps there may be, written {form},"
-            f" but '{spec}' came; write until:0.01/2000"
-        )
-    return until_converged(_number(first, spec, form), _number(second, spec, form))
+    def mix(new: Array, old: Array) -> Array:
+        if not jnp.issubdtype(jnp.result_type(new), jnp.inexact):
+            return new  # a counter has no way half-way
+        return tau * new + (1.0 - tau) * old
 
-
-def _near_spec(name: str) -> str:
-    near = nearest(name, SPECS)
-    return near if "did you mean" in near else ""
-
-
-def _number(text: str, spec: str, form: str) -> int | float:
-    text = text.strip().replace("_", "")
-    if re.fullmatch(r"[+-]?\d+", text):
-        return int(text)
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise Refusal(f"the target update '{spec}' is written {form} with numbers, and '{text}' is not one")
-    return value
+    return jax.tree.map(mix, online, target)
