@@ -23,36 +23,62 @@ def norm_of(name: str, features: int, rngs: nnx.Rngs) -> nnx.Module:
 
 
 class BatchNorm(nnx.Module):
-    """Batch normalisation, and with ``corrected`` batch renormalisation (Ioffe 2017, algorithm 1): [B, D] -> [B, D].
+    """Batch normalisation over all axes but the last, [B, D] -> [B, D] or [B, H, W, D] -> [B, H, W, D].
 
-    Renormalised, a batch is scaled by r and moved by d towards what the running statistics would have made of it
-    (r within [1/3, 3], d within [-5, 5]), once those have seen enough batches to be trusted.
+    With ``corrected`` batch renormalisation (Ioffe 2017, algorithm 1): a batch is scaled by r and moved by d towards
+    what the running statistics would have made of it (r within [1/3, 3], d within [-5, 5]), once those have seen
+    enough batches to be trusted.
     """
 
-    def __init__(self, features: int, corrected: bool):
-        self.scale, self.bias = nnx.Param(jnp.ones(features)), nnx.Param(jnp.zeros(features))
+    def __init__(
+        self,
+        features: int,
+        corrected: bool = False,
+        momentum: float = MOMENTUM,
+        epsilon: float = EPSILON,
+        affine: bool = True,
+    ):
+        """Begins with a mean of 0 and a variance of 1.
+
+        Args:
+          features: D.
+          corrected: renormalise.
+          momentum: the fraction of the running statistics that a batch leaves as it is.
+          epsilon: added to a variance.
+          affine: scale and move what is normalised, by learned numbers.
+        """
+        self.momentum, self.epsilon = momentum, epsilon
+        self.scale = nnx.Param(jnp.ones(features)) if affine else None
+        self.bias = nnx.Param(jnp.zeros(features)) if affine else None
         self.mean, self.var = nnx.BatchStat(jnp.zeros(features)), nnx.BatchStat(jnp.ones(features))
         self.batches = nnx.BatchStat(jnp.zeros((), jnp.int32)) if corrected else None
         self.use_running_average = False
 
     def __call__(self, x: Array) -> Array:
-        scale, bias = self.scale[...][None], self.bias[...][None]
+        shape = (1,) * (x.ndim - 1) + (-1,)
         old_mean, old_var = self.mean[...], self.var[...]
         if self.use_running_average:
-            return (x - old_mean[None]) * jax.lax.rsqrt(old_var + EPSILON)[None] * scale + bias
-        mean = jnp.mean(x, axis=0)
-        var = jnp.mean((x - mean[None]) ** 2, axis=0)
-        self.mean[...] = MOMENTUM * old_mean + (1 - MOMENTUM) * jax.lax.stop_gradient(mean)
-        self.var[...] = MOMENTUM * old_var + (1 - MOMENTUM) * jax.lax.stop_gradient(var)
-        normal = (x - mean[None]) * jax.lax.rsqrt(var + EPSILON)[None]
+            normal = (x - old_mean.reshape(shape)) * jax.lax.rsqrt(old_var + self.epsilon).reshape(shape)
+            return self._scaled(normal, shape)
+        axes = tuple(range(x.ndim - 1))
+        mean = jnp.mean(x, axis=axes)
+        var = jnp.mean((x - mean.reshape(shape)) ** 2, axis=axes)
+        self.mean[...] = self.momentum * old_mean + (1 - self.momentum) * jax.lax.stop_gradient(mean)
+        self.var[...] = self.momentum * old_var + (1 - self.momentum) * jax.lax.stop_gradient(var)
+        normal = (x - mean.reshape(shape)) * jax.lax.rsqrt(var + self.epsilon).reshape(shape)
         if self.batches is not None:
             trusted = self.batches[...] >= WARM_UP
-            old_std = jnp.sqrt(old_var + EPSILON)
-            r = jax.lax.stop_gradient(jnp.clip(jnp.sqrt(var + EPSILON) / old_std, 1 / 3, 3.0))
+            old_std = jnp.sqrt(old_var + self.epsilon)
+            r = jax.lax.stop_gradient(jnp.clip(jnp.sqrt(var + self.epsilon) / old_std, 1 / 3, 3.0))
             d = jax.lax.stop_gradient(jnp.clip((mean - old_mean) / old_std, -5.0, 5.0))
-            normal = jnp.where(trusted, normal * r[None] + d[None], normal)
+            normal = jnp.where(trusted, normal * r.reshape(shape) + d.reshape(shape), normal)
             self.batches[...] = self.batches[...] + 1
-        return normal * scale + bias
+        return self._scaled(normal, shape)
+
+    def _scaled(self, normal: Array, shape: tuple[int, ...]) -> Array:
+        if self.scale is None:
+            return normal
+        return normal * self.scale[...].reshape(shape) + self.bias[...].reshape(shape)
 
 
 def normalised(net: Net, env: EnvSpec) -> Net:
