@@ -50,11 +50,28 @@ def option(field: str) -> str:
 
 def read_settings(settings: dict[str, Any], base: Config) -> dict[str, Any]:
     """Settings with the types that `Config` has, from values or from the text of options."""
-    fields = {field.name: field.default for field in dataclasses.fields(Config) if field.name not in ("env", "agent")}
+    read = read_fields(settings, base, ("env", "agent"))
+    if read.get("data"):
+        # Learning from a recording, nothing is collected; said aloud, a --collect is checked against it.
+        read = {"collect": 0, "warmup": 0} | read
+    return read
+
+
+def read_fields(settings: dict[str, Any], base: Any, others: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Settings with the types of ``base``'s fields, from values or from the text of options.
+
+    Args:
+      settings: by the names of fields.
+      base: an instance of a frozen dataclass.
+      others: fields that are no settings.
+    """
+    fields = {field.name: getattr(base, field.name) for field in dataclasses.fields(base) if field.name not in others}
     read = {}
     for name, value in settings.items():
         one_of("setting", name, fields)
         match fields[name]:
+            case bool():
+                read[name] = yes(value, option(name))
             case int():
                 read[name] = whole(value, option(name), 0)
             case float():
@@ -63,10 +80,16 @@ def read_settings(settings: dict[str, Any], base: Config) -> dict[str, Any]:
                 if not isinstance(value, str):
                     raise Refusal(f"{option(name)} is text, not {value!r}; write for example {getattr(base, name)!r}")
                 read[name] = value
-    if read.get("data"):
-        # Learning from a recording, nothing is collected; said aloud, a --collect is checked against it.
-        read = {"collect": 0, "warmup": 0} | read
     return read
+
+
+def yes(value: Any, what: str) -> bool:
+    """Yes or no, also as text."""
+    if isinstance(value, bool):
+        return value
+    if value not in ("yes", "no"):
+        raise Refusal(f"{what} is yes or no, not {value}; write {what} yes")
+    return value == "yes"
 
 
 def whole(value: Any, what: str, least: int) -> int:
