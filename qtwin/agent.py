@@ -10,6 +10,7 @@ from qtwin.types import Array, Aux, PyTree, Transition, Variables
 if TYPE_CHECKING:
     import optax
 
+    from qtwin.processes.update_target import TargetUpdate
     from qtwin.rates import Rates
     from qtwin.replay.base import Replay
     from qtwin.twin import Twin
@@ -50,6 +51,22 @@ class Improvement(NamedTuple):
     every: int = 1
 
 
+class Sibling(NamedTuple):
+    """A second target of the same online network, with a rule of its own.
+
+    A loss that stands beside the regression, self-prediction, may want its reference to follow at another pace than the
+    TD target. In the loss it is ``twin.sibling``, behind a stop-gradient as ``twin.target`` is.
+
+    Attributes:
+      parts: the parts of the network that it holds, ``("q", "projector")``; its other parts are tied to the online
+        network's. () is all of it.
+      rule: how it follows; any but ``until``, which watches the regression.
+    """
+
+    parts: tuple[str, ...]
+    rule: TargetUpdate
+
+
 class Algorithm(NamedTuple):
     """An agent with everything that the engine needs to run it.
 
@@ -63,6 +80,7 @@ class Algorithm(NamedTuple):
       improvement: how the actor learns; None where the policy is read off the values.
       twinned: the parts of the network that have a target twin, ``("critic",)``; the target's other parts are tied to
         the online network's. () is all of it.
+      sibling: a second target, of a loss beside the regression; None where there is none.
     """
 
     agent: Agent
@@ -73,3 +91,4 @@ class Algorithm(NamedTuple):
     stats_policy: str = "copied"
     improvement: Improvement | None = None
     twinned: tuple[str, ...] = ()
+    sibling: Sibling | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,9 @@ import jax.numpy as jnp
 from qtwin.errors import one_of
 from qtwin.processes.update_target import TargetUpdate
 from qtwin.types import PyTree, Variables
+
+if TYPE_CHECKING:
+    from qtwin.agent import Sibling
 
 # What becomes of the target's batch-norm statistics. All four are in the wild, mostly by accident; here it has a name.
 STATS_POLICIES = {
@@ -34,12 +37,17 @@ class Twin:
       follower: the target's variables as they are kept; None when the twins are tied. Read `target` instead.
       stats_policy: what becomes of the target's batch-norm statistics, a key of ``STATS_POLICIES``.
       parts: the parts of the network that the follower holds, the others being tied; () is all of it.
+      sibling_follower: of a second target the variables as they are kept; None where there is none, or it is tied. Read
+        `sibling` instead.
+      sibling_parts: the parts of the network that this second follower holds.
     """
 
     online: Variables
     follower: Variables | None
     stats_policy: str = dataclasses.field(default="copied", metadata={"static": True})
     parts: tuple[str, ...] = dataclasses.field(default=(), metadata={"static": True})
+    sibling_follower: Variables | None = None
+    sibling_parts: tuple[str, ...] = dataclasses.field(default=(), metadata={"static": True})
 
     @property
     def target(self) -> Variables:
@@ -51,6 +59,16 @@ class Twin:
         if self.parts:
             params, stats = {**self.online.params, **params}, {**self.online.stats, **stats}
         return jax.lax.stop_gradient(Variables(params, stats))
+
+    @property
+    def sibling(self) -> Variables:
+        """The second target's variables (`qtwin.agent.Sibling`), behind a stop-gradient."""
+        return self._with_sibling_as_target().target
+
+    def part(self, name: str) -> Twin:
+        """The twin of one of several networks that stand side by side, ``params = {"q": ..., "model": ...}``."""
+        follower = None if self.follower is None else self.follower.part(name)
+        return Twin(self.online.part(name), follower, self.stats_policy)
 
     def learn(self, online: Variables, target_stats: PyTree = None) -> Twin:
         """The twin after a gradient step: the online network is replaced, the target's parameters stay as they are."""
@@ -73,8 +91,22 @@ class Twin:
                 stats = self.follower.stats
         return memory, dataclasses.replace(self, follower=Variables(params, stats))
 
+    def sibling_follows(self, rule: TargetUpdate, memory: PyTree) -> tuple[PyTree, Twin]:
+        """The twin after a move of its second target by ``rule``, and what the rule carries on."""
+        memory, moved = self._with_sibling_as_target().follow(rule, memory)
+        return memory, dataclasses.replace(self, sibling_follower=moved.follower)
 
-def twin(online: Variables, rule: TargetUpdate, stats_policy: str = "copied", parts: tuple[str, ...] = ()) -> Twin:
+    def _with_sibling_as_target(self) -> Twin:
+        return dataclasses.replace(self, follower=self.sibling_follower, parts=self.sibling_parts)
+
+
+def twin(
+    online: Variables,
+    rule: TargetUpdate,
+    stats_policy: str = "copied",
+    parts: tuple[str, ...] = (),
+    sibling: Sibling | None = None,
+) -> Twin:
     """A new pair: the target starts as a copy of the online network, in buffers of its own.
 
     Args:
@@ -83,11 +115,21 @@ def twin(online: Variables, rule: TargetUpdate, stats_policy: str = "copied", pa
       stats_policy: what becomes of the target's batch-norm statistics: "copied", "mixed", "shared" or "own".
       parts: the parts of the network, ``("critic",)``, that have a target of their own; the target's other parts are
         the online network's. () is all of it.
+      sibling: a second target, which starts as another copy.
     """
     one_of("batch-norm policy", stats_policy, STATS_POLICIES)
+    pair = Twin(online, _copied(online, rule, parts), stats_policy, parts)
+    if sibling is None:
+        return pair
+    second = _copied(online, sibling.rule, sibling.parts)
+    return dataclasses.replace(pair, sibling_follower=second, sibling_parts=sibling.parts)
+
+
+def _copied(online: Variables, rule: TargetUpdate, parts: tuple[str, ...]) -> Variables | None:
+    if rule.tied:
+        return None
     kept = Variables(_pick(online.params, parts), _pick(online.stats, parts))
-    follower = None if rule.tied else jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), kept)
-    return Twin(online, follower, stats_policy, parts)
+    return jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), kept)
 
 
 def _pick(tree: PyTree, parts: tuple[str, ...]) -> PyTree:

@@ -77,12 +77,14 @@ class Aux(NamedTuple):
       q: the predicted value of the actions taken. [B]
       stats: the online network's new statistics (batch norm); None leaves them as they are.
       target_stats: the target network's own new statistics, for the policy "own"; None leaves them as they are.
+      self_loss: the loss towards the sibling (`qtwin.agent.Sibling`) before its weight; None where there is none. []
     """
 
     td_error: Array
     q: Array
     stats: PyTree = None
     target_stats: PyTree = None
+    self_loss: Array | None = None
 
 
 class Clock(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 
 from qtwin.agent import Algorithm
 from qtwin.engine.fused import fused
-from qtwin.engine.state import Tally, TrainState, empty_tally, keyed, unkeyed
+from qtwin.engine.state import Tally, TrainState, keyed, unkeyed
 from qtwin.envs.base import HostEnv, JaxEnv
 from qtwin.rates import Cycle
 from qtwin.twin import distance
@@ -145,17 +145,11 @@ class FusedFleet:
 
     def take_tallies(self) -> list[Tally]:
         tallies = [self._pick(state.tally, i) for state, i in self._each()]
-        cleared = jax.tree.map(np.asarray, empty_tally())
-        self._states = [
-            state._replace(
-                tally=jax.tree.map(
-                    lambda old, zero: jax.device_put(np.broadcast_to(zero, old.shape), old.sharding),
-                    state.tally,
-                    cleared,
-                )
-            )
-            for state in self._states
-        ]
+
+        def cleared(old):
+            return jax.device_put(np.zeros(old.shape, old.dtype), old.sharding)
+
+        self._states = [state._replace(tally=jax.tree.map(cleared, state.tally)) for state in self._states]
         return tallies
 
     def evaluate(self, count: int) -> np.ndarray:

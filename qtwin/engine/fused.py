@@ -6,7 +6,6 @@ computation is the same whether others run beside it or not.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from qtwin import rng
 from qtwin.agent import Agent, Algorithm
-from qtwin.engine.cycle import cycle
+from qtwin.engine.cycle import Target, cycle, targets
 from qtwin.engine.state import EVALUATE, INIT, TrainState, empty_tally, stream
 from qtwin.envs.base import JaxEnv
 from qtwin.envs.spec import EnvSpec
@@ -44,7 +43,9 @@ def state_around(algorithm: Algorithm, spec: EnvSpec, turn: Cycle, world, key) -
     action = jax.ShapeDtypeStruct(spec.action_shape, jnp.dtype(spec.action_dtype))
     scalar = jax.ShapeDtypeStruct((), jnp.float32)
     example = Timestep(obs, action, scalar, scalar, obs, jax.ShapeDtypeStruct((), jnp.bool_))
-    pair = twin(online, rule, algorithm.stats_policy, algorithm.twinned)
+    sibling = algorithm.sibling
+    pair = twin(online, rule, algorithm.stats_policy, algorithm.twinned, sibling)
+    second = pair.sibling_follower or online
     return TrainState(
         clock=Clock(jnp.int32(0), jnp.int32(0), jnp.int32(0), jnp.int32(0)),
         twin=pair,
@@ -52,8 +53,9 @@ def state_around(algorithm: Algorithm, spec: EnvSpec, turn: Cycle, world, key) -
         optimiser=optimiser_state(algorithm, online.params),
         replay=algorithm.replay.init(example, turn),
         world=world,
-        tally=empty_tally(),
+        tally=empty_tally(self_loss=sibling is not None),
         key=key,
+        sibling=() if sibling is None else sibling.rule.init(second.params),
     )
 
 
@@ -74,26 +76,20 @@ def in_one_program(algorithm: Algorithm, turn: Cycle, process_1):
     """
     process_3 = regress(algorithm, turn.gradient_steps)
 
-    rule = algorithm.rates.target_update
-
-    def when(due, process, s: TrainState) -> TrainState:
-        if rule.every == 1:
-            return process(s)  # due after every gradient step: a conditional would only copy the target
-
+    def when_due(target: Target, s: TrainState) -> TrainState:
+        if target.rule.every == 1:
+            return target.move(s)  # due after every gradient step: a conditional would only copy the target
         # Only what a move of the target writes comes out of the conditional, for all that comes out is copied: never
         # the replay, nor the online network.
-        def moved(s: TrainState):
-            return s.clock, s.twin.follower, s.memory
-
-        clock, follower, memory = jax.lax.cond(due, lambda: moved(process(s)), lambda: moved(s))
-        return s._replace(clock=clock, twin=dataclasses.replace(s.twin, follower=follower), memory=memory)
+        written = jax.lax.cond(target.due(s), lambda: target.read(target.move(s)), lambda: target.read(s))
+        return target.write(s, written)
 
     def turn_once(s: TrainState, gradient_steps) -> TrainState:
         def repeat(step, times):
             del times
             return lambda s: jax.lax.fori_loop(0, gradient_steps, lambda _, s: step(s), s)
 
-        return cycle(process_1, process_3, rule, turn.gradient_steps, repeat, when)(s)
+        return cycle(process_1, process_3, targets(algorithm), turn.gradient_steps, repeat, when_due)(s)
 
     return turn_once
 
@@ -141,7 +137,7 @@ def fused(
     gather = collect(algorithm, env, envs, 1, random=True)
 
     # The clock does not depend on the seed, so lanes share it: the conditional on it stays a conditional under vmap.
-    axes = TrainState(None, *[0] * 7)
+    axes = TrainState(None, *[0] * (len(TrainState._fields) - 1))
 
     def local(function: Callable, out_axes) -> Callable:
         """``function`` of one seed's state, for all the seeds of one device."""

@@ -13,7 +13,7 @@ import numpy as np
 from qtwin import rng
 from qtwin.agent import Algorithm
 from qtwin.engine.hosted import hosted
-from qtwin.engine.state import Tally, TrainState, empty_tally, keyed, unkeyed
+from qtwin.engine.state import Tally, TrainState, keyed, unkeyed
 from qtwin.envs.base import HostEnv, JaxEnv, Outcome
 from qtwin.twin import distance
 from qtwin.types import Clock, Variables
@@ -76,7 +76,7 @@ class HostedFleet:
 
     def take_tallies(self) -> list[Tally]:
         tallies = [jax.tree.map(np.asarray, state.tally) for state in self._states]
-        self._states = [state._replace(tally=empty_tally()) for state in self._states]
+        self._states = [state._replace(tally=jax.tree.map(jnp.zeros_like, state.tally)) for state in self._states]
         return tallies
 
     def evaluate(self, count: int) -> np.ndarray:

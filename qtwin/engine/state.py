@@ -23,6 +23,7 @@ class Tally(NamedTuple):
       loss, q, td_error: sums over gradient steps of the loss, the mean predicted value, the mean absolute TD error.
       episodes: episodes that ended. int32
       returns, lengths: sums over those episodes of the undiscounted return and of the length. [transitions]
+      self_loss: sum over gradient steps of the loss towards the sibling; None where there is no sibling.
     """
 
     gradient_steps: Array
@@ -32,13 +33,18 @@ class Tally(NamedTuple):
     episodes: Array
     returns: Array
     lengths: Array
+    self_loss: Array | None = None
 
 
-def empty_tally() -> Tally:
-    """A tally of nothing."""
+def empty_tally(self_loss: bool = False) -> Tally:
+    """A tally of nothing.
+
+    Args:
+      self_loss: there is a sibling, whose loss is added up as well.
+    """
     # Each in a buffer of its own: a buffer that stands in two places cannot be donated.
     zero, none = lambda: jnp.zeros((), jnp.float32), lambda: jnp.zeros((), jnp.int32)
-    return Tally(none(), zero(), zero(), zero(), none(), zero(), zero())
+    return Tally(none(), zero(), zero(), zero(), none(), zero(), zero(), zero() if self_loss else None)
 
 
 class World(NamedTuple):
@@ -69,6 +75,7 @@ class TrainState(NamedTuple):
       world: the environments.
       tally: what has happened since the last log point.
       key: the run's key; every draw folds in its consumer and its count, so it never changes.
+      sibling: what the sibling's target update carries; () where there is no sibling.
     """
 
     clock: Clock
@@ -79,6 +86,7 @@ class TrainState(NamedTuple):
     world: World
     tally: Tally
     key: Array
+    sibling: PyTree = ()
 
 
 def stream(key: Array, consumer: int, count: Array) -> Array:

@@ -135,4 +135,5 @@ def _add(tally: Tally, loss: Array, aux: Aux) -> Tally:
         loss=tally.loss + loss,
         q=tally.q + jnp.mean(aux.q),
         td_error=tally.td_error + jnp.mean(jnp.abs(aux.td_error)),
+        self_loss=None if tally.self_loss is None else tally.self_loss + aux.self_loss,
     )
