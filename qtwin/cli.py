@@ -191,7 +191,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def read_run(run: str) -> None:
     """Refuses a path that is no run, or whose ``config.json`` is damaged."""
-    from qtwin.request import near_run
+    from qtwin.place import near_run
     from qtwin.run.train import read_config
 
     path = Path(run)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +11,15 @@ from qtwin.agents import ACTOR_CRITICS, AGENTS, fits
 from qtwin.config import Config
 from qtwin.envs.catalog import resolve
 from qtwin.envs.spec import EnvSpec
-from qtwin.errors import Refusal, nearest, one_of
+from qtwin.errors import Refusal, one_of
 from qtwin.nets.names import parse as parse_net
+from qtwin.place import place_of, seeds_of
 from qtwin.presets import AGENT_DEFAULTS, Preset, preset_of
 from qtwin.processes.target_specs import parse as parse_target
 from qtwin.rates import Rates, budget, plan
 from qtwin.settings import option, read_settings, whole
 
 ENGINES = ("auto", "fused", "hosted")
-LARGEST_SEED = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,12 +107,9 @@ def build(
     if saved_seeds and seeds is None and seed is None:
         picked = saved_seeds
     else:
-        first = whole(0 if seed is None else seed, "--seed", 0)
-        count = whole(1 if seeds is None else seeds, "--seeds", 1)
-        if first + count - 1 > LARGEST_SEED:
-            raise Refusal(f"seeds are whole numbers up to {LARGEST_SEED}, not {first + count - 1}; write --seed 0")
-        picked = tuple(range(first, first + count))
-    place = _fresh(spec, config.agent) if out is None and not resume else _place(out, resume)
+        picked = seeds_of(seeds, seed)
+    stem = f"{spec.id.partition(':')[2]}-{config.agent}"
+    place = place_of(out, resume, stem)
     return Request(config, picked, place, resume, eval_episodes, log_points, overlap, quiet, engine, notes)
 
 
@@ -236,7 +231,7 @@ def _check_memory(c: Config, transitions: int, warmup: int) -> None:
 def _saved(out: str | None, env: str, spec: EnvSpec) -> tuple[Config, tuple[int, ...]]:
     from qtwin.run.train import read_config
 
-    saved = read_config(Path(_place(out, resume=True)))
+    saved = read_config(Path(place_of(out, True)))
     known = {field.name for field in dataclasses.fields(Config)}
     config = Config(**{name: value for name, value in saved["config"].items() if name in known})
     if resolve(config.env) != spec:
@@ -244,41 +239,3 @@ def _saved(out: str | None, env: str, spec: EnvSpec) -> tuple[Config, tuple[int,
             f"the run in {out} learns {config.env}, not {env}; write qtwin train {config.env} --resume --out {out}"
         )
     return config, tuple(saved["seeds"])
-
-
-def _fresh(spec: EnvSpec, agent: str) -> str:
-    stem = re.sub(r"[^\w.-]+", "-", f"{spec.id.partition(':')[2]}-{agent}")
-    count = 1
-    while (Path("runs") / f"{stem}-{count}").exists():
-        count += 1
-    return _place(str(Path("runs") / f"{stem}-{count}"), resume=False)
-
-
-def _place(out: str | None, resume: bool) -> str:
-    """``out`` if a run can be written there, or (``resume``) is there."""
-    if not out:
-        raise Refusal("--resume goes on with the run in a directory and none was named; write --out DIR")
-    path = Path(out)
-    if resume:
-        if not (path / "config.json").is_file():
-            hint = near_run(path) or "; leave out --resume to begin one"
-            raise Refusal(f"there is no run at {out} to go on with{hint}")
-        return out
-    if path.exists() and not path.is_dir():
-        raise Refusal(f"--out {out} is a file, and a run is a directory; write another --out")
-    if path.is_dir() and any(path.iterdir()):
-        if (path / "config.json").exists():
-            raise Refusal(f"--out {out} holds another run; write another --out, or --resume to go on with it")
-        raise Refusal(f"--out {out} is not empty; write another --out")
-    ground = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
-    if not ground.is_dir() or not os.access(ground, os.W_OK):
-        raise Refusal(f"nothing can be written at --out {out}, for {ground} is no directory to write in; write another")
-    return out
-
-
-def near_run(path: Path) -> str:
-    """Offers the nearest run beside ``path``, or says nothing."""
-    beside = path.absolute().parent
-    runs = [str(run) for run in path.parent.iterdir() if (run / "config.json").exists()] if beside.is_dir() else []
-    found = nearest(str(path), runs)
-    return found if "did you mean" in found else ""
