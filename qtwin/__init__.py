@@ -26,6 +26,7 @@ _HOMES = {
     "qtwin.rates": ("Rates", "cycle_of", "plan", "describe"),
     "qtwin.agent": ("Agent", "Algorithm", "Improvement"),
     "qtwin.processes.update_target": ("TargetUpdate", "hard", "soft", "cosine", "tied", "frozen", "until_converged"),
+    "qtwin.siamese.encoder": ("load_encoder", "Encoder"),
     "qtwin.nets.net": ("Net", "from_nnx", "from_linen", "from_functions", "side_by_side"),
     "qtwin.nets.ensemble": ("ensemble",),
     "qtwin.replay.ring": ("ring",),
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from qtwin.replay.latest import latest
     from qtwin.replay.ring import ring
     from qtwin.run.policy import Policy, load
+    from qtwin.siamese.encoder import Encoder, load_encoder
     from qtwin.targets import double_target, max_target, taken, value_target
     from qtwin.twin import Twin, distance
     from qtwin.types import Aux, Clock, Timestep, Transition, Variables

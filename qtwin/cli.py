@@ -13,6 +13,7 @@ from typing import NamedTuple, NoReturn
 
 from qtwin.errors import Diverged, Refusal, nearest, one_of
 from qtwin.settings import SETTINGS, number, option, read_settings, whole
+from qtwin.siamese.command import siamese, siamese_options
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,6 +26,7 @@ class Parser(argparse.ArgumentParser):
             raise Refusal(f"{name} needs a value and none came; see {self.prog} --help")
         if message.startswith("the following arguments are required"):
             example = {"ENV": "CartPole-v1", "RUN": "runs/CartPole-v1-dqn-1", "--out": "--out data.safetensors"}
+            example["METHOD"] = "simsiam"
             missing = complaint.split(", ")[0]
             raise Refusal(
                 f"{self.prog} needs {missing} and none came; write {self.prog} {example.get(missing, missing)}"
@@ -233,7 +235,7 @@ def rates(arguments: argparse.Namespace) -> int:
 
 
 def list_options(parser: Parser) -> None:
-    parser.add_argument("what", metavar="WHAT", help="agents, targets, envs, presets or nets")
+    parser.add_argument("what", metavar="WHAT", help="agents, targets, envs, presets, nets, methods, augmentations")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
@@ -287,6 +289,7 @@ COMMANDS = {
     "train": Command("train an agent on an environment", train_options, train),
     "eval": Command("play greedy episodes with a run's policies", eval_options, evaluate),
     "rates": Command("the rate card: how often each of the three processes runs", rates_options, rates),
-    "list": Command("agents, targets, envs, presets or nets, one line each", list_options, list_names),
+    "list": Command("agents, targets, envs, presets, nets or methods, one line each", list_options, list_names),
     "record": Command("record a data set to learn from offline", record_options, record),
+    "siamese": Command("features of images without labels: SimSiam, BYOL, MoCo, SimCLR", siamese_options, siamese),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import one_of
 
-LISTS = ("agents", "targets", "envs", "presets", "nets")
+LISTS = ("agents", "targets", "envs", "presets", "nets", "methods", "augmentations")
 
 
 def listing(what: str) -> dict[str, str]:
@@ -27,6 +27,14 @@ def listing(what: str) -> dict[str, str]:
             from qtwin.nets.names import NAMES
 
             return dict(NAMES)
+        case "methods":
+            from qtwin.siamese.config import METHODS
+
+            return dict(METHODS)
+        case "augmentations":
+            from qtwin.siamese.names import AUGMENTATIONS
+
+            return dict(AUGMENTATIONS.values())
         case "presets":
             from qtwin.presets import PRESETS
 

@@ -82,8 +82,8 @@ def _counted(count: int | list[int]) -> str:
 class Screen:
     """Progress: the three counters, the return, the speed and the time left."""
 
-    def __init__(self, total_cycles: int, done_cycles: int, quiet: bool):
-        self._quiet = quiet
+    def __init__(self, total_cycles: int, done_cycles: int, quiet: bool, score: str = "return", decimals: int = 1):
+        self._quiet, self._score, self._decimals = quiet, score, decimals
         self._console = Console(stderr=True, highlight=False)
         self._live = not quiet and self._console.is_terminal
         self._total, self._spoken = total_cycles, 10 * done_cycles // max(total_cycles, 1)
@@ -107,14 +107,15 @@ class Screen:
 
     def update(self, cycles: int, transitions: int, gradient_steps: int, target_updates, value, speed: float) -> None:
         """Moves the bar; where there is no terminal, a line every tenth of the run."""
-        shown = "-" if value is None else f"{value:.1f}"
+        shown = f"{self._score} " + ("-" if value is None else f"{value:.{self._decimals}f}")
+        collected = f"{transitions:,} transitions  " if transitions else ""
         text = (
-            f"{transitions:,} transitions  {gradient_steps:,} gradient steps  {_counted(target_updates)} target updates"
-            f"  return {shown}  {speed:,.0f}/s"
+            f"{collected}{gradient_steps:,} gradient steps  {_counted(target_updates)} target updates"
+            f"  {shown}  {speed:,.0f}/s"
         )
         if self._live and self._console.width < 100:
-            counted = _counted(target_updates)
-            text = f"{transitions:,} trans. {gradient_steps:,} grad. {counted} upd. return {shown} {speed:,.0f}/s"
+            collected = f"{transitions:,} trans. " if transitions else ""
+            text = f"{collected}{gradient_steps:,} grad. {_counted(target_updates)} upd. {shown} {speed:,.0f}/s"
         self._progress.update(self._task, completed=cycles, text=text)
         tenth = 10 * cycles // max(self._total, 1)
         if not self._live and not self._quiet and tenth > self._spoken:

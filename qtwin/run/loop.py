@@ -82,6 +82,8 @@ def loop(
     save: Callable[[int], None] | None,
     start: int = 0,
     describe: Callable[[int], dict] | None = None,
+    measure: Callable[[Fleet, int, np.ndarray, float, float], dict] | None = None,
+    score: str = "eval_return",
 ) -> float:
     """Turns the cycle from ``start`` to the end of the plan.
 
@@ -94,6 +96,8 @@ def loop(
       save: ``cycles -> None``, writes a checkpoint; None keeps none.
       start: cycles already turned.
       describe: ``transitions -> dict``, more for a log point (the present epsilon).
+      measure: makes a log point of what an evaluation gave, as `log_point` does, which it is if left out.
+      score: the log point's number that the screen shows.
 
     Returns:
       the seconds spent in the three processes.
@@ -129,11 +133,11 @@ def loop(
                 _show(screen, fleet, done, shown, speed)
             if done in pauses.logs and done == goal:
                 returns = fleet.evaluate(done)
-                point = log_point(fleet, done, returns, spent, speed)
+                point = (measure or log_point)(fleet, done, returns, spent, speed)
                 transitions = point["transitions"]
                 if describe is not None:
                     point |= describe(transitions)
-                shown = mean(point["eval_return"])
+                shown = mean(point[score])
                 since, since_cycles = spent, done
                 if logs is not None:
                     logs.write(point)
@@ -168,6 +172,9 @@ def log_point(fleet: Fleet, cycles: int, returns: np.ndarray, spent: float, spee
         return float(total) / int(count) if int(count) else None
 
     tallies, clocks = fleet.take_tallies(), fleet.clocks()
+    beside = {}
+    if tallies[0].self_loss is not None:
+        beside = {"self_loss": [per(t.self_loss, t.gradient_steps) for t in tallies]}
     return {
         "cycles": cycles,
         "transitions": clocks[0].transitions,
@@ -182,5 +189,6 @@ def log_point(fleet: Fleet, cycles: int, returns: np.ndarray, spent: float, spee
         "loss": [per(t.loss, t.gradient_steps) for t in tallies],
         "q": [per(t.q, t.gradient_steps) for t in tallies],
         "td_error": [per(t.td_error, t.gradient_steps) for t in tallies],
+        **beside,
         "twin_distance": [float(d) for d in fleet.twin_distances()],
     }

@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -67,13 +67,13 @@ def execute(request: Request) -> dict:
 
     algorithm = build(spec, config)
     spending = plan(algorithm.rates, config.envs, config.steps)
-    saved = _saved_run(out, config, request.seeds) if request.resume else None
+    saved = saved_run(out, config, request.seeds, ("steps",)) if request.resume else None
     env = make(spec, request.engine)
     fleet = fleet_of(algorithm, env, config.envs, request.seeds, PERIODIC_EPISODES, request.overlap)
     screen = Screen(spending.cycles, saved[1]["cycles"] if saved else 0, request.quiet)
     try:
         screen.say(
-            f"{spec.id}  {config.agent}  target {config.target}  {_span(request.seeds)}  "
+            f"{spec.id}  {config.agent}  target {config.target}  {span(request.seeds)}  "
             f"{'resumed in' if saved else 'to'} {out}"
         )
         compile_seconds = fleet.compile()
@@ -86,7 +86,7 @@ def execute(request: Request) -> dict:
             fleet.re_make(manifest["boundary"])
         else:
             out.mkdir(parents=True, exist_ok=True)
-        _write_json(out / "config.json", _description(config, spec, request.seeds))
+        write_json(out / "config.json", description_of(config, request.seeds, env=spec.id))
         logs = Logs(out, request.seeds, start if saved else None)
         pauses = marks(spending.cycles, request.log_points, CHECKPOINTS)
 
@@ -115,7 +115,7 @@ def execute(request: Request) -> dict:
         title = f"{config.agent} on {spec.id}, target {config.target}"
         draw(logs.points, title, out / "curve.png")
         summary = summarise(spec, config, fleet, spending, returns, seconds, compile_seconds, began)
-        _write_json(out / "summary.json", summary)
+        write_json(out / "summary.json", summary)
         logs.close()
         return summary
     finally:
@@ -163,14 +163,21 @@ def summarise(
     }
 
 
-def _saved_run(out: Path, config: Config, seeds: tuple[int, ...]) -> tuple[Path, dict]:
-    """The newest good checkpoint of the run in ``out``, after a look at whether it is the same run."""
+def saved_run(out: Path, config: Any, seeds: tuple[int, ...], free: tuple[str, ...] = ()) -> tuple[Path, dict]:
+    """The newest good checkpoint of the run in ``out``, after a look at whether it is the same run.
+
+    Args:
+      out: the run directory.
+      config: what is asked for now, a `Config` or another kind of run's.
+      seeds: likewise.
+      free: fields that may differ.
+    """
     from qtwin.run.checkpoint import newest
 
-    saved = read_config(out)
-    for field in dataclasses.fields(Config):
+    saved = read_config(out, type(config))
+    for field in dataclasses.fields(config):
         before, now = saved["config"][field.name], getattr(config, field.name)
-        if before != now and field.name != "steps":
+        if before != now and field.name not in free:
             raise Refusal(
                 f"the run in {out} was started with {field.name} {before!r} and is asked to go on with {now!r};"
                 f" leave that option out, or train to another --out"
@@ -183,12 +190,17 @@ def _saved_run(out: Path, config: Config, seeds: tuple[int, ...]) -> tuple[Path,
     return found
 
 
-def read_config(out: Path) -> dict:
-    """A run's ``config.json``: ``{"config": {...}, "seeds": [...], ...}``, checked field by field."""
+def read_config(out: Path, kind: type = Config) -> dict:
+    """A run's ``config.json``: ``{"config": {...}, "seeds": [...], ...}``, checked field by field.
+
+    Args:
+      out: the run directory.
+      kind: the dataclass that its "config" holds.
+    """
     file = out / "config.json"
     try:
         saved = json.loads(file.read_text())
-        for field in dataclasses.fields(Config):
+        for field in dataclasses.fields(kind):
             if type(saved["config"][field.name]) is not type(field.default) and field.name != "env":
                 raise Refusal(f"{file}: '{field.name}' has the wrong type ({saved['config'][field.name]!r})")
         list(saved["seeds"])
@@ -201,23 +213,26 @@ def read_config(out: Path) -> dict:
     return saved
 
 
-def _description(config: Config, spec: EnvSpec, seeds: tuple[int, ...]) -> dict:
+def description_of(config: Any, seeds: tuple[int, ...], **more: str) -> dict:
+    """What ``config.json`` holds: the settings, the seeds, the versions, and ``more``."""
     versions = {
         name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "gymnax", "gymnasium", "numpy")
     }
     return {
         "config": dataclasses.asdict(config),
-        "env": spec.id,
+        **more,
         "seeds": list(seeds),
         "versions": {"python": sys.version.split()[0], **versions},
     }
 
 
-def _write_json(file: Path, value: dict) -> None:
+def write_json(file: Path, value: dict) -> None:
+    """``value`` as a file."""
     file.write_text(json.dumps(value, indent=1) + "\n")
 
 
-def _span(seeds: tuple[int, ...]) -> str:
+def span(seeds: tuple[int, ...]) -> str:
+    """``seed 0``, or ``seeds 0 to 4``."""
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
 
 

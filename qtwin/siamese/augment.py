@@ -77,6 +77,22 @@ def shift(pixels: int) -> Augmentation:
     return moved
 
 
+def turn(degrees: float) -> Augmentation:
+    """Turned about its centre by up to so many degrees each way, by bilinear interpolation, zeros beyond the border."""
+
+    def turned(key: Array, image: Array) -> Array:
+        height, width, _ = image.shape
+        angle = jnp.deg2rad(jax.random.uniform(key, (), jnp.float32, -degrees, degrees))
+        y = jnp.arange(height, dtype=jnp.float32)[:, None] - (height - 1) / 2
+        x = jnp.arange(width, dtype=jnp.float32)[None, :] - (width - 1) / 2
+        from_y = jnp.cos(angle) * y - jnp.sin(angle) * x + (height - 1) / 2
+        from_x = jnp.sin(angle) * y + jnp.cos(angle) * x + (width - 1) / 2
+        channel = lambda c: jax.scipy.ndimage.map_coordinates(c, [from_y, from_x], order=1)  # noqa: E731
+        return jax.vmap(channel, in_axes=-1, out_axes=-1)(image)
+
+    return turned
+
+
 def colour(brightness: float = 0.4, contrast: float = 0.4, saturation: float = 0.4) -> Augmentation:
     """Brightness, contrast and, with three channels, saturation, each scaled by a factor within 1 +- its strength."""
 

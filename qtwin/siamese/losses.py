@@ -14,30 +14,30 @@ def normalised(x: Array) -> Array:
     return x * jax.lax.rsqrt(jnp.maximum(squared, 1e-24))
 
 
-def cosine(prediction: Array, target: Array) -> Array:
-    """cos(p, sg z), row by row. p [B, D], z [B, D] -> [B]"""
-    return jnp.sum(normalised(prediction) * normalised(jax.lax.stop_gradient(target)), axis=-1)
+def cosine(prediction: Array, target: Array, stop_gradient: bool = True) -> Array:
+    """cos(p, sg z), row by row. p [B, D], z [B, D] -> [B]; without ``stop_gradient`` cos(p, z), SimSiam's ablation."""
+    target = jax.lax.stop_gradient(target) if stop_gradient else target
+    return jnp.sum(normalised(prediction) * normalised(target), axis=-1)
 
 
-def simsiam(p1: Array, p2: Array, z1: Array, z2: Array) -> Array:
-    """L = D(p1, sg z2) / 2 + D(p2, sg z1) / 2 with D = -cos (Chen & He 2021, equation 2).
+def agreement(
+    p: tuple[Array, Array], z: tuple[Array, Array], symmetric: bool = True, stop_gradient: bool = True
+) -> Array:
+    """How well each view's prediction meets the other view's projection, image by image.
+
+    (cos(p1, sg z2) + cos(p2, sg z1)) / 2, or cos(p1, sg z2) alone: minus SimSiam's loss (Chen & He 2021, equation 2).
 
     Args:
-      p1, p2: the online network's predictions from the first and the second view. [B, D]
-      z1, z2: the target network's projections of them. [B, D]
+      p: the online network's predictions from the first and the second view. 2 x [B, D]
+      z: the target network's projections of them. 2 x [B, D]
+      symmetric: both, or the first view's alone.
+      stop_gradient: False lets the gradient through to z.
 
     Returns:
-      the mean over the batch, between -1 and 1. []
+      between -1 and 1. [B]
     """
-    return -0.5 * jnp.mean(cosine(p1, z2) + cosine(p2, z1))
-
-
-def byol(q1: Array, q2: Array, z1: Array, z2: Array) -> Array:
-    """L = (2 - 2 cos(q1, sg z2)) + (2 - 2 cos(q2, sg z1)) (Grill et al. 2020, equation 2, symmetrised).
-
-    4 + 4 times `simsiam`, whose gradient it has four times over.
-    """
-    return jnp.mean(4.0 - 2.0 * cosine(q1, z2) - 2.0 * cosine(q2, z1))
+    first = cosine(p[0], z[1], stop_gradient)
+    return (first + cosine(p[1], z[0], stop_gradient)) / 2 if symmetric else first
 
 
 def info_nce(query: Array, key: Array, queue: Array, temperature: float) -> Array:

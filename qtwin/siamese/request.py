@@ -1,0 +1,151 @@
+"""From the options of ``qtwin siamese`` to a request: every check that needs no JAX, made before it is imported."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from qtwin.errors import Refusal, one_of
+from qtwin.place import place_of, seeds_of
+from qtwin.processes.target_specs import parse as parse_target
+from qtwin.settings import option, read_fields, whole
+from qtwin.siamese.config import BATCH_NORMS, METHODS, PREDICTORS, SiameseConfig
+from qtwin.siamese.data import Images, load_images
+from qtwin.siamese.defaults import defaults_for
+from qtwin.siamese.names import augment_choice, encoder_choice, widths_choice
+
+# field of `SiameseConfig`: (what its option takes, what it means), in the order in which a method reads
+SETTINGS = {
+    "encoder": ("NET", "the encoder: conv:32,64,128 or resnet18"),
+    "projector": ("WIDTHS", "the projector's layers, 128,128"),
+    "predictor": ("HOW", "the predictor: learned, scheduled, fixed, none"),
+    "bottleneck": ("N", "its hidden layer; 0 is a quarter of the projector's output"),
+    "batch_norm": ("WHERE", "in projector and predictor: default, hidden, all, none"),
+    "target": ("SPEC", "process 2: tied, soft:0.01, cosine:0.004, hard:100, frozen (qtwin list targets)"),
+    "stats_policy": ("HOW", "the target's batch-norm statistics: own, copied, mixed, shared"),
+    "stop_gradient": ("yes|no", "no lets the gradient through to the target branch (simsiam, tied)"),
+    "symmetric": ("yes|no", "each view predicts the other; no: the first predicts the second"),
+    "temperature": ("T", "of the softmax over similarities (moco, simclr)"),
+    "queue": ("N", "keys of earlier batches that count as unlike (moco) [images]"),
+    "augment": ("STEPS", "what makes a view: crop:0.3+shift:4+turn:20+flip+colour+grey+blur"),
+    "learning_rate": ("RATE", "for a batch of 256; falls along a cosine"),
+    "momentum": ("M", "of SGD"),
+    "weight_decay": ("D", "of SGD"),
+    "batch": ("B", "images in a batch"),
+    "epochs": ("N", "passes over the images"),
+}
+STATS_POLICIES = ("own", "copied", "mixed", "shared")
+
+
+@dataclasses.dataclass(frozen=True)
+class SiameseRequest:
+    """What ``qtwin siamese`` is to do, checked as far as it can be without JAX.
+
+    Attributes:
+      config: the run.
+      images: what ``config.data`` names, read.
+      seeds: which seeds, trained side by side.
+      out: the run directory, which holds nothing yet, or the run to go on with.
+      resume: go on with the run in ``out``.
+      log_points: how many times on the way the features are judged.
+      quiet: say nothing.
+    """
+
+    config: SiameseConfig
+    images: Images
+    seeds: tuple[int, ...]
+    out: str
+    resume: bool
+    log_points: int
+    quiet: bool
+
+
+def build(
+    method: str,
+    *,
+    data: str = "digits",
+    seeds: int | None = None,
+    seed: int | None = None,
+    out: str | None = None,
+    resume: bool = False,
+    log_points: int = 15,
+    quiet: bool = False,
+    settings: dict[str, Any] | None = None,
+) -> SiameseRequest:
+    """Puts a request together: a setting said aloud, before the method's own for such images.
+
+    Args:
+      method: a key of `qtwin.siamese.config.METHODS`.
+      data: the images (`qtwin.siamese.data.load_images`).
+      seeds, seed, out, resume, log_points, quiet: as for training (`qtwin.request.build`).
+      settings: fields of `SiameseConfig` by name, as values or as the text an option holds.
+
+    Raises:
+      Refusal: what was asked for makes no sense, or the images cannot be learned from.
+    """
+    one_of("method", method, METHODS)
+    base = defaults_for(method, data)
+    config = dataclasses.replace(base, **read_fields(settings or {}, base, ("method", "data")))
+    log_points = whole(log_points, "--log-points", 1)
+    picked = seeds_of(seeds, seed)
+    check(config)
+    images = load_images(data)
+    encoder_choice(config.encoder, images.train.shape[1:])
+    if config.batch > len(images.train):
+        raise Refusal(
+            f"there are {len(images.train):,} images to learn from and a batch needs {config.batch:,}; write --batch"
+            f" {max(2, len(images.train) // 4)}"
+        )
+    place = place_of(out, resume, f"{images.name}-{method}")
+    return SiameseRequest(config, images, picked, place, resume, log_points, quiet)
+
+
+def check(c: SiameseConfig) -> None:
+    """Refuses settings that make no sense, whatever the images are."""
+    encoder_choice(c.encoder)
+    widths = widths_choice(c.projector, f"--projector is written WIDTH,WIDTH,..., not '{c.projector}'; write 128,128")
+    one_of("predictor", c.predictor, PREDICTORS)
+    one_of("place for batch norm", c.batch_norm, BATCH_NORMS)
+    one_of("batch-norm policy", c.stats_policy, STATS_POLICIES)
+    augment_choice(c.augment)
+    rule = parse_target(c.target, 1)
+    if c.batch < 2:
+        raise Refusal(
+            f"batch norm learns from what differs in a batch, and a batch of {c.batch} holds nothing that does; write"
+            " --batch 128"
+        )
+    for field in ("epochs", "queue"):
+        if getattr(c, field) < 1:
+            raise Refusal(f"{option(field)} is a whole number of at least 1, not {getattr(c, field)}; write 100")
+    for field in ("learning_rate", "temperature"):
+        if not getattr(c, field) > 0:
+            raise Refusal(f"{option(field)} is a number greater than 0, not {getattr(c, field):g}; write 0.1")
+    if c.momentum >= 1:
+        raise Refusal(f"--momentum is at least 0 and below 1, not {c.momentum:g}; write --momentum 0.9")
+    if c.method == "simclr" and not rule.tied:
+        raise Refusal(
+            f"simclr has no target, both twins learn, and --target {c.target} came; leave it out, or write moco"
+        )
+    if not c.stop_gradient and (c.method != "simsiam" or not rule.tied):
+        raise Refusal(
+            "--stop-gradient no lets the gradient through to a tied twin, which is simsiam's ablation, and"
+            f" {c.method} with --target {c.target} came; write simsiam --target tied"
+        )
+    if c.method in ("moco", "simclr") and c.predictor != "none":
+        raise Refusal(f"{c.method} has no predictor, and --predictor {c.predictor} came; leave it out, or write byol")
+    if c.method in ("moco", "simclr") and not c.symmetric:
+        raise Refusal(f"--symmetric no is for simsiam and byol, and {c.method} came; leave it out")
+    if c.method == "moco" and c.queue < c.batch:
+        raise Refusal(f"the queue holds {c.queue} keys and a batch brings {c.batch}; write --queue {4 * c.batch}")
+    if c.predictor != "none" and widths[-1] < 4 and not c.bottleneck:
+        raise Refusal(f"a quarter of the projector's {widths[-1]} numbers is no layer; write --bottleneck 1")
+
+
+def saved_config(path: Path) -> tuple[SiameseConfig, tuple[int, ...]]:
+    """The settings and the seeds of the Siamese run in ``path``."""
+    from qtwin.run.train import read_config
+
+    saved = read_config(path, SiameseConfig)
+    known = {field.name for field in dataclasses.fields(SiameseConfig)}
+    return SiameseConfig(**{k: v for k, v in saved["config"].items() if k in known}), tuple(saved["seeds"])

@@ -1,0 +1,224 @@
+"""A Siamese run, from a request to a run directory: the engine of the agents, with nothing collected."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qtwin.engine.devices import prepare
+from qtwin.siamese.config import SiameseConfig
+
+if TYPE_CHECKING:
+    from qtwin.agent import Algorithm
+    from qtwin.engine.fleet import Fleet
+    from qtwin.siamese.request import SiameseRequest
+    from qtwin.types import Array
+
+CHECKPOINTS = 5  # per run
+
+
+def method_of(images: Array, c: SiameseConfig) -> Algorithm:
+    """The method that ``c.method`` names, on images [M, H, W, C]."""
+    return getattr(importlib.import_module(f"qtwin.siamese.{c.method}"), c.method)(images, c)
+
+
+def run(request: SiameseRequest) -> int:
+    """Learns as asked, writes the run directory, tells the terminal; returns the exit code."""
+    from qtwin.run.loop import Stopped
+
+    try:
+        summary = execute(request)
+    except Stopped as stop:
+        print(f"qtwin: {stop}; go on with --resume --out {request.out}", file=sys.stderr)
+        return stop.exit_code
+    if not request.quiet:
+        _report(summary, Path(request.out))
+    return 0
+
+
+def execute(request: SiameseRequest) -> dict:
+    """Learns as asked and writes the run directory; returns what ``summary.json`` holds.
+
+    Raises:
+      Refusal: the request was wrong; nothing is left behind.
+      qtwin.run.loop.Stopped: a signal came; the checkpoint is written.
+    """
+    began = time.perf_counter()
+    prepare(len(request.seeds))
+    from qtwin.rates import plan
+    from qtwin.run import checkpoint
+    from qtwin.run.logs import Logs, Screen
+    from qtwin.run.loop import loop, marks
+    from qtwin.run.train import description_of, saved_run, span, write_json
+    from qtwin.siamese import encoder, features, picture, recipe
+
+    c, images, out = request.config, request.images, Path(request.out)
+    algorithm = method_of(images.train, c)
+    spending = plan(algorithm.rates, 1, recipe.gradient_steps(c, len(images.train)))
+    saved = saved_run(out, c, request.seeds) if request.resume else None
+    judge = features.judging(images, c)
+    fleet = _fleet(algorithm, images.train, request.seeds, judge)
+    screen = Screen(spending.cycles, saved[1]["cycles"] if saved else 0, request.quiet, "kNN", 3)
+    try:
+        screen.say(
+            f"{images.name}: {len(images.train):,} images {list(images.train.shape[1:])}  {c.method}"
+            f"  target {c.target}  {span(request.seeds)}  {'resumed in' if saved else 'to'} {out}"
+        )
+        compile_seconds = fleet.compile()
+        screen.say(f"compiled in {compile_seconds:.1f} s")
+        featurise = features.featuriser(images.train.shape[1:], c.encoder)
+        untrained = [fleet.variables(i) for i in range(len(fleet.seeds))]
+        baseline = {
+            "raw_pixels_knn": features.of_raw_pixels(images),
+            "untrained_knn": [judge(v).knn for v in untrained],
+            "untrained_linear": [features.linear_accuracy(featurise, v.part("encoder"), images) for v in untrained],
+        }
+        boundary, start = 0, 0
+        if saved:
+            path, manifest = saved
+            start, boundary = manifest["cycles"], manifest["boundary"] + 1
+            like = [fleet.snapshot(i) for i in range(len(fleet.seeds))]
+            loaded = checkpoint.read(path, manifest, [state._replace(replay=()) for state in like])
+            fleet.restore([s._replace(replay=fresh.replay) for s, fresh in zip(loaded, like, strict=True)])
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+        write_json(out / "config.json", description_of(c, request.seeds))
+        logs = Logs(out, request.seeds, start if saved else None)
+
+        def save(cycles: int) -> None:
+            nonlocal boundary
+            # The images are not saved with the run: they are where they came from.
+            states = [fleet.snapshot(i)._replace(replay=()) for i in range(len(fleet.seeds))]
+            try:
+                checkpoint.write(out / "checkpoints", cycles, boundary, fleet.seeds, states)
+            except OSError as error:
+                screen.say(f"the checkpoint at step {cycles:,} could not be written ({error}); the run goes on")
+            boundary += 1
+
+        pauses = marks(spending.cycles, request.log_points, CHECKPOINTS)
+        measure = _measure(c)
+        seconds = loop(fleet, spending, pauses, screen, logs, save, start, None, measure, "knn")
+        screen.close()
+        learned = {seed: fleet.variables(i) for i, seed in enumerate(fleet.seeds)}
+        linear = [features.linear_accuracy(featurise, v.part("encoder"), images) for v in learned.values()]
+        encoder.export(out / "encoder", c, images.train.shape[1:], learned)
+        title = f"{c.method} on {images.name}, target {c.target}"
+        lines = {"raw pixels": baseline["raw_pixels_knn"], "untrained": float(np.mean(baseline["untrained_knn"]))}
+        picture.draw_curve(logs.points, title, out / "curve.png", lines)
+        judged = (images.test, images.test_labels) if len(images.test) else (images.train, None)
+        shown = featurise(learned[fleet.seeds[0]].part("encoder"), judged[0][: picture.SHOWN])
+        picture.draw_features(shown, judged[1], f"features of {title}, seed {fleet.seeds[0]}", out / "features.png")
+        summary = _summary(c, len(images.train), fleet, logs.points[-1], linear, baseline, seconds, compile_seconds)
+        summary["wall_seconds"] = round(time.perf_counter() - began, 3)
+        write_json(out / "summary.json", summary)
+        logs.close()
+        return summary
+    finally:
+        screen.close()
+        fleet.close()
+
+
+def _fleet(algorithm: Algorithm, images: Array, seeds: tuple[int, ...], judge) -> Fleet:
+    """The fused engine's seeds in an environment where nothing happens; judged where agents are evaluated."""
+    import jax.numpy as jnp
+
+    from qtwin.engine.fleet import FusedFleet
+    from qtwin.envs.base import JaxEnv, Outcome
+    from qtwin.envs.spec import EnvSpec
+
+    obs = jnp.zeros((), jnp.float32)
+    ended = Outcome(jnp.float32(0.0), jnp.float32(0.0), obs, jnp.bool_(True))
+    nowhere = JaxEnv(
+        EnvSpec("siamese:images", (), "float32", 1), lambda key: ((), obs), lambda key, state, action: ((), obs, ended)
+    )
+    return FusedFleet(algorithm, nowhere, 1, seeds, 1, lambda variables, at: np.array(judge(variables)))
+
+
+def _measure(c: SiameseConfig):
+    """Makes a log point (`qtwin.run.loop.log_point`); lists in it hold one number per seed."""
+    from qtwin.run.loop import moves
+
+    def measure(fleet: Fleet, cycles: int, judged: np.ndarray, spent: float, speed: float) -> dict:
+        tallies, clocks = fleet.take_tallies(), fleet.clocks()
+
+        def per_step(name: str) -> list[float]:
+            return [float(getattr(t, name)) / max(int(t.gradient_steps), 1) for t in tallies]
+
+        return {
+            "cycles": cycles,
+            "transitions": 0,
+            "gradient_steps": clocks[0].gradient_steps,
+            "target_updates": moves(clocks),
+            "seconds": round(spent, 3),
+            "images_per_second": round(speed * c.batch, 1),
+            "knn": [float(k) for k in judged[:, 0]],
+            "spread": [float(s) for s in judged[:, 1]],
+            "effective_rank": [float(r) for r in judged[:, 2]],
+            "loss": per_step("loss"),
+            "agreement": per_step("q"),
+            "twin_distance": [float(d) for d in fleet.twin_distances()],
+        }
+
+    return measure
+
+
+def _summary(c, images, fleet, last: dict, linear, baseline: dict, seconds: float, compile_seconds: float) -> dict:
+    """What ``summary.json`` holds; counts are for each seed, the speed is of all of them together."""
+    from qtwin.run.loop import moves
+
+    clocks = fleet.clocks()
+    steps = clocks[0].gradient_steps
+    return {
+        "method": c.method,
+        "data": c.data,
+        "target": c.target,
+        "seeds": list(fleet.seeds),
+        "images": images,
+        "gradient_steps": steps,
+        "target_updates": moves(clocks),
+        **{name: last[name] for name in ("knn", "spread", "effective_rank", "loss", "agreement")},
+        "linear": [None if np.isnan(value) else value for value in linear],
+        **{name: _finite(value) for name, value in baseline.items()},
+        "compile_seconds": round(compile_seconds, 3),
+        "train_seconds": round(seconds, 3),
+        "images_per_second": round(steps * c.batch * len(fleet.seeds) / max(seconds, 1e-9), 1),
+    }
+
+
+def _finite(value):
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if np.isnan(value) else value
+
+
+def _report(summary: dict, out: Path) -> None:
+    from rich.console import Console
+
+    from qtwin.run.curve import interval, iqm
+
+    say = Console(highlight=False).print
+
+    def told(values: list) -> str:
+        each = ", ".join(f"{value:.3f}" for value in values)
+        if len(values) < 3:
+            return each
+        low, high = interval(np.array(values))
+        return f"{each}  interquartile mean {iqm(np.array(values)):.3f} [{low:.3f}, {high:.3f}]"
+
+    if summary["knn"][0] is not None:
+        say(
+            f"nearest neighbours  {told(summary['knn'])}  (untrained {told(summary['untrained_knn'])};"
+            f" raw pixels {summary['raw_pixels_knn']:.3f})"
+        )
+        say(f"linear probe        {told(summary['linear'])}  (untrained {told(summary['untrained_linear'])})")
+    say(f"spread              {told(summary['spread'])}  (1 is spread out, 0 collapsed)")
+    say(
+        f"{summary['gradient_steps']:,} gradient steps, {summary['target_updates']:,} target updates for each seed;"
+        f" {summary['images_per_second']:,.0f} images a second, {summary['wall_seconds']:.1f} s in all"
+    )
+    say(f"curve     {out / 'curve.png'}\nfeatures  {out / 'features.png'}\nencoder   {out / 'encoder'}", soft_wrap=True)
