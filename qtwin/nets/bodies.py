@@ -42,9 +42,9 @@ def network(env: EnvSpec, name: str, outputs: int, init: str = "lecun", normalis
             apply=lambda params, obs: params["table"][obs],
         )
     if named.kind == "minatar":
-        return from_nnx(lambda rngs: MinAtar(env, outputs, init, rngs))
+        return from_nnx(lambda rngs: MinAtar(env, outputs, init, rngs), encodes=True)
     features = env.num_states or math.prod(env.obs_shape)
-    net = from_nnx(lambda rngs: MLP(env, features, named, outputs, init, rngs))
+    net = from_nnx(lambda rngs: MLP(env, features, named, outputs, init, rngs), encodes=named.kind == "mlp")
     return normalised(net, env) if normalise == "running" else net
 
 
@@ -100,6 +100,11 @@ class MLP(nnx.Module):
         self.dropout = nnx.Dropout(named.dropout, rngs=rngs) if named.dropout else None
 
     def __call__(self, inputs: Array | tuple[Array, Array]) -> Array:
+        x = self.encode(inputs)
+        return self.head(self.norms[-1](x) if self.per_batch else x)
+
+    def encode(self, inputs: Array | tuple[Array, Array]) -> Array:
+        """The last hidden layer. [B, D]"""
         if isinstance(inputs, tuple):
             x = jnp.concatenate([flat(self.env, inputs[0]), inputs[1]], axis=-1)
         else:
@@ -111,7 +116,7 @@ class MLP(nnx.Module):
             if self.norms is not None and not self.per_batch:
                 x = self.norms[i](x)
             x = jax.nn.relu(x)
-        return self.head(self.norms[-1](x) if self.per_batch else x)
+        return x
 
 
 class MinAtar(nnx.Module):
@@ -124,9 +129,13 @@ class MinAtar(nnx.Module):
         self.head = dense(128, outputs, init, rngs)
 
     def __call__(self, obs: Array) -> Array:
-        x = jax.nn.relu(self.conv(obs.astype(jnp.float32)))
+        x = self.encode(obs)
         x = jax.nn.relu(self.dense(x.reshape(x.shape[0], -1)))
         return self.head(x)
+
+    def encode(self, obs: Array) -> Array:
+        """What the convolution sees, in its places. [B, H-2, W-2, 16]"""
+        return jax.nn.relu(self.conv(obs.astype(jnp.float32)))
 
 
 class Conv3x3(nnx.Module):

@@ -20,19 +20,23 @@ class Net(NamedTuple):
       apply: ``(variables, obs [B, ...]) -> out [B, ...]``, as it is used to act and as a target: nothing is gathered.
       learn: ``(variables, obs [B, ...], key) -> (out [B, ...], stats)``, as it is used in a loss: batch norm takes the
         batch's statistics and dropout is on; ``stats`` are the new statistics, to be handed to ``Aux.stats``.
+      encode: ``(variables, obs [B, ...]) -> latent [B, ...]``, the network up to its latent, as ``apply`` uses it; None
+        where it has no encoder.
     """
 
     init: Callable[[Array], Variables]
     apply: Callable[[Variables, Array], Array]
     learn: Callable[[Variables, Array, Array], tuple[Array, PyTree]]
+    encode: Callable[[Variables, Array], Array] | None = None
 
 
-def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Net:
+def from_nnx(make: Callable[[nnx.Rngs], nnx.Module], encodes: bool = False) -> Net:
     """A `Net` from a Flax NNX module, in functional form: split once, merged inside the compiled functions.
 
     Args:
       make: ``rngs -> module``, for example ``lambda rngs: MyNet(4, 2, rngs=rngs)``. The module maps a batch of
         observations [B, ...] to its output [B, ...].
+      encodes: the module has a method ``encode`` from observations to a latent.
     """
 
     @functools.cache  # and not before it is needed: looking at a module would start JAX's backend
@@ -52,10 +56,16 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Net:
             others = (nnx.state(make(nnx.Rngs(jax.random.key(0) if key is None else key)), nnx.RngState),)
         return nnx.merge(graph, variables.params, variables.stats, *others, copy=True)
 
-    def apply(variables: Variables, obs: Array) -> Array:
+    def acting(variables: Variables) -> nnx.Module:
         net = module(variables, None)
         net.set_attributes(deterministic=True, use_running_average=True, raise_if_not_found=False)
-        return net(obs)
+        return net
+
+    def apply(variables: Variables, obs: Array) -> Array:
+        return acting(variables)(obs)
+
+    def encode(variables: Variables, obs: Array) -> Array:
+        return acting(variables).encode(obs)
 
     def learn(variables: Variables, obs: Array, key: Array) -> tuple[Array, PyTree]:
         net = module(variables, key)
@@ -63,7 +73,7 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Net:
         out = net(obs)
         return out, nnx.to_pure_dict(nnx.state(net, nnx.BatchStat))
 
-    return Net(init, apply, learn)
+    return Net(init, apply, learn, encode if encodes else None)
 
 
 def from_linen(module: Any, example: Array) -> Net:
