@@ -17,7 +17,8 @@ class Replay(NamedTuple):
       batch: transitions in one sampled batch, B. [transitions]
       init: ``(example: Timestep without a leading axis, cycle: Cycle) -> state``.
       add: ``(state, chunk: Timestep [T, N]) -> state``; each environment's steps follow one another along T.
-      sample: ``(state, key, step: gradient step in the cycle []) -> Transition [B]``.
+      sample: ``(state, key, step: gradient step in the cycle []) -> Transition [B]``, or where sequences were asked for
+        a `qtwin.replay.sequences.Sequences`.
       ragged: ``() -> Replay``, the same memory for steps that come in ragged order, its ``add`` taking a
         `qtwin.replay.linked.Linked`; None where it does not matter which step follows which.
     """

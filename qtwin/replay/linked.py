@@ -15,6 +15,7 @@ from qtwin.rates import Cycle
 from qtwin.replay.base import Replay
 from qtwin.replay.nstep import n_step_transition
 from qtwin.replay.ring import RingState, ring
+from qtwin.replay.sequences import Sequences, with_sequence
 from qtwin.rng import integers
 from qtwin.types import Array, Timestep, Transition
 
@@ -44,13 +45,13 @@ class LinkedState(NamedTuple):
     ahead: Array
 
 
-def linked_ring(capacity: int, batch: int, gamma: float, n_step: int) -> Replay:
+def linked_ring(capacity: int, batch: int, gamma: float, n_step: int, sequence: int = 0) -> Replay:
     """`qtwin.replay.ring.ring` for ragged steps: ``add`` takes a `Linked`, and sampling is the same.
 
     Args:
-      capacity, batch, gamma, n_step: as the ring's.
+      capacity, batch, gamma, n_step, sequence: as the ring's.
     """
-    plain = ring(capacity, batch, gamma, n_step)
+    plain = ring(capacity, batch, gamma, n_step, sequence)
 
     def init(example: Timestep, cycle: Cycle) -> LinkedState:
         return LinkedState(plain.init(example, cycle), jnp.zeros(capacity, jnp.int32))
@@ -69,12 +70,14 @@ def linked_ring(capacity: int, batch: int, gamma: float, n_step: int) -> Replay:
             slots = (slots + state.ahead[slots]) % capacity
         return slots
 
-    def sample(state: LinkedState, key: Array, step: Array) -> Transition:
+    def sample(state: LinkedState, key: Array, step: Array) -> Transition | Sequences:
         del step
         # An episode's next step comes at most N steps later, so these have all that they need, as in the ring.
-        complete = state.ring.size - (n_step - 1) * state.ring.envs
+        complete = state.ring.size - (max(n_step, sequence) - 1) * state.ring.envs
         age_rank = integers(key, (batch,), complete)  # 0 is the oldest
         slots = (state.ring.head - state.ring.size + age_rank) % capacity
-        return n_step_transition(state.ring.data, slots, lambda s, k: successor(state, s, k), n_step, gamma)
+        data, follow = state.ring.data, lambda slots, k: successor(state, slots, k)
+        found = n_step_transition(data, slots, follow, n_step, gamma)
+        return with_sequence(found, data, slots, follow, sequence) if sequence else found
 
     return Replay(capacity, batch, init, add, sample)

@@ -11,6 +11,7 @@ from qtwin.errors import Refusal
 from qtwin.rates import Cycle
 from qtwin.replay.base import Replay
 from qtwin.replay.nstep import n_step_transition
+from qtwin.replay.sequences import Sequences, with_sequence
 from qtwin.rng import integers
 from qtwin.types import Array, Timestep, Transition
 
@@ -35,7 +36,7 @@ class RingState:
     envs: int = dataclasses.field(metadata={"static": True})
 
 
-def ring(capacity: int, batch: int, gamma: float = 0.99, n_step: int = 1) -> Replay:
+def ring(capacity: int, batch: int, gamma: float = 0.99, n_step: int = 1, sequence: int = 0) -> Replay:
     """A ring of the last ``capacity`` transitions.
 
     Args:
@@ -44,7 +45,10 @@ def ring(capacity: int, batch: int, gamma: float = 0.99, n_step: int = 1) -> Rep
       gamma: the discount factor.
       n_step: steps that a sampled transition spans, or fewer at an episode's end. The newest ``(n_step - 1) * N`` steps
         are sampled only once the steps that follow them have come.
+      sequence: K, for batches of `qtwin.replay.sequences.Sequences`: each transition with the K steps that begin at it,
+        which too are sampled only once they have come. 0 gives transitions.
     """
+    span = max(n_step, sequence)
     if capacity < batch:
         raise Refusal(
             f"the replay holds {capacity} transitions and a batch needs {batch}; write --replay {batch} or more, or a"
@@ -54,17 +58,18 @@ def ring(capacity: int, batch: int, gamma: float = 0.99, n_step: int = 1) -> Rep
         raise Refusal(f"the n-step return needs n of at least 1, not {n_step}; write --n-step 1")
 
     def init(example: Timestep, cycle: Cycle) -> RingState:
-        least = max(cycle.transitions, n_step * cycle.envs)
+        least = max(cycle.transitions, span * cycle.envs)
         if capacity < least:
             raise Refusal(
                 f"the replay holds {capacity} transitions and one cycle with {cycle.envs} environments needs {least};"
                 f" write --replay {least} or more"
             )
         first = cycle.warmup + cycle.transitions
-        if first < n_step * cycle.envs:
+        if first < span * cycle.envs:
+            what = "returns" if span == n_step else "sequences"
             raise Refusal(
-                f"{n_step}-step returns of {cycle.envs} environments need {n_step * cycle.envs} transitions before the"
-                f" first gradient step, and {first} come; write --warmup {n_step * cycle.envs} or more"
+                f"{span}-step {what} of {cycle.envs} environments need {span * cycle.envs} transitions before the"
+                f" first gradient step, and {first} come; write --warmup {span * cycle.envs} or more"
             )
         data = jax.tree.map(lambda leaf: jnp.zeros((capacity, *jnp.shape(leaf)), jnp.result_type(leaf)), example)
         return RingState(data, jnp.int32(0), jnp.int32(0), cycle.envs)
@@ -87,16 +92,21 @@ def ring(capacity: int, batch: int, gamma: float = 0.99, n_step: int = 1) -> Rep
         head = (state.head + steps * envs) % capacity
         return RingState(data, head, jnp.minimum(state.size + steps * envs, capacity), state.envs)
 
-    def sample(state: RingState, key: Array, step: Array) -> Transition:
+    def sample(state: RingState, key: Array, step: Array) -> Transition | Sequences:
         del step
-        complete = state.size - (n_step - 1) * state.envs
+        complete = state.size - (span - 1) * state.envs
         age_rank = integers(key, (batch,), complete)  # 0 is the oldest
         slots = (state.head - state.size + age_rank) % capacity
-        return n_step_transition(state.data, slots, lambda s, k: (s + k * state.envs) % capacity, n_step, gamma)
+
+        def successor(slots: Array, k: int) -> Array:
+            return (slots + k * state.envs) % capacity
+
+        found = n_step_transition(state.data, slots, successor, n_step, gamma)
+        return with_sequence(found, state.data, slots, successor, sequence) if sequence else found
 
     def ragged() -> Replay:
         from qtwin.replay.linked import linked_ring
 
-        return linked_ring(capacity, batch, gamma, n_step)
+        return linked_ring(capacity, batch, gamma, n_step, sequence)
 
-    return Replay(capacity, batch, init, add, sample, ragged if n_step > 1 else None)
+    return Replay(capacity, batch, init, add, sample, ragged if span > 1 else None)
