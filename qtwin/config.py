@@ -32,6 +32,13 @@ class Config:
       drop: see ``quantiles``.
       normalise: of observations, ``none`` or ``running`` (by the mean and deviation of all that was learned from).
       loss: ``huber``, ``mse`` or ``half-mse``.
+      self_predict: a self-predictive loss beside the Q loss, ``simsiam``, ``byol`` or ``curl``; empty is none, and of
+        all that follow up to ``optimiser`` nothing is read then.
+      self_predict_target: how the encoder that gives its reference follows, written as ``target``; empty is the
+        method's own.
+      self_predict_steps: K, how far ahead the latent is predicted (not ``curl``). [transitions]
+      self_predict_weight: of this loss beside the Q loss; 0 is the method's own.
+      augment: of image observations, ``none`` or ``shift:PIXELS``.
       optimiser: ``adam[:EPS[:B1]]``, ``sgd`` or ``rmsprop[:EPS[:inside|outside]]`` (centred; where EPS stands to the
         root).
       learning_rate: of the optimiser.
@@ -69,6 +76,11 @@ class Config:
     drop: int = 2
     normalise: str = "none"
     loss: str = "mse"
+    self_predict: str = ""
+    self_predict_target: str = ""
+    self_predict_steps: int = 5
+    self_predict_weight: float = 0.0
+    augment: str = "none"
     optimiser: str = "adam"
     learning_rate: float = 2.5e-4
     max_gradient_norm: float = 0.0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from qtwin.config import Config
 from qtwin.envs.spec import EnvSpec
-from qtwin.errors import Refusal, nearest
+from qtwin.errors import Refusal, nearest, one_of
 
 LOSS_NAMES = {
     "huber": "half the square up to 1, then linear (Nature DQN)",
@@ -137,6 +138,60 @@ def target_entropy_choice(spec: str, env: EnvSpec) -> float:
     if not math.isfinite(value):
         raise Refusal(f"the target entropy is auto or a number, not '{spec}'; write --target-entropy auto")
     return value
+
+
+class SelfPredictChoice(NamedTuple):
+    """A self-predictive method, with what stands in its paper.
+
+    Attributes:
+      what: the method in words.
+      target: how the reference's encoder follows.
+      weight: of the loss beside the Q loss.
+      rolls: a transition model rolls the latent forward.
+    """
+
+    what: str
+    target: str
+    weight: float
+    rolls: bool = True
+
+
+SELF_PREDICT = {
+    "simsiam": SelfPredictChoice(
+        "future latents predicted, the reference from the online encoder behind a stop-gradient (SPR with augmentation,"
+        " Schwarzer 2021)", "tied", 2.0,
+    ),
+    "byol": SelfPredictChoice(
+        "the same, the reference from an encoder that follows softly (SPR without augmentation)", "soft:0.01", 2.0
+    ),
+    "curl": SelfPredictChoice(
+        "two views of one observation told from the batch's others, no model (CURL, Laskin 2020)", "soft:0.001", 1.0,
+        rolls=False,
+    ),
+}  # fmt: skip
+
+
+def self_predict_choice(c: Config) -> SelfPredictChoice:
+    """The method that ``c.self_predict`` names, with the target and the weight that ``c`` has for it."""
+    named = SELF_PREDICT[one_of("self-predictive loss", c.self_predict, SELF_PREDICT)]
+    return named._replace(target=c.self_predict_target or named.target, weight=c.self_predict_weight or named.weight)
+
+
+def sequence_steps(c: Config) -> int:
+    """Steps that a batch needs beside each transition: K where a latent is rolled forward, else 0. [transitions]"""
+    return c.self_predict_steps if c.self_predict and self_predict_choice(c).rolls else 0
+
+
+def augment_choice(spec: str) -> int:
+    """Reads ``none`` or ``shift:PIXELS``; returns the pixels, 0 for none."""
+    if spec == "none":
+        return 0
+    kind, _, pixels = spec.partition(":")
+    if kind != "shift":
+        raise Refusal(f"unknown augmentation '{spec}'{nearest(kind, ['none', 'shift:4'])}")
+    if not pixels.isdigit() or int(pixels) < 1:
+        raise Refusal(f"the augmentation 'shift' takes a number of pixels of at least 1, not '{spec}'; write shift:4")
+    return int(pixels)
 
 
 def _positive(text: str, complaint: str, zero: bool = False) -> float | None:

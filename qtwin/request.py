@@ -18,6 +18,7 @@ from qtwin.presets import AGENT_DEFAULTS, Preset, preset_of
 from qtwin.processes.target_specs import parse as parse_target
 from qtwin.rates import Rates, budget, plan
 from qtwin.settings import option, read_settings, whole
+from qtwin.siamese.self_predict_check import check_self_prediction
 
 ENGINES = ("auto", "fused", "hosted")
 
@@ -144,6 +145,7 @@ def check(c: Config, spec: EnvSpec) -> None:
     one_of("normalisation", c.normalise, names.NORMALISE_NAMES)
     if c.agent in ACTOR_CRITICS:
         _check_actor(c, spec)
+    check_self_prediction(c, spec)
     if not 0.0 <= c.discount <= 1.0:
         raise Refusal(f"--discount is a number between 0 and 1, not {c.discount:g}; write for example --discount 0.99")
     if not c.learning_rate > 0:
@@ -215,16 +217,17 @@ def _check_memory(c: Config, transitions: int, warmup: int) -> None:
             f"the replay holds {replay} transitions and a batch needs {c.batch}; write --replay {c.batch} or more, or"
             f" --batch {replay} or less"
         )
-    least = max(transitions, c.n_step * c.envs)
+    span = max(c.n_step, names.sequence_steps(c))
+    least = max(transitions, span * c.envs)
     if replay < least:
         raise Refusal(
             f"the replay holds {replay} transitions and a cycle with {c.envs} environments needs {least}; write"
             f" --replay {least} or more, or fewer --envs"
         )
-    if warmup + transitions < c.n_step * c.envs:
+    if warmup + transitions < span * c.envs:
         raise Refusal(
-            f"the first batch is drawn after {warmup + transitions} transitions, and {c.n_step} steps of {c.envs}"
-            f" environments are {c.n_step * c.envs}; write --warmup {c.n_step * c.envs}"
+            f"the first batch is drawn after {warmup + transitions} transitions, and {span} steps of {c.envs}"
+            f" environments are {span * c.envs}; write --warmup {span * c.envs}"
         )
 
 

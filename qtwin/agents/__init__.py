@@ -40,8 +40,13 @@ def fits(agent: str, env: EnvSpec) -> str:
 
 
 def algorithm(env: EnvSpec, c: Config) -> Algorithm:
-    """The algorithm that ``c.agent`` names, made for ``env``."""
+    """The algorithm that ``c.agent`` names, made for ``env``, with a self-predictive loss where ``c`` asks for one."""
     name = fits(c.agent, env)
     if name == "sac" and not env.continuous:
         name = "discrete_sac"
-    return getattr(importlib.import_module(f"qtwin.agents.{name}"), name)(env, c)
+    made = getattr(importlib.import_module(f"qtwin.agents.{name}"), name)(env, c)
+    if not c.self_predict:
+        return made
+    from qtwin.siamese.self_predict import self_predictive
+
+    return self_predictive(made, env, c)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtwin.errors import Refusal
+from qtwin.names import sequence_steps
 
 if TYPE_CHECKING:
     from qtwin.config import Config
@@ -36,4 +37,4 @@ def remember(env: EnvSpec, c: Config) -> Replay:
         return latest(c.batch, c.discount)
     from qtwin.replay.ring import ring
 
-    return ring(c.replay, c.batch, c.discount, c.n_step)
+    return ring(c.replay, c.batch, c.discount, c.n_step, sequence_steps(c))

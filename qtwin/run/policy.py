@@ -44,19 +44,20 @@ def export(folder: Path, spec: EnvSpec, config: Config, variables: dict[int, Var
       folder: the run's ``policy`` directory.
       spec: the environment that the policy acts in.
       config: names the agent and its network.
-      variables: each seed's online network; of an actor-critic the actor alone is written.
+      variables: each seed's online network; of an actor-critic the actor alone is written, and of what learned with
+        self-prediction beside it the Q network alone.
     """
     from safetensors.numpy import save_file
 
     from qtwin.run.checkpoint import named_leaves
 
     folder.mkdir(parents=True, exist_ok=True)
-    acts = "actor" if config.agent in ACTOR_CRITICS else None
+    acts = "actor" if config.agent in ACTOR_CRITICS else "q" if config.self_predict else None
     for seed, online in variables.items():
         network = online.part(acts) if acts else online
         named = named_leaves(network.params) | {f"stats.{k}": v for k, v in named_leaves(network.stats).items()}
         save_file(named, str(folder / f"seed-{seed}.safetensors"))
-    net, output = (config.actor_net or config.net) if acts else config.net, output_of(config.agent, spec)
+    net, output = (config.actor_net if acts == "actor" else "") or config.net, output_of(config.agent, spec)
     last = ["action_low (1 - t) + action_high t, t = (action + 1) / 2"] if spec.continuous else []
     description = {
         "format": FORMAT,

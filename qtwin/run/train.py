@@ -16,7 +16,9 @@ from qtwin.config import Config
 from qtwin.engine.devices import prepare
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
-from qtwin.rates import Plan, plan
+from qtwin.names import self_predict_choice
+from qtwin.processes.target_specs import parse
+from qtwin.rates import Plan, budget, plan, target_updates_after
 
 if TYPE_CHECKING:
     from qtwin.engine.fleet import Fleet
@@ -140,7 +142,11 @@ def summarise(
     from qtwin.run.curve import interval, iqm
     from qtwin.run.loop import moves
 
-    clocks = fleet.clocks()
+    clocks, beside = fleet.clocks(), {}
+    if config.self_predict:
+        rule = parse(self_predict_choice(config).target, budget(config))
+        moved = target_updates_after(rule, clocks[0].gradient_steps)
+        beside = {"self_predict_target": rule.spec, "self_predict_target_updates": moved}
     means = returns.mean(axis=1)
     low, high = interval(means)
     return {
@@ -151,6 +157,7 @@ def summarise(
         "transitions": clocks[0].transitions,
         "gradient_steps": clocks[0].gradient_steps,
         "target_updates": moves(clocks),
+        **beside,
         "eval_return": [float(m) for m in means],
         "eval_episodes": int(returns.shape[1]),
         "eval_return_iqm": float(iqm(means)),
