@@ -1,0 +1,173 @@
+"""``qtwin siamese`` from the command line: runs, resumed runs, what they leave behind, and what is refused."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import qtwin
+from qtwin.cli import main
+from qtwin.siamese.config import METHODS
+
+RNG = np.random.default_rng(0)
+QUICK = ["--encoder", "conv:4,8", "--projector", "16,16", "--batch", "16", "--epochs", "4", "--augment", "shift:2+flip"]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """80 images of 12x12 with labels: a bright half, left or right."""
+    labels = RNG.integers(0, 2, 80)
+    images = RNG.random((80, 12, 12, 1)).astype(np.float32) * 0.2
+    for image, label in zip(images, labels, strict=True):
+        image[:, 6 * label : 6 * label + 6] += 0.7
+    file = tmp_path_factory.mktemp("pictures") / "halves.npz"
+    np.savez(file, images=images, labels=labels)
+    return str(file)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_runs_from_the_command_line(method, pictures, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert (
+        main(["siamese", method, "--data", pictures, *QUICK, "--queue", "32", "--seeds", "2", "--out", str(out)]) == 0
+    )
+    assert "nearest neighbours" in capsys.readouterr().out
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["gradient_steps"] == 16  # 64 images to learn from are 4 batches of 16, 4 times
+    assert summary["target_updates"] == 16
+    assert len(summary["knn"]) == len(summary["linear"]) == len(summary["untrained_knn"]) == 2
+    assert {"config.json", "metrics.jsonl", "curve.png", "features.png", "encoder", "checkpoints"} <= {
+        path.name for path in out.iterdir()
+    }
+    points = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert points[-1]["gradient_steps"] == 16
+    assert all(np.isfinite(points[-1]["loss"]))
+
+
+def test_an_encoder_comes_back_in_three_lines_and_in_plain_numpy(pictures, tmp_path):
+    out = tmp_path / "run"
+    assert main(["siamese", "simsiam", "--data", pictures, *QUICK, "--quiet", "--out", str(out)]) == 0
+    images = np.load(pictures)["images"][:5]
+    encoder = qtwin.load_encoder(out)
+    features = encoder(images)
+    assert features.shape == (5, 8)
+    # The same in numpy, with what stands in the files alone.
+    weights = load_file(out / "encoder" / "seed-0.safetensors")
+    x = images
+    for i in range(2):
+        size = x.shape[1] // 2
+        padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        kernel = weights[f"convs.{i}.kernel"]
+        shape = (len(x), size, size, kernel.shape[-1])
+        x = np.zeros(shape, np.float32)
+        for row in range(3):
+            for column in range(3):
+                part = padded[:, row : row + 2 * size : 2, column : column + 2 * size : 2]
+                x = x + part @ kernel[row, column]
+        mean, var = weights[f"stats.norms.{i}.mean"], weights[f"stats.norms.{i}.var"]
+        x = (x - mean) / np.sqrt(var + 1e-5) * weights[f"norms.{i}.scale"] + weights[f"norms.{i}.bias"]
+        x = np.maximum(x, 0)
+    np.testing.assert_allclose(features, x.mean(axis=(1, 2)), rtol=1e-4, atol=1e-5)
+    with pytest.raises(qtwin.Refusal, match="takes images"):
+        encoder(images[..., 0])
+
+
+@pytest.mark.parametrize(("method", "target"), [("byol", "cosine:0.1"), ("moco", "soft:0.1")])
+def test_law_8_stop_and_resume_is_never_stopped(method, target, pictures, tmp_path, monkeypatch):
+    from qtwin.run import loop as running
+    from qtwin.run.loop import Stopped
+    from qtwin.siamese import run as siamese_run
+    from qtwin.siamese.request import build
+
+    def request(out, resume=False):
+        settings = {"encoder": "conv:4,8", "projector": "16,16", "batch": 16, "epochs": 5, "augment": "shift:2"}
+        settings |= {"target": target, "queue": 32}
+        return build(method, data=pictures, seeds=2, out=str(out), resume=resume, quiet=True, settings=settings)
+
+    siamese_run.execute(request(tmp_path / "whole"))
+    count, advance = 0, running.Logs.write
+
+    def stop_after_seven(self, point):
+        nonlocal count
+        advance(self, point)
+        count += 1
+        if count == 7:
+            running.signal.raise_signal(running.signal.SIGTERM)
+
+    monkeypatch.setattr(running.Logs, "write", stop_after_seven)
+    with pytest.raises(Stopped):
+        siamese_run.execute(request(tmp_path / "cut"))
+    monkeypatch.undo()
+    siamese_run.execute(request(tmp_path / "cut", resume=True))
+    for seed in (0, 1):
+        whole, cut = (load_file(tmp_path / run / "encoder" / f"seed-{seed}.safetensors") for run in ("whole", "cut"))
+        for name, leaf in whole.items():
+            np.testing.assert_array_equal(leaf, cut[name], err_msg=name)
+
+
+def refused(words, capsys):
+    assert main(["siamese", *words]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("qtwin: ")
+    assert said.count("\n") == 1
+    return said
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["simsima"], "did you mean 'simsiam'"),
+        ([], "write qtwin siamese simsiam"),
+        (["byol", "--target", "cosine:0.996"], "cosine:0.004"),
+        (["simclr", "--target", "soft:0.01"], "no target"),
+        (["byol", "--stop-gradient", "no"], "write simsiam --target tied"),
+        (["simsiam", "--stop-gradient", "maybe"], "yes or no"),
+        (["simsiam", "--batch", "1"], "a batch of 1"),
+        (["simsiam", "--batch", "5000"], "1,437 images"),
+        (["simsiam", "--encoder", "convs:8"], "unknown encoder"),
+        (["simsiam", "--encoder", "conv:8,8,8,8,8,8,8"], "28x28"),
+        (["simsiam", "--projector", "8,x"], "write 128,128"),
+        (["simsiam", "--predictor", "learnt"], "did you mean 'learned'"),
+        (["simsiam", "--batch-norm", "hiden"], "did you mean 'hidden'"),
+        (["simsiam", "--augment", "crop:0.3+filp"], "did you mean 'flip'"),
+        (["simsiam", "--augment", "shift"], "shift:PIXELS"),
+        (["simsiam", "--epochs", "0"], "--epochs"),
+        (["simsiam", "--lr", "0"], "greater than 0"),
+        (["moco", "--queue", "8"], "--queue"),
+        (["moco", "--predictor", "learned"], "no predictor"),
+        (["simsiam", "--data", "no-such-folder"], "no-such-folder"),
+        (["simsiam", "--resume"], "--out DIR"),
+        (["simsiam", "--colour", "yes"], "unknown option"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_sentence(words, says, capsys):
+    assert says in refused(words, capsys)
+
+
+def test_a_refusal_does_not_import_jax():
+    code = (
+        "import sys; from qtwin.cli import main; code = main(['siamese', 'simsiam', '--batch', '1']);"
+        " sys.exit(code if 'jax' not in sys.modules else 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 2
+
+
+def test_images_that_cannot_be_learned_from_are_refused(tmp_path, capsys):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "there is none" in refused(["simsiam", "--data", str(empty)], capsys)
+    images = RNG.random((40, 8, 8, 1)).astype(np.float32)
+    images[7, 2, 2, 0] = np.nan
+    np.save(tmp_path / "nan.npy", images)
+    assert "image 7" in refused(["simsiam", "--data", str(tmp_path / "nan.npy")], capsys)
+
+
+def test_a_run_of_another_method_or_other_settings_is_not_resumed(pictures, tmp_path, capsys):
+    out = str(tmp_path / "run")
+    assert main(["siamese", "simsiam", "--data", pictures, *QUICK, "--quiet", "--out", out]) == 0
+    assert "one of simsiam" in refused(["byol", "--resume", "--out", out], capsys)
+    assert "started with epochs" in refused(["simsiam", "--resume", "--out", out, "--epochs", "9"], capsys)
+    assert "holds another run" in refused(["simsiam", "--data", pictures, *QUICK, "--out", out], capsys)
