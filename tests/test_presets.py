@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from qtwin import card
+from qtwin import card, names
 from qtwin.envs.catalog import resolve
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
@@ -141,6 +141,23 @@ def stoix(n):
             yield "c"
 
 
+def spr(n):
+    """replay_ratio 64 at a batch of 32: round(64 / 32) updates for each transition, each moves the target by tau 1."""
+    while True:
+        yield "t"
+        yield from "gc" * round(64 / 32)
+
+
+def curl(n):
+    """Learns before it looks at the clock, once for each T."""
+    t = 0
+    while True:
+        t += 1
+        yield from "tg"
+        if t % 2_000 == 0:
+            yield "c"
+
+
 def ddpg(n):
     while True:
         yield from "tgac"
@@ -257,6 +274,8 @@ LOOPS = {
     "rejax": rejax,
     "stoix": stoix,
     "minatar": learner_period(1, 1_000),
+    "spr": spr,
+    "curl": curl,
     "ddpg": ddpg,
     "td3": td3,
     "sfujim-td3": td3,
@@ -372,9 +391,22 @@ def test_the_figures_that_are_known():
         "nature": "hard:2500", "dqn-zoo": "hard:2500", "dopamine": "hard:2000", "sb3": "hard:2500", "sbx": "hard:250",
         "cleanrl": "hard:50", "cleanrl-atari": "hard:250", "acme": "hard:100", "rllib": "hard:500",
         "d3rlpy": "hard:8000", "skrl": "soft:0.005/10", "rejax": "soft:0.01", "stoix": "soft:0.005",
-        "minatar": "hard:1000", "sb3-zoo CartPole-v1": "hard:128", "sb3-zoo MountainCar-v0": "hard:300",
+        "minatar": "hard:1000", "spr": "hard:1", "curl": "hard:2000",
+        "sb3-zoo CartPole-v1": "hard:128", "sb3-zoo MountainCar-v0": "hard:300",
         "sb3-zoo Acrobot-v1": "hard:250", "sb3-zoo LunarLander-v3": "hard:250",
     }  # fmt: skip
+
+
+def test_the_published_numbers_of_self_prediction():
+    fields = ("n_step", "warmup", "explore", "replay", "regress", "self_predict", "self_predict_target", "augment")
+    shared = ("batch", "learning_rate", "optimiser", "max_gradient_norm", "discount", "bootstrap", "collect", "steps")
+    spr, curl = (PRESETS[name].config for name in ("spr", "curl"))
+    assert [getattr(spr, f) for f in shared] == [getattr(curl, f) for f in shared]
+    assert [getattr(spr, f) for f in shared] == [32, 1e-4, "adam:1.5e-4", 10.0, 0.99, "double", 1, 100_000]
+    assert [getattr(spr, f) for f in fields] == [10, 2_000, "1:0:2001", 1_000_000, 2, "simsiam", "tied", "shift:4"]
+    assert [getattr(curl, f) for f in fields] == [20, 1_600, "0", 100_000, 1, "curl", "soft:0.001", "shift:4"]
+    assert (spr.self_predict_steps, spr.self_predict_weight, curl.self_predict_weight) == (5, 2.0, 1.0)
+    assert [names.self_predict_choice(c)[1:] for c in (spr, curl)] == [("tied", 2.0, True), ("soft:0.001", 1.0, False)]
 
 
 def test_the_targets_of_actor_critics():

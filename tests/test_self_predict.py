@@ -551,7 +551,7 @@ def test_refusals_and_rates_do_not_import_jax(tmp_path):
 import sys
 from qtwin.cli import main
 assert [main(words) for words in {requests!r}] == [2] * {len(requests)}
-assert main(["rates", "--preset", "nature"]) == 0
+assert main(["rates", "--preset", "spr", "curl"]) == 0
 heavy = [name for name in ("jax", "flax", "optax") if name in sys.modules]
 assert not heavy, heavy
 """

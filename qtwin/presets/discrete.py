@@ -27,6 +27,14 @@ _NATURE = dataclasses.replace(
     _ATARI, optimiser="rmsprop:9.765625e-06:inside", learning_rate=2.5e-4, target="hard:2500", warmup=50_000,
     explore="1:0.1:1000000",
 )  # fmt: skip
+_ATARI_100K = dataclasses.replace(
+    _ATARI, bootstrap="double", optimiser="adam:1.5e-4", learning_rate=1e-4, max_gradient_norm=10.0, collect=1,
+    augment="shift:4", steps=100_000,
+)  # fmt: skip
+_RAINBOW = (
+    "there with a distributional and dueling head, noisy networks, prioritised replay and rewards clipped to [-1, 1],"
+    " here a Huber loss, uniform and unclipped"
+)
 _SB3 = Config(
     "CartPole-v1", net="mlp:64,64", init="torch", loss="huber", optimiser="adam", learning_rate=1e-4,
     max_gradient_norm=10.0,
@@ -190,5 +198,31 @@ DISCRETE = (
         "Young & Tian 2019 and kenjyoung/MinAtar, examples/dqn.py",
         note="its period counts gradient steps; all 6 actions there, gymnax's minimal action sets here; exploration"
         " falls after the warm-up there, from the start here",
+    ),
+    Preset(
+        "spr", ("ALE/*",),
+        dataclasses.replace(
+            _ATARI_100K, n_step=10, regress=2, target="hard:1", warmup=2_000, explore="1:0:2001", replay=1_000_000,
+            self_predict="simsiam", self_predict_target="tied", self_predict_steps=5, self_predict_weight=2.0,
+        ),
+        "Schwarzer et al. 2021 and mila-iqia/spr, scripts/run.py and src/utils.py", frames=4,
+        note="its TD target is copied at every gradient step, its self-predictive one is tied, as with augmentation"
+        " (without: --self-predict-target soft:0.01 --augment none); lambda 2 of a sum over 5 steps is its weight 5 of"
+        f" their mean of squares; {_RAINBOW}, and intensities are jittered there, the Q head's first layer is the"
+        " projector and sees latents in [0, 1], and gradients of the model are cut apart; with neither noisy networks"
+        " nor an epsilon nothing explores after the first 2,001 transitions: write --explore 1:0.01:2001",
+    ),
+    Preset(
+        "curl", ("ALE/*",),
+        dataclasses.replace(
+            _ATARI_100K, n_step=20, regress=1, target="hard:2000", warmup=1_600, explore="0", replay=100_000,
+            self_predict="curl", self_predict_target="soft:0.001", self_predict_weight=1.0,
+        ),
+        "Laskin et al. 2020 and aravindsrinivas/curl_rainbow, main.py, agent.py and model.py", frames=4,
+        note="its period of 2,000 counts agent steps, its momentum of 0.999 is the fraction kept; views are 80x80 crops"
+        " padded by 4 and cropped again there, shifts of 4 pixels here; the weight is 0.01 there for Pong, Boxing,"
+        f" Private Eye and Freeway; {_RAINBOW}, and it has two convolutions of 5x5 in place of Nature's three, one more"
+        " layer before its projection, and acts with its network from the start where here the first 1,600 transitions"
+        " are random; with neither noisy networks nor an epsilon nothing explores after them: write --explore 0.01",
     ),
 )  # fmt: skip
