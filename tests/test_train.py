@@ -80,6 +80,7 @@ def digests(out):
         ("gym:CartPole-v1", ["--overlap"]),
         ("Pendulum-v1", ["--agent", "sac", "--normalise", "running"]),
         ("gym:Pendulum-v1", ["--agent", "td3"]),
+        ("gym:CartPole-v1", ["--self-predict", "byol", "--self-predict-steps", "3"]),
     ],
 )
 def test_law_8_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, env, more):
