@@ -279,6 +279,13 @@ def test_a_resumed_run_keeps_its_settings_and_its_seeds(here):
     assert (request.seeds, request.resume) == ((3, 4), True)
 
 
+def test_a_run_of_an_earlier_version_goes_on_without_the_settings_that_came_later(here):
+    saved = json.loads((here / "run" / "config.json").read_text())
+    saved["config"] = {name: value for name, value in saved["config"].items() if "self_predict" not in name}
+    (here / "run" / "config.json").write_text(json.dumps(saved))
+    assert build("CartPole-v1", out="run", resume=True).config == AGENT_DEFAULTS["dqn"]
+
+
 def test_offline_nothing_is_collected(here):
     with pytest.raises(Refusal, match=r"none\.safetensors"):
         build("CartPole-v1", agent="fqi", settings={"data": "none.safetensors"})

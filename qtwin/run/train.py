@@ -207,6 +207,9 @@ def read_config(out: Path, kind: type = Config) -> dict:
     file = out / "config.json"
     try:
         saved = json.loads(file.read_text())
+        # A run of an earlier version has no settings that came later, and goes on without them.
+        settings = [field for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING]
+        saved["config"] = {field.name: field.default for field in settings} | saved["config"]
         for field in dataclasses.fields(kind):
             if type(saved["config"][field.name]) is not type(field.default) and field.name != "env":
                 raise Refusal(f"{file}: '{field.name}' has the wrong type ({saved['config'][field.name]!r})")
