@@ -164,7 +164,13 @@ def ratios(speeds: dict[str, list[float]], contenders: list[Contender], wanted: 
     return found
 
 
-def contest(contestants: tuple[Contender, ...], wanted: tuple[Ratio, ...], description: str, out: Path) -> None:
+def contest(
+    contestants: tuple[Contender, ...],
+    wanted: tuple[Ratio, ...],
+    description: str,
+    out: Path,
+    measured: str = "transitions a second, all seeds",
+) -> None:
     """Reads the options, runs the contenders in rounds, prints the tables and writes the results.
 
     Args:
@@ -172,6 +178,7 @@ def contest(contestants: tuple[Contender, ...], wanted: tuple[Ratio, ...], descr
       wanted: the ratios to print.
       description: what ``--help`` says first.
       out: where the results go, unless ``--out`` says otherwise.
+      measured: what the numbers are.
     """
     peers = sorted({c.home for c in contestants} - {"qtwin"})
     parser = argparse.ArgumentParser(description=description)
@@ -203,7 +210,7 @@ def contest(contestants: tuple[Contender, ...], wanted: tuple[Ratio, ...], descr
         f"\n{about['cpu']}, {about['cores']} cores, {args.rounds} rounds, load {about['load_average_before']} before\n"
     )
     rows = [(n, short(statistics.median(s)), short(min(s)), short(max(s))) for n, s in speeds.items()]
-    print(table(("transitions a second, all seeds", "median", "min", "max"), rows))
+    print(table((measured, "median", "min", "max"), rows))
     found = ratios(speeds, contenders, wanted)
     rows = [
         (r["ratio"], *(short(r[k]) for k in ("median", "min", "max")), short(r["wanted"]) if r["wanted"] else "")

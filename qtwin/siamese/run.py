@@ -16,6 +16,7 @@ from qtwin.siamese.config import SiameseConfig
 if TYPE_CHECKING:
     from qtwin.agent import Algorithm
     from qtwin.engine.fleet import Fleet
+    from qtwin.envs.base import JaxEnv
     from qtwin.siamese.request import SiameseRequest
     from qtwin.types import Array
 
@@ -125,18 +126,22 @@ def execute(request: SiameseRequest) -> dict:
 
 def _fleet(algorithm: Algorithm, images: Array, seeds: tuple[int, ...], judge) -> Fleet:
     """The fused engine's seeds in an environment where nothing happens; judged where agents are evaluated."""
+    from qtwin.engine.fleet import FusedFleet
+
+    return FusedFleet(algorithm, nowhere(), 1, seeds, 1, lambda variables, at: np.array(judge(variables)))
+
+
+def nowhere() -> JaxEnv:
+    """The environment of those that only look at images: one action, and nothing happens."""
     import jax.numpy as jnp
 
-    from qtwin.engine.fleet import FusedFleet
     from qtwin.envs.base import JaxEnv, Outcome
     from qtwin.envs.spec import EnvSpec
 
     obs = jnp.zeros((), jnp.float32)
     ended = Outcome(jnp.float32(0.0), jnp.float32(0.0), obs, jnp.bool_(True))
-    nowhere = JaxEnv(
-        EnvSpec("siamese:images", (), "float32", 1), lambda key: ((), obs), lambda key, state, action: ((), obs, ended)
-    )
-    return FusedFleet(algorithm, nowhere, 1, seeds, 1, lambda variables, at: np.array(judge(variables)))
+    spec = EnvSpec("siamese:images", (), "float32", 1)
+    return JaxEnv(spec, lambda key: ((), obs), lambda key, state, action: ((), obs, ended))
 
 
 def _measure(c: SiameseConfig):
