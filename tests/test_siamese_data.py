@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from qtwin.cli import main
 from qtwin.errors import Refusal
 from qtwin.siamese import data, judge
+from qtwin.siamese.views import as_floats
 
 
 def test_scattered_digits_are_hard_for_raw_pixels_and_the_same_for_the_same_seed():
@@ -38,7 +40,8 @@ def test_an_array_file(tmp_path):
     np.save(tmp_path / "a.npy", images)
     np.savez(tmp_path / "b.npz", images=images, labels=np.arange(20) % 3)
     plain = data.load_images(str(tmp_path / "a.npy"))
-    np.testing.assert_allclose(plain.train, images / 255.0, rtol=1e-6)
+    np.testing.assert_array_equal(plain.train, images)  # as they are, a quarter of what floats would take
+    np.testing.assert_allclose(as_floats(plain.train), images / 255.0, rtol=1e-6)
     assert plain.train_labels is None
     assert len(plain.test) == 0
     labelled = data.load_images(str(tmp_path / "b.npz"))
@@ -55,7 +58,7 @@ def test_a_folder_of_pictures_with_labels(tmp_path):
             Image.new("RGB", (8, 6), (i, 0, 200 * (label == "dog"))).save(tmp_path / label / f"{i}.png")
     found = data.load_images(str(tmp_path))
     assert found.train.shape == (8, 6, 8, 3)
-    blue = np.concatenate([found.train, found.test])[:, 0, 0, 2] > 0.5
+    blue = np.concatenate([found.train, found.test])[:, 0, 0, 2] > 127
     np.testing.assert_array_equal(np.concatenate([found.train_labels, found.test_labels]), blue.astype(int))
 
 
@@ -69,8 +72,21 @@ def test_cifar_in_its_binary_version(tmp_path, monkeypatch):
     found = data.load_images(str(tmp_path))
     assert found.train.shape == (20, 32, 32, 3)
     np.testing.assert_array_equal(found.test_labels, [0, 9, 3, 1])
-    red = rows[0, 1 : 1 + 1024].reshape(32, 32) / 255.0
-    np.testing.assert_allclose(found.test[0, :, :, 0], red, rtol=1e-6)
+    np.testing.assert_array_equal(found.test[0, :, :, 0], rows[0, 1 : 1 + 1024].reshape(32, 32))
+
+
+def test_recorded_frames_are_images(tmp_path):
+    file = str(tmp_path / "frames.safetensors")
+    assert main(["record", "minatar:Breakout", "--steps", "40", "--out", file]) == 0
+    found = data.load_images(file)
+    assert found.name == "Breakout-MinAtar"
+    assert found.train.shape == (40, 10, 10, 4)
+    assert set(np.unique(found.train)) == {0.0, 1.0}
+    assert found.train_labels is None
+    other = str(tmp_path / "poles.safetensors")
+    assert main(["record", "CartPole-v1", "--steps", "40", "--out", other]) == 0
+    with pytest.raises(Refusal, match="no images"):
+        data.load_images(other)
 
 
 def refusals(tmp_path):

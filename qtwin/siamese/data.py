@@ -1,4 +1,4 @@
-"""Images to learn from: scattered digits, CIFAR-10 from a local folder, a folder of pictures, or one array file."""
+"""Images to learn from: scattered digits, CIFAR-10 from a local folder, pictures, an array file, or recorded frames."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Images(NamedTuple):
 
     Attributes:
       name: what they are.
-      train: float32 in [0, 1]. [M, H, W, C]
+      train: float32 in [0, 1], or uint8, which is a quarter of it. [M, H, W, C]
       train_labels: whole numbers from 0, None where there are none. [M]
-      test: float32 in [0, 1]; none where there are no labels. [N, H, W, C]
+      test: likewise; none where there are no labels. [N, H, W, C]
       test_labels: [N]
     """
 
@@ -39,8 +39,8 @@ def load_images(data: str, seed: int = 0) -> Images:
 
     Args:
       data: ``digits``; a folder that holds CIFAR-10's binary version; a folder of pictures of one size, whose
-        sub-folders, if there are any, are their labels; or an ``.npy`` or ``.npz`` file (arrays ``images`` [M, H, W, C]
-        or [M, H, W], and perhaps ``labels`` [M]).
+        sub-folders, if there are any, are their labels; an ``.npy`` or ``.npz`` file (arrays ``images`` [M, H, W, C]
+        or [M, H, W], and perhaps ``labels`` [M]); or a recording of ``qtwin record``, whose frames are the images.
       seed: of the scattering, and of which images are put aside to judge by.
 
     Raises:
@@ -51,9 +51,11 @@ def load_images(data: str, seed: int = 0) -> Images:
     path = Path(data)
     if path.suffix in (".npy", ".npz"):
         return _array_file(path, seed)
+    if path.suffix == ".safetensors":
+        return _recording(path, seed)
     if not path.is_dir():
         hint = nearest(data, ["digits"]) if not path.exists() else ""
-        raise Refusal(f"--data is digits, a folder of images or an .npy or .npz file, not '{data}'{hint}")
+        raise Refusal(f"--data is digits, a folder of images, an .npy or .npz file or a recording, not '{data}'{hint}")
     if any((path / file).exists() for file in (*CIFAR_TRAIN, *CIFAR_TEST)):
         return _cifar(path)
     return _folder(path, seed)
@@ -104,7 +106,7 @@ def _array_file(path: Path, seed: int) -> Images:
         raise Refusal(f"{path} is expected to hold an array 'images', and holds {', '.join(found) or 'none'}") from None
     except (ValueError, OSError, EOFError) as error:
         raise Refusal(f"{path} cannot be read as plain arrays: {str(error).splitlines()[0]}") from None
-    images = _floats(str(path), images)
+    images = _checked(str(path), images)
     if labels is not None:
         labels = np.asarray(labels)
         if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or labels.min() < 0:
@@ -115,15 +117,28 @@ def _array_file(path: Path, seed: int) -> Images:
     return _split(path.stem, images, labels, seed)
 
 
-def _floats(where: str, images: Array) -> Array:
-    """Images as float32 [M, H, W, C] in [0, 1]; refuses what is none."""
+def _recording(path: Path, seed: int) -> Images:
+    """The frames of a recording, each once; without labels."""
+    from qtwin.replay.dataset import load_dataset
+
+    recorded = load_dataset(path)
+    if len(recorded.spec.obs_shape) not in (2, 3):
+        raise Refusal(
+            f"{path} was recorded in {recorded.spec.id}, whose observations {list(recorded.spec.obs_shape)} are no"
+            " images; record one whose are, qtwin record minatar:Breakout"
+        )
+    return _split(recorded.spec.id.partition(":")[2], _checked(str(path), recorded.steps.obs), None, seed)
+
+
+def _checked(where: str, images: Array) -> Array:
+    """Images [M, H, W, C] as uint8, or as float32 in [0, 1]; refuses what is none."""
     images = np.asarray(images)
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or 0 in images.shape:
         raise Refusal(f"{where} is expected to hold images [M, H, W, C], and {list(images.shape)} came")
     if images.dtype == np.uint8:
-        return images.astype(np.float32) / 255.0
+        return images
     if images.dtype == bool:
         return images.astype(np.float32)
     images = images.astype(np.float32)
@@ -155,7 +170,7 @@ def _cifar(path: Path) -> Images:
         if raw[:, 0].max() > 9:
             raise Refusal(f"{path} is expected to have labels from 0 to 9, and {raw[:, 0].max()} came")
         images = raw[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        return images.astype(np.float32) / 255.0, raw[:, 0].astype(np.int32)
+        return np.ascontiguousarray(images), raw[:, 0].astype(np.int32)
 
     train, test = read(CIFAR_TRAIN), read(CIFAR_TEST)
     return Images("cifar10", *train, *test)
@@ -181,4 +196,4 @@ def _folder(path: Path, seed: int) -> Images:
             )
     parents = sorted({file.parent for file in files})
     labels = np.array([parents.index(file.parent) for file in files]) if len(parents) > 1 else None
-    return _split(path.name, np.stack(pictures).astype(np.float32) / 255.0, labels, seed)
+    return _split(path.name, np.stack(pictures), labels, seed)

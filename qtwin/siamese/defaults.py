@@ -16,6 +16,8 @@ _DIGITS = SiameseConfig(
     encoder="conv:16,32,64", projector="128,128,128", augment="crop:0.4+shift:6+turn:20+colour", learning_rate=0.6,
     batch=128, epochs=150,
 )  # fmt: skip
+# Frames of a game are neither mirrored nor recoloured: a ball on the right is no ball on the left.
+_FRAMES = dataclasses.replace(_PICTURES, encoder="conv:32,64,128", augment="crop:0.5+shift:2")
 _METHODS = {
     "simsiam": {},
     # The target follows along a cosine from 0.004 (its section 3.2) and a bottleneck as wide as the projector.
@@ -28,5 +30,5 @@ _METHODS = {
 
 def defaults_for(method: str, data: str) -> SiameseConfig:
     """The method's own settings for the images that ``data`` names."""
-    base = _DIGITS if data == "digits" else _PICTURES
+    base = _DIGITS if data == "digits" else _FRAMES if data.endswith(".safetensors") else _PICTURES
     return dataclasses.replace(base, method=method, data=data, **_METHODS[method])
