@@ -81,7 +81,7 @@ class Twin:
         """The twin after a move of the target by ``rule``, and what the rule carries on."""
         if self.follower is None:
             return rule.move(memory, None, None)[0], self
-        memory, params = rule.move(memory, _pick(self.online.params, self.parts), self.follower.params)
+        moved, params = rule.move(memory, _pick(self.online.params, self.parts), self.follower.params)
         match self.stats_policy:
             case "copied":
                 stats = _pick(self.online.stats, self.parts)
@@ -89,7 +89,7 @@ class Twin:
                 stats = rule.move(memory, _pick(self.online.stats, self.parts), self.follower.stats)[1]
             case _:
                 stats = self.follower.stats
-        return memory, dataclasses.replace(self, follower=Variables(params, stats))
+        return moved, dataclasses.replace(self, follower=Variables(params, stats))
 
     def sibling_follows(self, rule: TargetUpdate, memory: PyTree) -> tuple[PyTree, Twin]:
         """The twin after a move of its second target by ``rule``, and what the rule carries on."""

@@ -41,6 +41,15 @@ def test_cosine_falls_from_tau_to_nothing():
     assert rule.mean_age == rule.half_life == math.inf, "no one age describes it"
 
 
+def test_mixed_statistics_move_by_the_parameters_own_fraction():
+    """A cosine's second move of four goes 0.3414 of the way: for the parameters and for the statistics."""
+    rule, variables = parse("cosine:0.4", 4), Variables({"w": jnp.ones(1)}, {"mean": jnp.ones(1)})
+    pair = twin(Variables({"w": jnp.zeros(1)}, {"mean": jnp.zeros(1)}), rule, "mixed").learn(variables)
+    memory, pair = pair.follow(rule, jnp.int32(1))
+    assert int(memory) == 2
+    assert float(pair.target.params["w"][0]) == float(pair.target.stats["mean"][0]) == pytest.approx(0.34142, abs=1e-5)
+
+
 def test_hard_copies_and_frozen_stays():
     assert hard(3).move((), ONLINE, TARGET)[1] is ONLINE
     assert frozen().move((), ONLINE, TARGET)[1] is TARGET
