@@ -1,0 +1,60 @@
+"""MinAtar's Breakout and Freeway with and without self-prediction beside the Q loss, 100,000 transitions, five seeds.
+
+    python benchmarks/siamese/self_predict.py [--only NAME ...] [--seeds K]
+
+The preset minatar with its budget of 5,000,000 cut to 100,000: warm-up 2,000 in place of 5,000, epsilon falls over the
+first fifth in place of 100,000 transitions, all else as it is. CURL's two views are shifts of one pixel, seen by its
+own loss alone; SPR's are not augmented. ``--only`` without a name trains nothing and prints the results that are there;
+a row that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "continuous"))
+from shared import report, rows_of
+from training import HERE, extremes, interval
+
+GAMES = ("Breakout", "Freeway")
+VARIANTS = {
+    "none": (),
+    "simsiam": ("--self-predict", "simsiam"),
+    "byol": ("--self-predict", "byol", "--self-predict-target", "soft:0.01"),
+    "curl": ("--self-predict", "curl", "--augment", "shift:1"),
+}
+SHARED = ("--preset", "minatar", "--warmup", "2000", "--explore", "1:0.1:20%")
+STEPS, SEEDS = 100_000, 5
+
+
+def main() -> None:
+    cells = {f"{game} {variant}": (game, variant) for game in GAMES for variant in VARIANTS}
+    results, path = rows_of(
+        __doc__.splitlines()[0],
+        {name: [f"minatar:{game}", *SHARED, *VARIANTS[variant]] for name, (game, variant) in cells.items()},
+        dict.fromkeys(cells, STEPS),
+        SEEDS,
+        HERE / "results" / "self_predict.json",
+        curves=True,
+    )
+    head = (
+        "game, loss beside the Q loss",
+        "its target",
+        "seeds",
+        "greedy return, IQM [95 %]",
+        "worst ... best",
+        "a second",
+    )
+    rows = []
+    for name in cells:
+        if name in results:
+            r = results[name]
+            told = (r.get("self_predict_target", ""), str(len(r["seeds"])), interval(r), extremes(r))
+            rows.append((name.replace(" ", ", "), *told, f"{r['transitions_per_second']:,.0f}"))
+    report(head, rows, path)
+
+
+if __name__ == "__main__":
+    main()
