@@ -125,9 +125,9 @@ def rescaled(latents: Array) -> Array:
 
     A latent whose numbers are all equal becomes 0.
     """
-    axes = tuple(range(1, latents.ndim))
-    least, most = jnp.min(latents, axis=axes, keepdims=True), jnp.max(latents, axis=axes, keepdims=True)
-    return (latents - least) / jnp.maximum(most - least, 1e-6)
+    rows = latents.reshape(latents.shape[0], -1)
+    least, most = jnp.min(rows, axis=1, keepdims=True), jnp.max(rows, axis=1, keepdims=True)
+    return ((rows - least) / jnp.maximum(most - least, 1e-6)).reshape(latents.shape)
 
 
 def flat(sequences: Array) -> Array:
