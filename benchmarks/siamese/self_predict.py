@@ -4,8 +4,8 @@
 
 The preset minatar with its budget of 5,000,000 cut to 50,000: warm-up 2,000 in place of 5,000, epsilon falls over the
 first fifth in place of 100,000 transitions, all else as it is. SPR looks one step ahead in place of five, for the sake
-of two cores, and its views are not augmented; CURL's are shifts of one pixel, seen by its own loss alone. ``--only`` without a name trains nothing and prints the results that are there;
-a row that was stopped goes on where it was.
+of two cores, and its views are not augmented; CURL's are shifts of one pixel, seen by its own loss alone. ``--only``
+without a name trains nothing and prints the results that are there; a row that was stopped goes on where it was.
 """
 
 from __future__ import annotations
