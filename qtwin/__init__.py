@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives. Resolved when it is first used: `import qtwin` alone does not import JAX.
 _HOMES = {
-    "qtwin.api": ("train", "learn", "Run", "Learned"),
+    "qtwin.api": ("train", "train_encoder", "learn", "Run", "Learned"),
     "qtwin.run.policy": ("load", "Policy"),
     "qtwin.config": ("Config",),
     "qtwin.errors": ("Refusal",),
@@ -44,7 +44,7 @@ __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
     from qtwin.agent import Agent, Algorithm, Improvement
-    from qtwin.api import Learned, Run, learn, train
+    from qtwin.api import Learned, Run, learn, train, train_encoder
     from qtwin.config import Config
     from qtwin.engine.state import TrainState
     from qtwin.envs.base import HostEnv, JaxEnv, Outcome

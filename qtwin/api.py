@@ -89,6 +89,53 @@ def train(
     return Run(path, summary, read_points(path / "metrics.jsonl"))
 
 
+def train_encoder(
+    method: str,
+    data: str = "digits",
+    *,
+    seeds: int | None = None,
+    seed: int | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    log_points: int = 15,
+    quiet: bool = False,
+    **settings,
+) -> Run:
+    """Learns features of images without labels and writes a run directory: ``qtwin siamese`` as a function.
+
+    Args:
+      method: "simsiam", "byol", "moco" or "simclr".
+      data: the images, as on the command line: ``digits``, a folder, an array file, a recording.
+      seeds, seed, out, resume, quiet: as for `train`.
+      log_points: how many times on the way the features are judged.
+      **settings: any field of `qtwin.siamese.config.SiameseConfig`, over the method's own: ``target="hard:100"``.
+
+    Returns:
+      the run; hand its path to `qtwin.load_encoder`.
+
+    Raises:
+      Refusal: the request was wrong; one sentence says what was expected, what came and what to write instead.
+    """
+    from qtwin.run.logs import read_points
+    from qtwin.siamese.request import build
+    from qtwin.siamese.run import execute
+
+    request = build(
+        method,
+        data=data,
+        seeds=seeds,
+        seed=seed,
+        out=None if out is None else str(out),
+        resume=resume,
+        log_points=log_points,
+        quiet=quiet,
+        settings=settings,
+    )
+    summary = execute(request)
+    path = Path(request.out)
+    return Run(path, summary, read_points(path / "metrics.jsonl"))
+
+
 class Learned(NamedTuple):
     """What `learn` gives back.
 

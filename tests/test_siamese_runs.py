@@ -49,9 +49,10 @@ def test_every_method_runs_from_the_command_line(method, pictures, tmp_path, cap
 
 def test_an_encoder_comes_back_in_three_lines_and_in_plain_numpy(pictures, tmp_path):
     out = tmp_path / "run"
-    assert main(["siamese", "simsiam", "--data", pictures, *QUICK, "--quiet", "--out", str(out)]) == 0
+    settings = {"encoder": "conv:4,8", "projector": "16,16", "batch": 16, "epochs": 4, "augment": "shift:2+flip"}
+    run = qtwin.train_encoder("simsiam", pictures, out=out, quiet=True, **settings)
     images = np.load(pictures)["images"][:5]
-    encoder = qtwin.load_encoder(out)
+    encoder = qtwin.load_encoder(run.path)
     features = encoder(images)
     assert features.shape == (5, 8)
     # The same in numpy, with what stands in the files alone.
@@ -171,3 +172,6 @@ def test_a_run_of_another_method_or_other_settings_is_not_resumed(pictures, tmp_
     assert "one of simsiam" in refused(["byol", "--resume", "--out", out], capsys)
     assert "started with epochs" in refused(["simsiam", "--resume", "--out", out, "--epochs", "9"], capsys)
     assert "holds another run" in refused(["simsiam", "--data", pictures, *QUICK, "--out", out], capsys)
+    for words in (["eval", out], ["train", "CartPole-v1", "--resume", "--out", out]):
+        assert main(words) == 2
+        assert "has an encoder and no policy" in capsys.readouterr().err

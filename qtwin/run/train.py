@@ -210,6 +210,11 @@ def read_config(out: Path, kind: type = Config) -> dict:
         # A run of an earlier version has no settings that came later, and goes on without them.
         settings = [field for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING]
         saved["config"] = {field.name: field.default for field in settings} | saved["config"]
+        if kind is Config and "method" in saved["config"]:
+            raise Refusal(
+                f"the run in {out} is one of qtwin siamese, which has an encoder and no policy; write qtwin siamese to"
+                " go on with it, or qtwin.load_encoder to use it"
+            )
         for field in dataclasses.fields(kind):
             if type(saved["config"][field.name]) is not type(field.default) and field.name != "env":
                 raise Refusal(f"{file}: '{field.name}' has the wrong type ({saved['config'][field.name]!r})")
