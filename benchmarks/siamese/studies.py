@@ -58,7 +58,7 @@ STUDIES = {
         "kept 0.99": (["byol", *SHORT, "--target", "soft:0.01"], "72.5"),
         "kept 0.9": (["byol", *SHORT, "--target", "soft:0.1"], "68.4"),
         "every step (kept 0)": (["byol", *SHORT, "--target", "soft:1"], "0.3"),
-        "cosine from 0.004": (["byol", *SHORT], ""),
+        "cosine from 0.05": (["byol", *SHORT], ""),
         "no predictor, kept 0.99": (["byol", *SHORT, "--target", "soft:0.01", "--predictor", "none"], "0.2"),
     },
 }
