@@ -64,14 +64,16 @@ def test_simsiam_is_the_papers_algorithm_1_step_by_step():
     params = method.pair.online.params
     velocity = jax.tree.map(jnp.zeros_like, params)
     steps = SMALL.epochs * (48 // 16)
+
+    @jax.jit
+    @jax.value_and_grad
+    def loss_of(params, batch):
+        z1, z2 = f_and_h.f(params, batch.first), f_and_h.f(params, batch.second)
+        p1, p2 = f_and_h.h(params, z1), f_and_h.h(params, z2)
+        return distance(p1, z2) / 2 + distance(p2, z1) / 2
+
     for k, batch in enumerate(batches(4)):
-
-        def loss_of(params, batch=batch):
-            z1, z2 = f_and_h.f(params, batch.first), f_and_h.f(params, batch.second)
-            p1, p2 = f_and_h.h(params, z1), f_and_h.h(params, z2)
-            return distance(p1, z2) / 2 + distance(p2, z1) / 2
-
-        expected, gradient = jax.value_and_grad(loss_of)(params)
+        expected, gradient = loss_of(params, batch)
         loss, _ = method.step(batch)
         assert loss == pytest.approx(float(expected), rel=1e-5)
         falling = 0.5 * 16 / 256 * (1 + np.cos(np.pi * k / steps)) / 2
@@ -93,14 +95,17 @@ def distance(p, z):
 class Networks:
     """The small method's networks in plain array operations, batch norm by the batch."""
 
-    def f(self, params, x):
+    def features(self, params, x):
         for i in range(2):
             x = jax.lax.conv_general_dilated(
                 x, params["encoder"]["convs"][i]["kernel"], (2, 2), ((1, 1), (1, 1)),
                 dimension_numbers=("NHWC", "HWIO", "NHWC"),
             )  # fmt: skip
             x = jax.nn.relu(self.norm(x, params["encoder"]["norms"][i]))
-        return self.head(params["projector"], x.mean(axis=(1, 2)), 3, last=True)
+        return x.mean(axis=(1, 2))
+
+    def f(self, params, x):
+        return self.head(params["projector"], self.features(params, x), 3, last=True)
 
     def h(self, params, z):
         return self.head(params["predictor"], z, 2, last=False)
@@ -176,25 +181,15 @@ def test_the_queue_is_a_ring_of_the_targets_keys():
     begun = np.array(hand.pair.online.stats["queue"]["keys"])
     np.testing.assert_allclose(np.linalg.norm(begun, axis=1), 1.0, rtol=1e-5)
     hidden = Networks()
+    key_of = jax.jit(lambda p, x: losses.normalised(hidden.head(p["projector"], hidden.features(p, x), 3, last=False)))
     for batch in batches(3):
-        z = hidden.head(follower.params["projector"], _features(hidden, follower.params, batch.second), 3, last=False)
-        keys.append(np.asarray(losses.normalised(z)))
+        keys.append(np.asarray(key_of(follower.params, batch.second)))
         hand.step(batch)
     queue = hand.pair.online.stats["queue"]
     np.testing.assert_allclose(
         queue["keys"], np.concatenate([keys[2][8:], keys[0][8:], keys[1], keys[2][:8]]), atol=1e-5
     )
     assert int(queue["oldest"]) == 8
-
-
-def _features(hidden, params, x):
-    for i in range(2):
-        x = jax.lax.conv_general_dilated(
-            x, params["encoder"]["convs"][i]["kernel"], (2, 2), ((1, 1), (1, 1)),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )  # fmt: skip
-        x = jax.nn.relu(hidden.norm(x, params["encoder"]["norms"][i]))
-    return x.mean(axis=(1, 2))
 
 
 def test_a_tied_target_costs_no_pass_of_its_own():
