@@ -11,6 +11,7 @@ from qtwin.errors import Refusal
 from qtwin.rates import Cycle
 from qtwin.replay import remember
 from qtwin.replay.latest import latest
+from qtwin.replay.linked import Linked
 from qtwin.replay.ring import ring
 from qtwin.types import Timestep
 
@@ -101,6 +102,33 @@ def check(batch, data, envs, length, capacity, steps):
     # Wilson and Hilferty's approximation of the chi-square quantile at 0.9999.
     limit = freedom * (1 - 2 / (9 * freedom) + 3.72 * np.sqrt(2 / (9 * freedom))) ** 3 if freedom else 0.0
     assert ((counts - mean) ** 2 / mean).sum() <= limit
+
+
+@pytest.mark.parametrize("linked", [False, True], ids=["ring", "linked"])
+def test_no_return_goes_on_where_the_environments_were_begun_anew(linked):
+    """Cut after 11 vector steps of 20: the newest steps count as truncated, no reward is added across or twice."""
+    envs, steps, capacity, broken, length = 3, 4, 60, 11, 20
+    replay = ring(capacity, 16, GAMMA, steps)
+    replay = replay.ragged() if linked else replay
+    data = streams(envs, length, seed=5)
+    state = replay.init(EXAMPLE, cycle(envs, envs, warmup=steps * envs))
+    add = jax.jit(replay.add)
+    for t in range(length):
+        chunk = jax.tree.map(lambda column, t=t: column[t : t + 1], data)
+        goes_on = ~data.last[t - 1] if t not in (0, broken) else np.zeros(envs, bool)
+        chunk = Linked(chunk, np.where(goes_on, envs, 0).astype(np.int32)[None]) if linked else chunk
+        state = add(replay.cut(state) if t == broken else state, chunk)
+    ended = data.last.copy()
+    ended[broken - 1] = True
+    draw = jax.jit(jax.vmap(replay.sample, in_axes=(None, 0, None)))
+    check(
+        draw(state, jax.random.split(jax.random.key(0), 200), 0),
+        data._replace(last=ended),
+        envs,
+        length,
+        capacity,
+        steps,
+    )
 
 
 @pytest.mark.parametrize("envs", [1, 4])

@@ -82,6 +82,7 @@ class Programs(NamedTuple):
       remember: ``(state, chunk) -> state``: into the replay.
       learn: ``(state, key, chunk, gradient steps []) -> state``: the chunk into the replay, then a cycle's processes 2
         and 3.
+      cut: the replay's (`qtwin.replay.base.Replay`), None where it has none.
     """
 
     start: Callable
@@ -90,6 +91,7 @@ class Programs(NamedTuple):
     keys: Callable
     remember: Callable
     learn: Callable
+    cut: Callable | None
 
 
 @functools.lru_cache(maxsize=8)
@@ -121,6 +123,7 @@ def programs(algorithm: Algorithm, spec: EnvSpec, turn: Cycle, linked: bool) -> 
         keys=jax.jit(keys),
         remember=jax.jit(remember, donate_argnums=0),
         learn=jax.jit(learn, donate_argnums=0),
+        cut=algorithm.replay.cut,
     )
 
 
@@ -168,7 +171,10 @@ def hosted(algorithm: Algorithm, host_env: HostEnv, overlap: bool, device: jax.D
         seed = int(np.random.SeedSequence([*run_seed, boundary]).generate_state(1)[0] >> 1)
         outside = state.world.env._replace(acting=jax.device_put(state.world.env.acting, actor))
         world = gatherer.start(seed, outside, jax.device_put(state.key, actor))
-        return jax.device_put(state._replace(world=()), device)._replace(world=world)
+        state = jax.device_put(state._replace(world=()), device)
+        # The episodes under way are over, and no return of n steps may go on into the new ones.
+        replay = state.replay if run.cut is None else run.cut(state.replay)
+        return state._replace(world=world, replay=replay)
 
     def warm_up(state: TrainState, vector_steps: int) -> TrainState:
         core, world, episodes = state._replace(world=(), key=()), state.world, Episodes()

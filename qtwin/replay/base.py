@@ -21,6 +21,8 @@ class Replay(NamedTuple):
         a `qtwin.replay.sequences.Sequences`.
       ragged: ``() -> Replay``, the same memory for steps that come in ragged order, its ``add`` taking a
         `qtwin.replay.linked.Linked`; None where it does not matter which step follows which.
+      cut: ``state -> state`` where every environment's newest step ends its episode: what comes next is of another one.
+        None where it does not matter.
     """
 
     capacity: int
@@ -29,3 +31,4 @@ class Replay(NamedTuple):
     add: Callable[[PyTree, Timestep], PyTree]
     sample: Callable[[PyTree, Array, Array], Transition]
     ragged: Callable[[], Replay] | None = None
+    cut: Callable[[PyTree], PyTree] | None = None

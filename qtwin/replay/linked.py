@@ -7,6 +7,7 @@ keeps that distance beside each step.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -80,4 +81,9 @@ def linked_ring(capacity: int, batch: int, gamma: float, n_step: int, sequence: 
         found = n_step_transition(data, slots, follow, n_step, gamma)
         return with_sequence(found, data, slots, follow, sequence) if sequence else found
 
-    return Replay(capacity, batch, init, add, sample)
+    def cut(state: LinkedState) -> LinkedState:
+        data = state.ring.data  # a step that no other follows is an environment's newest, or ends its episode anyway
+        ended = dataclasses.replace(state.ring, data=data._replace(last=data.last | (state.ahead == 0)))
+        return LinkedState(ended, state.ahead)
+
+    return Replay(capacity, batch, init, add, sample, cut=cut)

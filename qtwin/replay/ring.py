@@ -104,9 +104,16 @@ def ring(capacity: int, batch: int, gamma: float = 0.99, n_step: int = 1, sequen
         found = n_step_transition(state.data, slots, successor, n_step, gamma)
         return with_sequence(found, state.data, slots, successor, sequence) if sequence else found
 
+    def cut(state: RingState) -> RingState:
+        newest = (state.head - 1 - jnp.arange(state.envs)) % capacity
+        last = state.data.last.at[newest].set(True)
+        return dataclasses.replace(state, data=state.data._replace(last=last))
+
     def ragged() -> Replay:
         from qtwin.replay.linked import linked_ring
 
         return linked_ring(capacity, batch, gamma, n_step, sequence)
 
-    return Replay(capacity, batch, init, add, sample, ragged if span > 1 else None)
+    if span == 1:
+        return Replay(capacity, batch, init, add, sample)
+    return Replay(capacity, batch, init, add, sample, ragged, cut)
