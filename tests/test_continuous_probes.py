@@ -32,13 +32,11 @@ AGENTS = {
     "td3": BASE | {"agent": "td3", "actor_every": 2},
     "sac": SAC,
     "redq": SAC | {"agent": "redq", "critics": 4, "subset": 2},
-    "droq": SAC | {
-        "agent": "droq", "net": "mlp:32,32+layernorm+dropout=0.001", "actor_net": "mlp:32,32", "batch": 128,
-    },
+    "droq": SAC | {"agent": "droq", "net": "mlp:32,32+layernorm+dropout=0.001", "actor_net": "mlp:32,32"},
     "tqc": SAC | {"agent": "tqc", "quantiles": 5, "drop": 1},
     "crossq": SAC | {
         "agent": "crossq", "net": "mlp:32,32+batchrenorm", "actor_net": "mlp:32,32", "target": "tied", "batch": 128,
-        "learning_rate": 1e-3,
+        "learning_rate": 1e-3, "steps": 2600,
     },
 }  # fmt: skip
 SOFT = ("sac",)
