@@ -1,0 +1,115 @@
+"""What a replay takes, and whether there is room for it. Read without importing JAX."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from qtwin.config import Config
+from qtwin.envs.spec import EnvSpec
+from qtwin.errors import Refusal
+
+GROUP = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)  # the limit and the use of this process's control group, in its two versions
+SPARE = 0.05  # of the free memory, left for all else that a run needs
+
+
+def in_frames(env: EnvSpec) -> bool:
+    """Is a memory of ``env`` a ring of frames, each kept once, rather than of steps with both their observations?"""
+    return env.engine == "hosted" and len(env.obs_shape) == 3 and env.obs_dtype == "uint8"
+
+
+def bytes_per_frame(env: EnvSpec) -> int:
+    """What one row of `qtwin.replay.frames.frame_ring` takes. [bytes]"""
+    height, width, channels = env.obs_shape
+    frame = height * width * (channels // env.stack) * np.dtype(env.obs_dtype).itemsize
+    return frame + _action(env) + 2 * 4 + 2 + 2 * 4  # reward, discount, last, step, behind, ahead
+
+
+def bytes_per_transition(env: EnvSpec) -> int:
+    """What one step of `qtwin.replay.ring.ring` takes. [bytes]"""
+    obs = int(np.prod(env.obs_shape, dtype=int)) * np.dtype(env.obs_dtype).itemsize
+    return 2 * obs + _action(env) + 2 * 4 + 1
+
+
+def replay_bytes(env: EnvSpec, c: Config) -> int:
+    """What the replay of one seed takes, 0 where nothing is kept beyond a cycle. [bytes]"""
+    if c.data or not c.replay:
+        return 0
+    return c.replay * (bytes_per_frame(env) if in_frames(env) else bytes_per_transition(env))
+
+
+def _action(env: EnvSpec) -> int:
+    return int(np.prod(env.action_shape, dtype=int)) * 4
+
+
+def free_bytes() -> int | None:
+    """Memory of this machine, and of this process's control group, that is free; None where that cannot be told."""
+    found = []
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                found.append(int(line.split()[1]) * 1024)
+    except (OSError, ValueError):
+        pass
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            group = Path("/sys/fs/cgroup")
+            found.append(int((group / limit).read_text()) - int((group / used).read_text()))
+        except (OSError, ValueError):  # no such group, or "max"
+            pass
+    if found:
+        return min(found)
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def room_for(env: EnvSpec, c: Config, seeds: int, free: int | None) -> str:
+    """One line on the memory that the replays of a run take.
+
+    Args:
+      env: the environment.
+      c: the run.
+      seeds: each has a replay of its own.
+      free: memory where the learner computes, `free_bytes` or an accelerator's; None where it is not known. [bytes]
+
+    Raises:
+      Refusal: they do not fit.
+    """
+    each = replay_bytes(env, c)
+    unit = "frames" if in_frames(env) else "transitions"
+    times = f"{seeds} x " if seeds > 1 else ""
+    takes = f"{times}{size(each)} ({c.replay:,} {unit})"
+    if free is None:
+        return f"replay {takes}"
+    room = int(free * (1 - SPARE))
+    if seeds * each > room:
+        fits = int(room / seeds / each * c.replay)
+        raise Refusal(
+            f"the replay takes {takes}, and {size(free)} of memory are free; write --replay {_rounded(fits)} or fewer"
+            + (f", or fewer --seeds than {seeds}" if seeds > 1 else "")
+        )
+    return f"replay {takes}, {size(free)} of memory free"
+
+
+def size(count: int) -> str:
+    """``7.08 GB`` for 7_078_000_000 bytes."""
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= factor:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count} bytes"
+
+
+def _rounded(count: int) -> int:
+    """``count`` cut to its two leading figures."""
+    factor = 10 ** max(len(str(count)) - 2, 0)
+    return count // factor * factor
