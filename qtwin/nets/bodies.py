@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,8 @@ from flax import nnx
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import one_of
 from qtwin.names import INIT_NAMES, NORMALISE_NAMES
+from qtwin.nets.convs import BODIES
+from qtwin.nets.initial import dense, initializers
 from qtwin.nets.names import NetName, parse
 from qtwin.nets.net import Net, from_functions, from_nnx
 from qtwin.nets.norms import norm_of, normalised
@@ -24,7 +25,8 @@ def q_network(env: EnvSpec, name: str, init: str = "lecun", normalise: str = "no
 
     Args:
       env: gives the shapes; an observation that is a state's index is one-hot encoded for all but ``table``.
-      name: ``table``, ``linear``, ``mlp:WIDTH,WIDTH,...`` or ``minatar`` (`qtwin.nets.names.NAMES`).
+      name: ``table``, ``linear``, ``mlp:WIDTH,WIDTH,...``, ``minatar``, ``nature`` or ``impala``
+        (`qtwin.nets.names.NAMES`).
       init: how its weights begin, "lecun" or "torch" (`qtwin.names.INIT_NAMES`).
       normalise: of observations, "none" or "running" (`qtwin.names.NORMALISE_NAMES`).
     """
@@ -36,16 +38,32 @@ def network(env: EnvSpec, name: str, outputs: int, init: str = "lecun", normalis
     one_of("initialisation", init, INIT_NAMES)
     one_of("normalisation", normalise, NORMALISE_NAMES)
     named = parse(name, env)
+    if named.headed:
+        from qtwin.nets.heads import headed
+
+        return headed(env, named, outputs, 0, init, normalise)
     if named.kind == "table":
         return from_functions(
             init=lambda key: {"table": jnp.zeros((env.num_states, outputs))},
             apply=lambda params, obs: params["table"][obs],
         )
     if named.kind == "minatar":
-        return from_nnx(lambda rngs: MinAtar(env, outputs, init, rngs), encodes=True)
+        return from_nnx(lambda rngs: MinAtar(env, named, outputs, init, rngs), encodes=True)
+    if named.kind in BODIES:
+        return from_nnx(lambda rngs: BODIES[named.kind](env, named, outputs, init, rngs), encodes=True)
     features = env.num_states or math.prod(env.obs_shape)
     net = from_nnx(lambda rngs: MLP(env, features, named, outputs, init, rngs), encodes=named.kind == "mlp")
     return normalised(net, env) if normalise == "running" else net
+
+
+def trunk(env: EnvSpec, named: NetName, init: str, rngs: nnx.Rngs) -> tuple[nnx.Module, int]:
+    """A body up to its last hidden layer, to put a head on (its ``encode``), and that layer's width."""
+    if named.kind == "minatar":
+        return MinAtar(env, named, 0, init, rngs), 128
+    if named.kind in BODIES:
+        return BODIES[named.kind](env, named, 0, init, rngs), {"nature": 512}.get(named.kind, 256)
+    features = env.num_states or math.prod(env.obs_shape)
+    return MLP(env, features, named._replace(widths=named.widths[:-1]), 0, init, rngs), named.widths[-1]
 
 
 def critic_network(env: EnvSpec, name: str, outputs: int, init: str = "lecun", normalise: str = "none") -> Net:
@@ -54,24 +72,6 @@ def critic_network(env: EnvSpec, name: str, outputs: int, init: str = "lecun", n
     features = (env.num_states or math.prod(env.obs_shape)) + env.action_shape[0]
     net = from_nnx(lambda rngs: MLP(env, features, named, outputs, init, rngs))
     return normalised(net, env) if normalise == "running" else net
-
-
-def dense(inputs: int, outputs: int, init: str, rngs: nnx.Rngs) -> nnx.Linear:
-    """A fully connected layer that begins as ``init`` says."""
-    kernel, bias = initializers(init, inputs)
-    return nnx.Linear(inputs, outputs, kernel_init=kernel, bias_init=bias, rngs=rngs)
-
-
-def initializers(init: str, inputs: int) -> tuple[Callable, Callable]:
-    """The initialisers of a layer's kernel and bias, with ``inputs`` numbers flowing into each of its outputs."""
-    if init == "torch":
-        bound = inputs**-0.5
-
-        def uniform(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
-            return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-        return uniform, uniform
-    return nnx.initializers.lecun_normal(), nnx.initializers.zeros
 
 
 def flat(env: EnvSpec, obs: Array) -> Array:
@@ -85,14 +85,15 @@ class MLP(nnx.Module):
     """Fully connected layers with ReLU between; no hidden layer makes it linear.
 
     Layer normalisation stands between a hidden layer and its ReLU (Hiraoka et al. 2022), batch normalisation before
-    every layer, the input's and the output's included (Bhatt et al. 2024).
+    every layer, the input's and the output's included (Bhatt et al. 2024). Without outputs it ends with the last hidden
+    layer, `encode`.
     """
 
     def __init__(self, env: EnvSpec, features: int, named: NetName, outputs: int, init: str, rngs: nnx.Rngs):
         self.env, self.per_batch = env, named.norm.startswith("batch")
         sizes = (features, *named.widths)
         self.hidden = nnx.List([dense(i, o, init, rngs) for i, o in itertools.pairwise(sizes)])
-        self.head = dense(sizes[-1], outputs, init, rngs)
+        self.head = dense(sizes[-1], outputs, init, rngs) if outputs else None
         if named.norm:
             self.norms = nnx.List([norm_of(named.norm, size, rngs) for size in sizes[0 if self.per_batch else 1 :]])
         else:
@@ -105,10 +106,18 @@ class MLP(nnx.Module):
 
     def encode(self, inputs: Array | tuple[Array, Array]) -> Array:
         """The last hidden layer. [B, D]"""
+        return self._through(inputs)[-1]
+
+    def layers(self, inputs: Array | tuple[Array, Array]) -> tuple[Array, ...]:
+        """Every hidden layer. [B, D] each"""
+        return self._through(inputs)[1:]
+
+    def _through(self, inputs: Array | tuple[Array, Array]) -> tuple[Array, ...]:
         if isinstance(inputs, tuple):
             x = jnp.concatenate([flat(self.env, inputs[0]), inputs[1]], axis=-1)
         else:
             x = flat(self.env, inputs)
+        every = [x]
         for i, layer in enumerate(self.hidden):
             x = layer(self.norms[i](x) if self.per_batch else x)
             if self.dropout is not None:
@@ -116,26 +125,38 @@ class MLP(nnx.Module):
             if self.norms is not None and not self.per_batch:
                 x = self.norms[i](x)
             x = jax.nn.relu(x)
-        return x
+            every.append(x)
+        return tuple(every)
 
 
 class MinAtar(nnx.Module):
-    """Young & Tian (2019), section 4: one 3x3 convolution of 16 filters, then 128 units."""
+    """Young & Tian (2019), section 4: one 3x3 convolution of 16 filters, then 128 units.
 
-    def __init__(self, env: EnvSpec, outputs: int, init: str, rngs: nnx.Rngs):
+    Layer normalisation stands before each ReLU, over the channels of a place (Gallici et al. 2025, released code).
+    Without outputs it ends with the convolution, `encode`.
+    """
+
+    def __init__(self, env: EnvSpec, named: NetName, outputs: int, init: str, rngs: nnx.Rngs):
         height, width, channels = env.obs_shape
         self.conv = Conv3x3(channels, 16, init, rngs)
-        self.dense = dense((height - 2) * (width - 2) * 16, 128, init, rngs)
-        self.head = dense(128, outputs, init, rngs)
+        self.dense = dense((height - 2) * (width - 2) * 16, 128, init, rngs) if outputs else None
+        self.head = dense(128, outputs, init, rngs) if outputs else None
+        sizes = (16, 128) if outputs else (16,)
+        self.norms = nnx.List([norm_of(named.norm, size, rngs) for size in sizes]) if named.norm else None
 
     def __call__(self, obs: Array) -> Array:
+        return self.head(self.layers(obs)[-1])
+
+    def layers(self, obs: Array) -> tuple[Array, ...]:
+        """The convolution [B, H-2, W-2, 16] and the hidden layer [B, 128]."""
         x = self.encode(obs)
-        x = jax.nn.relu(self.dense(x.reshape(x.shape[0], -1)))
-        return self.head(x)
+        hidden = self.dense(x.reshape(x.shape[0], -1))
+        return x, jax.nn.relu(self.norms[1](hidden) if self.norms else hidden)
 
     def encode(self, obs: Array) -> Array:
         """What the convolution sees, in its places. [B, H-2, W-2, 16]"""
-        return jax.nn.relu(self.conv(obs.astype(jnp.float32)))
+        x = self.conv(obs.astype(jnp.float32))
+        return jax.nn.relu(self.norms[0](x) if self.norms else x)
 
 
 class Conv3x3(nnx.Module):

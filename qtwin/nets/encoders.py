@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from qtwin.nets.bodies import Conv3x3, dense
+from qtwin.nets.bodies import Conv3x3
+from qtwin.nets.initial import dense
 from qtwin.nets.net import Net, from_nnx, side_by_side
 from qtwin.nets.norms import BatchNorm
 from qtwin.siamese.names import encoder_choice

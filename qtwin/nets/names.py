@@ -13,24 +13,47 @@ NAMES = {
     "mlp:WIDTH,WIDTH,...": "fully connected layers with ReLU, for example mlp:120,84; hidden layers may be followed by"
     " +layernorm, +batchnorm or +batchrenorm, and +dropout=P (mlp:256,256+layernorm+dropout=0.01)",
     "minatar": "Young & Tian 2019: a 3x3 convolution of 16 filters, then 128 units (image observations)",
+    "nips": "Mnih et al. 2013: two convolutions, then 256 units (images of 20x20 or more), a third of nature's cost",
+    "nature": "Mnih et al. 2015: three convolutions, then 512 units (images of 36x36 or more); +bfloat16 computes the"
+    " hidden layers in half the bits, for accelerators",
+    "impala": "Espeholt et al. 2018: three stages of residual blocks, then 256 units (images); impala:2 has twice the"
+    " filters; +bfloat16 as above",
+    "NET+duelling": "the last hidden layer and the output twice, for the value of a state and the advantages of actions"
+    " (Wang 2016): nature+duelling",
+    "NET+noisy": "the last hidden layer and the output with learned noise, by which it explores; of size 0.5, or"
+    " +noisy=SIGMA (Fortunato 2018): mlp:256,256+duelling+noisy",
 }
+KINDS = ("table", "linear", "mlp", "minatar", "nips", "nature", "impala")
+SMALLEST = {"nips": 20, "nature": 36, "impala": 8}  # the least height and width of an image
 NORMS = ("layernorm", "batchnorm", "batchrenorm")
+HEADS = ("duelling", "noisy")
 
 
 class NetName(NamedTuple):
     """A network's name, read.
 
     Attributes:
-      kind: "table", "linear", "mlp" or "minatar".
-      widths: of the hidden layers; () unless "mlp".
+      kind: a key of ``KINDS``.
+      widths: of the hidden layers, of an "impala" the one factor of its filters; () for the others.
       norm: what stands in every hidden layer before its ReLU (batch norms: before each layer); "" is nothing.
       dropout: the probability that a hidden unit is dropped while learning.
+      dtype: that "nips", "nature" and "impala" compute their hidden layers in; parameters are float32 in any case.
+      duelling: the last hidden layer and the output stand twice, for a state's value and for its actions' advantages.
+      noisy: sigma_0 of the noise in those layers, None where there is none.
     """
 
     kind: str
     widths: tuple[int, ...] = ()
     norm: str = ""
     dropout: float = 0.0
+    dtype: str = "float32"
+    duelling: bool = False
+    noisy: float | None = None
+
+    @property
+    def headed(self) -> bool:
+        """Do the last hidden layer and the output form a head of another kind than one layer after another?"""
+        return self.duelling or self.noisy is not None
 
 
 def parse(name: str, env: EnvSpec) -> NetName:
@@ -41,19 +64,21 @@ def parse(name: str, env: EnvSpec) -> NetName:
     """
     plain, *layers = name.split("+")
     kind, colon, rest = plain.partition(":")
-    if kind == "nature":
+    if kind not in KINDS:
+        raise Refusal(f"unknown network '{name}'{nearest(kind, KINDS)}")
+    if kind in ("linear", "mlp") and env.obs_dtype == "uint8" and len(env.obs_shape) == 3:
         raise Refusal(
-            "the network 'nature' (Mnih 2015, three convolutions on four stacked frames) is not in this version; write"
-            f" --net mlp:120,84{' or --net minatar' if len(env.obs_shape) == 3 else ''}"
+            f"the network '{kind}' knows nothing of places, and {env.id} gives images, {list(env.obs_shape)} of bytes;"
+            " write --net nature, or impala, or hand in a network of your own"
         )
-    if kind not in ("table", "linear", "mlp", "minatar"):
-        raise Refusal(f"unknown network '{name}'{nearest(kind, ['table', 'linear', 'mlp', 'minatar'])}")
     if kind == "mlp":
         parts = rest.split(",") if rest else []
         if not parts or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
             raise Refusal(f"an MLP is written mlp:WIDTH,WIDTH,... with whole numbers, not '{name}'; write mlp:120,84")
-        return _with_layers(name, layers, tuple(int(part) for part in parts))
-    if colon or layers:
+        return _with_layers(name, layers, NetName(kind, tuple(int(part) for part in parts)), env)
+    if kind in SMALLEST:
+        return _of_images(name, kind, rest, layers, env)
+    if colon or (layers and kind != "minatar"):
         raise Refusal(f"the network '{kind}' takes nothing after its name, but '{name}' came; write {kind}")
     if kind == "table" and env.num_states is None:
         raise Refusal(
@@ -70,11 +95,39 @@ def parse(name: str, env: EnvSpec) -> NetName:
             f"the network '{kind}' gives one value for each action, and the actions of {env.id} are continuous; write"
             " --net mlp:256,256"
         )
-    return NetName(kind)
+    return _with_layers(name, layers, NetName(kind), env)
 
 
-def _with_layers(name: str, layers: list[str], widths: tuple[int, ...]) -> NetName:
-    norm, dropout = "", 0.0
+def _of_images(name: str, kind: str, rest: str, layers: list[str], env: EnvSpec) -> NetName:
+    if env.continuous:
+        raise Refusal(
+            f"the network '{kind}' gives one value for each action, and the actions of {env.id} are continuous; write"
+            " --net mlp:256,256"
+        )
+    shape, least = env.obs_shape, SMALLEST[kind]
+    if len(shape) != 3 or min(shape[:2]) < least:
+        small = "minatar" if len(shape) == 3 and min(shape[:2]) >= 3 else "mlp:120,84"
+        raise Refusal(
+            f"the network '{kind}' needs images of at least {least}x{least}, and {env.id} gives {list(shape)}; write"
+            f" --net {small}"
+        )
+    if (kind != "impala" and rest) or (rest and not (rest.isdigit() and int(rest) > 0)):
+        takes = "takes nothing after its name" if kind != "impala" else "takes a whole number that widens it"
+        raise Refusal(f"the network '{kind}' {takes}, and '{name}' came; write {kind}")
+    odd = [layer for layer in layers if layer.partition("=")[0] not in ("bfloat16", *HEADS)]
+    if odd or layers.count("bfloat16") > 1:
+        raise Refusal(
+            f"the network '{kind}' takes +bfloat16, +duelling and +noisy and no other layer, and '{name}' came; write"
+            f" {kind}"
+        )
+    widths = () if kind != "impala" else (int(rest or 1),)
+    plain = NetName(kind, widths, dtype="bfloat16" if "bfloat16" in layers else "float32")
+    return _with_layers(name, [layer for layer in layers if layer != "bfloat16"], plain, env)
+
+
+def _with_layers(name: str, layers: list[str], plain: NetName, env: EnvSpec) -> NetName:
+    norm, dropout, noisy = "", 0.0, None
+    images = plain.kind != "mlp"
     for layer in layers:
         word, _, value = layer.partition("=")
         if word == "dropout":
@@ -87,10 +140,33 @@ def _with_layers(name: str, layers: list[str], widths: tuple[int, ...]) -> NetNa
                     f"dropout is a probability of at least 0 and below 1, and '{layer}' in '{name}' is not; write"
                     " +dropout=0.01"
                 )
+        elif word == "noisy":
+            noisy = _sigma(layer, value or ("0.5" if layer == word else ""), name)
+        elif layer == "duelling":
+            continue
         elif layer in NORMS and not norm:
             norm = layer
         elif layer in NORMS:
             raise Refusal(f"hidden layers take one normalisation, and '{name}' names two; leave one of them out")
         else:
-            raise Refusal(f"unknown layer '{layer}' in '{name}'{nearest(layer, [*NORMS, 'dropout=0.01'])}")
-    return NetName("mlp", widths, norm, dropout)
+            raise Refusal(f"unknown layer '{layer}' in '{name}'{nearest(layer, [*NORMS, *HEADS, 'dropout=0.01'])}")
+    found = plain._replace(norm=norm, dropout=dropout, duelling="duelling" in layers, noisy=noisy)
+    if env.continuous and found.headed:
+        raise Refusal(
+            f"+duelling and +noisy stand before one value for each action, and the actions of {env.id} are continuous;"
+            " leave them out"
+        )
+    if (images or found.headed) and (dropout or norm.startswith("batch")):
+        what = f"the network '{plain.kind}'" if images else "a network with +duelling or +noisy"
+        raise Refusal(f"{what} takes +layernorm and neither batch norm nor dropout, but '{name}' came; leave it out")
+    return found
+
+
+def _sigma(layer: str, value: str, name: str) -> float:
+    try:
+        sigma = float(value)
+    except ValueError:
+        sigma = -1.0
+    if not 0.0 <= sigma < float("inf"):
+        raise Refusal(f"+noisy takes its SIGMA, at least 0, and '{layer}' in '{name}' does not; write +noisy=0.5")
+    return sigma

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from qtwin.types import Array, PyTree, Variables
@@ -22,38 +24,56 @@ class Net(NamedTuple):
         batch's statistics and dropout is on; ``stats`` are the new statistics, to be handed to ``Aux.stats``.
       encode: ``(variables, obs [B, ...]) -> latent [B, ...]``, the network up to its latent, as ``apply`` uses it; None
         where it has no encoder.
+      layers: ``(variables, obs [B, ...]) -> (h [B, ..., D], ...)``, what the hidden layers answer as ``apply`` uses
+        them, the one before the last layer at the end; None where there are none.
+      noisy: ``(variables, obs [B, ...], key) -> out [B, ...]``, with noise of its own drawn from the key (NoisyNet), as
+        it is used to explore and as a target; None where it has none.
     """
 
     init: Callable[[Array], Variables]
     apply: Callable[[Variables, Array], Array]
     learn: Callable[[Variables, Array, Array], tuple[Array, PyTree]]
     encode: Callable[[Variables, Array], Array] | None = None
+    layers: Callable[[Variables, Array], tuple[Array, ...]] | None = None
+    noisy: Callable[[Variables, Array, Array], Array] | None = None
+
+    def drawn(self, variables: Variables, obs: Array, key: Array) -> Array:
+        """``noisy`` where there is noise, else ``apply``: what the network gives as a target."""
+        return self.apply(variables, obs) if self.noisy is None else self.noisy(variables, obs, key)
 
 
-def from_nnx(make: Callable[[nnx.Rngs], nnx.Module], encodes: bool = False) -> Net:
+class Noise(nnx.Variable):
+    """Standard normal numbers [D] that a layer perturbs itself by, in every pass of ``learn`` new ones."""
+
+
+def from_nnx(make: Callable[[nnx.Rngs], nnx.Module], encodes: bool = False, noisy: bool = False) -> Net:
     """A `Net` from a Flax NNX module, in functional form: split once, merged inside the compiled functions.
 
     Args:
       make: ``rngs -> module``, for example ``lambda rngs: MyNet(4, 2, rngs=rngs)``. The module maps a batch of
         observations [B, ...] to its output [B, ...].
-      encodes: the module has a method ``encode`` from observations to a latent.
+      encodes: the module has a method ``encode`` from observations to a latent, and ``layers`` to its hidden layers.
+      noisy: its layers hold noise, which ``apply`` leaves out.
     """
 
     @functools.cache  # and not before it is needed: looking at a module would start JAX's backend
-    def blueprint() -> tuple[nnx.GraphDef, bool]:
-        graph, _, _, rest = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))), nnx.Param, nnx.BatchStat, ...)
-        return graph, bool(jax.tree.leaves(rest))
+    def blueprint() -> tuple[nnx.GraphDef, PyTree, bool]:
+        shapes = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
+        graph, _, _, noise, rest = nnx.split(shapes, nnx.Param, nnx.BatchStat, Noise, ...)
+        return graph, noise, bool(jax.tree.leaves(rest))
 
     def init(key: Array) -> Variables:
         _, params, stats, _ = nnx.split(make(nnx.Rngs(key)), nnx.Param, nnx.BatchStat, ...)
         return Variables(nnx.to_pure_dict(params), nnx.to_pure_dict(stats))
 
     def module(variables: Variables, key: Array | None) -> nnx.Module:
-        graph, needs_keys = blueprint()
+        graph, noise, needs_keys = blueprint()
         # copy=True: merged by reference, a batch norm inside a differentiated function would raise TraceContextError.
         others = ()
         if needs_keys:
             others = (nnx.state(make(nnx.Rngs(jax.random.key(0) if key is None else key)), nnx.RngState),)
+        if shapes := jax.tree.leaves(noise):
+            others += (jax.tree.unflatten(jax.tree.structure(noise), noise_of(shapes, key)),)
         return nnx.merge(graph, variables.params, variables.stats, *others, copy=True)
 
     def acting(variables: Variables) -> nnx.Module:
@@ -67,13 +87,29 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module], encodes: bool = False) -> N
     def encode(variables: Variables, obs: Array) -> Array:
         return acting(variables).encode(obs)
 
+    def layers(variables: Variables, obs: Array) -> tuple[Array, ...]:
+        return acting(variables).layers(obs)
+
     def learn(variables: Variables, obs: Array, key: Array) -> tuple[Array, PyTree]:
         net = module(variables, key)
         net.set_attributes(deterministic=False, use_running_average=False, raise_if_not_found=False)
         out = net(obs)
         return out, nnx.to_pure_dict(nnx.state(net, nnx.BatchStat))
 
-    return Net(init, apply, learn, encode if encodes else None)
+    def draw(variables: Variables, obs: Array, key: Array) -> Array:
+        return learn(variables, obs, key)[0]
+
+    return Net(init, apply, learn, encode if encodes else None, layers if encodes else None, draw if noisy else None)
+
+
+def noise_of(shapes: list, key: Array | None) -> list[Array]:
+    """Numbers for each layer's noise from one draw; zeros without a key.
+
+    The draw stands behind a barrier, or XLA would make a number anew for every weight that it goes into.
+    """
+    ends = list(itertools.accumulate(shape.size for shape in shapes))
+    drawn = jnp.zeros(ends[-1]) if key is None else jax.lax.optimization_barrier(jax.random.normal(key, (ends[-1],)))
+    return [drawn[end - shape.size : end] for end, shape in zip(ends, shapes, strict=True)]
 
 
 def from_linen(module: Any, example: Array) -> Net:

@@ -123,9 +123,17 @@ def normalised(net: Net, env: EnvSpec) -> Net:
         stats = variables.stats
         return net.apply(Variables(variables.params, stats["net"]), normal(stats["obs"], inputs))
 
+    def layers(variables: Variables, inputs) -> tuple[Array, ...]:
+        stats = variables.stats
+        return net.layers(Variables(variables.params, stats["net"]), normal(stats["obs"], inputs))
+
     def learn(variables: Variables, inputs, key: Array) -> tuple[Array, PyTree]:
         seen = gather(variables.stats["obs"], inputs)
         out, inner = net.learn(Variables(variables.params, variables.stats["net"]), normal(seen, inputs), key)
         return out, {"net": inner, "obs": seen}
 
-    return Net(init, apply, learn)
+    def noisy(variables: Variables, inputs, key: Array) -> Array:
+        stats = variables.stats
+        return net.noisy(Variables(variables.params, stats["net"]), normal(stats["obs"], inputs), key)
+
+    return Net(init, apply, learn, layers=net.layers and layers, noisy=net.noisy and noisy)

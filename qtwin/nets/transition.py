@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from qtwin.nets.bodies import Conv3x3, dense
+from qtwin.nets.bodies import Conv3x3
+from qtwin.nets.initial import dense
 from qtwin.nets.net import Net, from_functions, from_nnx
 from qtwin.types import Array
 
