@@ -11,12 +11,12 @@ from qtwin.types import Array
 
 def squared(td_error: Array) -> Array:
     """Mean of half the squared TD error, so that its gradient is the mean TD error. [B] -> []"""
-    return 0.5 * jnp.mean(td_error**2)
+    return jnp.mean(EACH["half-mse"](td_error))
 
 
 def mean_squared(td_error: Array) -> Array:
     """Mean squared TD error, as CleanRL and torch's ``mse_loss`` have it: twice `squared`. [B] -> []"""
-    return jnp.mean(td_error**2)
+    return jnp.mean(EACH["mse"](td_error))
 
 
 def huber(td_error: Array) -> Array:
@@ -24,9 +24,26 @@ def huber(td_error: Array) -> Array:
 
     [B] -> []
     """
-    size = jnp.abs(td_error)
+    return jnp.mean(smooth(td_error))
+
+
+def smooth(error: Array) -> Array:
+    """The Huber loss of each error: half the square up to 1, then linear. [...] -> [...]"""
+    size = jnp.abs(error)
     inside = jnp.minimum(size, 1.0)
-    return jnp.mean(0.5 * inside**2 + (size - inside))
+    return 0.5 * inside**2 + (size - inside)
+
+
+def mean_over(each: Array, weight: Array | None) -> Array:
+    """The mean of the losses of a batch, each counted as much as its importance weight says (Schaul et al. 2016,
+    algorithm 1). [B], [B] or None -> []
+    """
+    return jnp.mean(each if weight is None else each * weight)
+
+
+def regression(name: str, td_error: Array, weight: Array | None = None) -> Array:
+    """The loss ``name`` of the TD errors [B], with the batch's importance weights where it has some. -> []"""
+    return mean_over(EACH[name](td_error), weight)
 
 
 def quantile_huber(z: Array, y: Array) -> Array:
@@ -40,10 +57,7 @@ def quantile_huber(z: Array, y: Array) -> Array:
     """
     taus = (jnp.arange(z.shape[1]) + 0.5) / z.shape[1]
     u = y[:, None, :] - z[:, :, None]  # [B, M, K]
-    size = jnp.abs(u)
-    inside = jnp.minimum(size, 1.0)
-    smooth = 0.5 * inside**2 + (size - inside)
-    return jnp.mean(jnp.abs(taus[None, :, None] - (u < 0)) * smooth)
+    return jnp.mean(jnp.abs(taus[None, :, None] - (u < 0)) * smooth(u))
 
 
 def of_critics(name: str, td_error: Array) -> Array:
@@ -51,4 +65,9 @@ def of_critics(name: str, td_error: Array) -> Array:
     return sum(LOSSES[name](error) for error in td_error)
 
 
+EACH: dict[str, Callable[[Array], Array]] = {  # [B] -> [B]
+    "huber": smooth,
+    "mse": lambda td_error: td_error**2,
+    "half-mse": lambda td_error: 0.5 * td_error**2,
+}
 LOSSES: dict[str, Callable[[Array], Array]] = {"huber": huber, "mse": mean_squared, "half-mse": squared}

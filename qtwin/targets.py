@@ -1,4 +1,5 @@
-"""TD targets: what process 3 regresses towards. Paper and formula each; no gradient passes through any of them."""
+"""TD targets: what process 3 regresses towards. Paper and formula each; no gradient passes through them, but for the
+residual one, a control."""
 
 from __future__ import annotations
 
@@ -53,6 +54,143 @@ def value_target(reward: Array, discount: Array, value_next: Array) -> Array:
     if value_next.ndim == 2:
         reward, discount = reward[:, None], discount[:, None]
     return jax.lax.stop_gradient(reward + discount * value_next)
+
+
+def munchausen_target(
+    reward: Array,
+    discount: Array,
+    q_next: Array,
+    q_here: Array,
+    action: Array,
+    alpha: float = 0.9,
+    tau: float = 0.03,
+    least: float = -1.0,
+) -> Array:
+    """y = r + alpha [tau log pi(a | s)]_l0^0 + discount * sum_a' pi(a' | s') (Qbar(s', a') - tau log pi(a' | s')), pi
+    the softmax of Qbar / tau (Vieillard, Pietquin & Geist 2020, section 3, with the clipping of section 4.1).
+
+    With alpha 0 it is soft Q-learning's target, which tends to `max_target` as tau goes to 0.
+
+    Args:
+      reward: of one step; the bonus is that of the first action, and what n steps would owe is not known here. [B]
+      discount: gamma, and 0 where s' is terminal. [B]
+      q_next: the target network's values of s'. [B, A]
+      q_here: the target network's values of s. [B, A]
+      action: a. [B] int32
+      alpha: how much of the scaled log-policy is added to the reward.
+      tau: the temperature, positive.
+      least: l0, the least that tau log pi(a | s) counts for.
+
+    Returns:
+      y. [B]
+    """
+    log_pi, log_pi_next = tau * jax.nn.log_softmax(q_here / tau), tau * jax.nn.log_softmax(q_next / tau)
+    bonus = alpha * jnp.clip(taken(log_pi, action), least, 0.0)
+    value = jnp.sum(jnp.exp(log_pi_next / tau) * (q_next - log_pi_next), axis=-1)
+    return jax.lax.stop_gradient(reward + bonus + discount * value)
+
+
+def minto_target(
+    reward: Array, discount: Array, q_next: Array, q_next_online: Array, how: str = "min", key: Array | None = None
+) -> Array:
+    """y = r + discount * max_a min(Q, Qbar)(s', a) (Hendawy et al. 2025, "Use the online network if you can").
+
+    Its paper's controls put in place of the smaller value the larger, the mean, or one of the two by chance.
+
+    Args:
+      reward: [B]
+      discount: gamma**n, and 0 where s' is terminal. [B]
+      q_next: the target network's values of s'. [B, A]
+      q_next_online: the online network's. [B, A]
+      how: "min", "max", "mean" or "random".
+      key: of the chance, for "random": one toss for each transition.
+
+    Returns:
+      y. [B]
+    """
+    match how:
+        case "min":
+            q = jnp.minimum(q_next, q_next_online)
+        case "max":
+            q = jnp.maximum(q_next, q_next_online)
+        case "mean":
+            q = (q_next + q_next_online) / 2
+        case _:
+            q = jnp.where(jax.random.bernoulli(key, shape=(q_next.shape[0], 1)), q_next, q_next_online)
+    return max_target(reward, discount, q)
+
+
+def maxmin_target(reward: Array, discount: Array, q_next: Array) -> Array:
+    """y = r + discount * max_a min_k Qbar_k(s', a) (Lan et al. 2020, "Maxmin Q-learning", equation 2).
+
+    Args:
+      reward: [B]
+      discount: gamma**n, and 0 where s' is terminal. [B]
+      q_next: K target networks' values of s'. [K, B, A]
+
+    Returns:
+      y. [B]
+    """
+    return max_target(reward, discount, jnp.min(q_next, axis=0))
+
+
+def mellowmax_target(reward: Array, discount: Array, q_next: Array, sharpness: float) -> Array:
+    """y = r + discount * log(mean_a exp(w Q(s', a))) / w (Asadi & Littman 2017; Kim et al. 2019, equation 4).
+
+    A soft maximum, between the mean (w to 0) and the maximum (w to infinity), that is a non-expansion.
+
+    Args:
+      reward: [B]
+      discount: gamma**n, and 0 where s' is terminal. [B]
+      q_next: values of s'. [B, A]
+      sharpness: w, positive.
+
+    Returns:
+      y. [B]
+    """
+    value = (jax.nn.logsumexp(sharpness * q_next, axis=-1) - jnp.log(q_next.shape[-1])) / sharpness
+    return jax.lax.stop_gradient(reward + discount * value)
+
+
+def residual_target(reward: Array, discount: Array, q_next_online: Array) -> Array:
+    """y = r + discount * max_a Q(s', a), the one target here through which a gradient passes (Baird 1995, section 4).
+
+    Args:
+      reward: [B]
+      discount: gamma**n, and 0 where s' is terminal. [B]
+      q_next_online: the online network's values of s'. [B, A]
+
+    Returns:
+      y. [B]
+    """
+    return reward + discount * jnp.max(q_next_online, axis=-1)
+
+
+def lambda_returns(reward: Array, discount: Array, value_next: Array, last: Array, trace: float) -> Array:
+    """y_t = r_t + discount_t ((1 - lambda) V(s_{t+1}) + lambda y_{t+1}), backwards through a chunk (Sutton 1988).
+
+    With V the maximum of Q it is Peng & Williams' (1994), and PQN's (Gallici et al. 2024, equation 16).
+
+    At the chunk's end, and where an episode was truncated, y_{t+1} is V(s_{t+1}).
+
+    Args:
+      reward: [T, N]
+      discount: gamma, and 0 where s_{t+1} is terminal. [T, N]
+      value_next: V(s_{t+1}), of the true next states. [T, N]
+      last: the episode ended with this step. [T, N] bool
+      trace: lambda; 0 is the one-step target.
+
+    Returns:
+      y. [T, N]
+    """
+
+    def back(after: Array, step: tuple[Array, ...]) -> tuple[Array, Array]:
+        reward, discount, value, last = step
+        y = reward + discount * ((1 - trace) * value + trace * jnp.where(last, value, after))
+        return y, y
+
+    columns = (reward, discount, value_next, last)
+    return jax.lax.stop_gradient(jax.lax.scan(back, value_next[-1], columns, reverse=True)[1])
 
 
 def taken(q: Array, action: Array) -> Array:

@@ -6,6 +6,7 @@ import dataclasses
 
 from qtwin import explore, optimisers, rates, targets
 from qtwin.agent import Agent, Algorithm
+from qtwin.bootstrap import bootstrap, regulariser
 from qtwin.config import Config
 from qtwin.envs.spec import EnvSpec
 from qtwin.losses import LOSSES
@@ -25,19 +26,15 @@ def fqi(env: EnvSpec, c: Config) -> Algorithm:
     # NETWORK: obs [B, *obs_shape] -> action values [B, A]
     net = q_network(env, c.net, c.init, c.normalise)
 
-    # TARGET: y = r + gamma max_a' Q_target(s', a'), the same for the whole sweep
-    def td_target(twin, batch):
-        q_next = net.apply(twin.target, batch.next_obs)
-        if c.bootstrap == "double":
-            return targets.double_target(batch.reward, batch.discount, q_next, net.apply(twin.online, batch.next_obs))
-        return targets.max_target(batch.reward, batch.discount, q_next)
+    # TARGET: y = r + gamma max_a' Q_target(s', a'), the same for the whole sweep; or what c.bootstrap puts in its place
+    td_target, held_back = bootstrap(c.bootstrap, net), regulariser(c.regularise, net)
 
     # LOSS: the distance of Q_online(s, a) from y
     def loss(twin, batch, key):
         q, stats = net.learn(twin.online, batch.obs, key)
         q_taken = targets.taken(q, batch.action)
-        td_error = td_target(twin, batch) - q_taken
-        return LOSSES[c.loss](td_error), Aux(td_error, q_taken, stats)
+        td_error = td_target(twin, batch, key) - q_taken
+        return LOSSES[c.loss](td_error) + held_back(twin, batch, q_taken), Aux(td_error, q_taken, stats)
 
     def act(variables, obs, epsilon, key):
         return explore.epsilon_greedy(net.apply(variables, obs), epsilon, key)
@@ -45,7 +42,7 @@ def fqi(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: collect M (0 offline), then K sweeps of S gradient steps on everything there is
     everything = dataclasses.replace(c, replay=min(c.replay, c.steps))  # a ring as large as the budget
     return Algorithm(
-        agent=Agent(net.init, act, loss),
+        agent=Agent(net.init, act, loss, net.apply, net.layers),
         rates=rates.Rates(c.collect, c.regress, target_specs.parse(c.target, rates.budget(c)), c.warmup),
         replay=remember(env, everything),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),

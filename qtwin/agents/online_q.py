@@ -38,7 +38,7 @@ def online_q(env: EnvSpec, c: Config) -> Algorithm:
 
     # RATES: 1 : 1 : 1, each transition learned from once and forgotten
     return Algorithm(
-        agent=Agent(net.init, act, loss),
+        agent=Agent(net.init, act, loss, net.apply, net.layers),
         rates=rates.Rates(c.collect, c.regress, target_specs.parse(c.target, rates.budget(c)), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
