@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from qtwin.errors import one_of
+from qtwin.errors import Refusal, one_of
 from qtwin.processes.update_target import TargetUpdate
 from qtwin.types import PyTree, Variables
 
@@ -40,6 +40,8 @@ class Twin:
       sibling_follower: of a second target the variables as they are kept; None where there is none, or it is tied. Read
         `sibling` instead.
       sibling_parts: the parts of the network that this second follower holds.
+      older: the follower as it was after each of its moves before the last, newest first, where its rule keeps more
+        than one copy. Read `targets` instead.
     """
 
     online: Variables
@@ -48,6 +50,7 @@ class Twin:
     parts: tuple[str, ...] = dataclasses.field(default=(), metadata={"static": True})
     sibling_follower: Variables | None = None
     sibling_parts: tuple[str, ...] = dataclasses.field(default=(), metadata={"static": True})
+    older: tuple[Variables, ...] = ()
 
     @property
     def target(self) -> Variables:
@@ -61,6 +64,11 @@ class Twin:
         return jax.lax.stop_gradient(Variables(params, stats))
 
     @property
+    def targets(self) -> tuple[Variables, ...]:
+        """Every copy that the target's rule keeps, newest first; one for all rules but ``averaged``."""
+        return (self.target, *[dataclasses.replace(self, follower=one).target for one in self.older])
+
+    @property
     def sibling(self) -> Variables:
         """The second target's variables (`qtwin.agent.Sibling`), behind a stop-gradient."""
         return self._with_sibling_as_target().target
@@ -68,7 +76,8 @@ class Twin:
     def part(self, name: str) -> Twin:
         """The twin of one of several networks that stand side by side, ``params = {"q": ..., "model": ...}``."""
         follower = None if self.follower is None else self.follower.part(name)
-        return Twin(self.online.part(name), follower, self.stats_policy)
+        older = tuple(one.part(name) for one in self.older)
+        return Twin(self.online.part(name), follower, self.stats_policy, older=older)
 
     def learn(self, online: Variables, target_stats: PyTree = None) -> Twin:
         """The twin after a gradient step: the online network is replaced, the target's parameters stay as they are."""
@@ -81,7 +90,12 @@ class Twin:
         """The twin after a move of the target by ``rule``, and what the rule carries on."""
         if self.follower is None:
             return rule.move(memory, None, None)[0], self
-        moved, params = rule.move(memory, _pick(self.online.params, self.parts), self.follower.params)
+        online, older = self.online, self.older
+        moved, params = rule.move(memory, _pick(online.params, self.parts), self.follower.params)
+        if rule.shift is not None:
+            online = Variables(rule.shift(memory, online.params), online.stats)
+        if rule.copies > 1:
+            older = (self.follower, *older)[: rule.copies - 1]
         match self.stats_policy:
             case "copied":
                 stats = _pick(self.online.stats, self.parts)
@@ -89,7 +103,7 @@ class Twin:
                 stats = rule.move(memory, _pick(self.online.stats, self.parts), self.follower.stats)[1]
             case _:
                 stats = self.follower.stats
-        return moved, dataclasses.replace(self, follower=Variables(params, stats))
+        return moved, dataclasses.replace(self, online=online, follower=Variables(params, stats), older=older)
 
     def sibling_follows(self, rule: TargetUpdate, memory: PyTree) -> tuple[PyTree, Twin]:
         """The twin after a move of its second target by ``rule``, and what the rule carries on."""
@@ -97,7 +111,7 @@ class Twin:
         return memory, dataclasses.replace(self, sibling_follower=moved.follower)
 
     def _with_sibling_as_target(self) -> Twin:
-        return dataclasses.replace(self, follower=self.sibling_follower, parts=self.sibling_parts)
+        return dataclasses.replace(self, follower=self.sibling_follower, parts=self.sibling_parts, older=())
 
 
 def twin(
@@ -118,11 +132,26 @@ def twin(
       sibling: a second target, which starts as another copy.
     """
     one_of("batch-norm policy", stats_policy, STATS_POLICIES)
-    pair = Twin(online, _copied(online, rule, parts), stats_policy, parts)
+    parts = _parts_of(online, rule, parts)
+    older = tuple(_copied(online, rule, parts) for _ in range(rule.copies - 1))
+    pair = Twin(online, _copied(online, rule, parts), stats_policy, parts, older=older)
     if sibling is None:
         return pair
     second = _copied(online, sibling.rule, sibling.parts)
     return dataclasses.replace(pair, sibling_follower=second, sibling_parts=sibling.parts)
+
+
+def _parts_of(online: Variables, rule: TargetUpdate, parts: tuple[str, ...]) -> tuple[str, ...]:
+    """The parts that have a target: the algorithm's, or those that the rule itself names."""
+    if not rule.parts:
+        return parts
+    if parts or not set(rule.parts) < set(online.params):
+        holds = f"has {', '.join(parts or online.params)}"
+        raise Refusal(
+            f"the target update '{rule.spec}' asks for a network with a head, and this one {holds}; write"
+            f" {rule.spec.partition(':')[2]}"
+        )
+    return rule.parts
 
 
 def _copied(online: Variables, rule: TargetUpdate, parts: tuple[str, ...]) -> Variables | None:
@@ -139,7 +168,11 @@ def _pick(tree: PyTree, parts: tuple[str, ...]) -> PyTree:
 
 def distance(pair: Twin) -> Any:
     """Relative L2 distance of the twins' parameters, |theta - thetabar| / |theta|, over the parts that have two. []"""
+    size = sum(jnp.sum(o**2) for o in jax.tree.leaves(_pick(pair.online.params, pair.parts)))
+    return jnp.sqrt(squared_distance(pair)) / jnp.maximum(jnp.sqrt(size), 1e-12)
+
+
+def squared_distance(pair: Twin) -> Any:
+    """|theta - thetabar|^2 over the parts that have two. []"""
     online, target = _pick(pair.online.params, pair.parts), _pick(pair.target.params, pair.parts)
-    gap = sum(jnp.sum((o - t) ** 2) for o, t in zip(jax.tree.leaves(online), jax.tree.leaves(target), strict=True))
-    size = sum(jnp.sum(o**2) for o in jax.tree.leaves(online))
-    return jnp.sqrt(gap) / jnp.maximum(jnp.sqrt(size), 1e-12)
+    return sum(jnp.sum((o - t) ** 2) for o, t in zip(jax.tree.leaves(online), jax.tree.leaves(target), strict=True))

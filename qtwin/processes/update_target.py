@@ -30,6 +30,12 @@ class TargetUpdate(NamedTuple):
       due: ``(memory, clock) -> bool []``: is the target to move now?
       move: ``(memory, online, target) -> (memory, target)``: the move.
       falls: tau falls to nothing in the course of the run, so that no mean age can be given.
+      copies: how many of its latest states the twin keeps; a TD target takes the mean of their values.
+      parts: the parts of the network that have a target, where the rule says so (``last_layer``); () leaves it to the
+        algorithm.
+      counts: ``gradient steps -> moves`` where the moves come in no even period; None inside where the regression
+        decides.
+      shift: ``(memory, online) -> online`` where a move takes the online networks along (``chain``).
     """
 
     spec: str
@@ -41,15 +47,45 @@ class TargetUpdate(NamedTuple):
     due: Callable[[PyTree, Clock], Array]
     move: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]]
     falls: bool = False
+    copies: int = 1
+    parts: tuple[str, ...] = ()
+    counts: Callable[[int], int | None] | None = None
+    shift: Callable[[PyTree, PyTree], PyTree] | None = None
 
     @property
     def mean_age(self) -> float:
-        """Mean age of what the target knows, in gradient steps (FACTS: (C-1)/2 for hard, (1-tau)/tau for soft)."""
+        """Mean age of what the target knows, in gradient steps: (C-1)/2 for hard, (1-tau)/tau for soft."""
         if self.tied:
             return 0.0
         if self.every == 0 or self.tau == 0.0 or self.falls:
             return math.inf
-        return self.every * (1.0 - self.tau) / self.tau + (self.every - 1) / 2.0
+        newest = self.every * (1.0 - self.tau) / self.tau + (self.every - 1) / 2.0
+        return newest + self.every * (self.copies - 1) / 2.0
+
+    def age_at(self, gradient_steps: int, since_move: int) -> float | None:
+        """Mean age of what the target knows at one moment, in gradient steps; None where the rule tells none.
+
+        Args:
+          gradient_steps: taken so far.
+          since_move: of them since the target last moved.
+        """
+        if self.tied:
+            return 0.0
+        if self.every == 0 or self.tau == 0.0:
+            return float(gradient_steps)
+        if self.shift is not None or (self.falls and self.tau < 1.0):
+            return None
+        if self.tau == 1.0:
+            snapshots = [since_move + k * self.every for k in range(self.copies)]
+            return sum(min(age, gradient_steps) for age in snapshots) / self.copies
+        moves, kept = gradient_steps // self.every, 1.0 - self.tau
+        return self.every * kept / self.tau * (1.0 - kept**moves) + since_move
+
+    def moves_in(self, gradient_steps: int) -> int | None:
+        """Moves in a run of that many gradient steps; None where the regression decides."""
+        if self.counts is not None:
+            return self.counts(gradient_steps)
+        return gradient_steps // self.every if self.every else 0
 
     @property
     def half_life(self) -> float | None:
@@ -64,12 +100,12 @@ class TargetUpdate(NamedTuple):
         return self.every * math.log(0.5) / math.log1p(-self.tau)
 
 
-def _no_memory(params: PyTree) -> PyTree:
+def no_memory(params: PyTree) -> PyTree:
     del params
     return ()
 
 
-def _not_watching(memory: PyTree, loss: Array) -> PyTree:
+def not_watching(memory: PyTree, loss: Array) -> PyTree:
     del loss
     return memory
 
@@ -90,13 +126,13 @@ def hard(every: int) -> TargetUpdate:
     Args:
       every: C, in gradient steps; at least 1. ``hard(1)`` equals `tied`.
     """
-    if not _is_count(every):
+    if not is_count(every):
         raise Refusal(
             f"hard:C copies the target every C gradient steps and needs a whole number C of at least 1, not {every};"
             " write for example hard:500"
         )
     return TargetUpdate(
-        spec=f"hard:{every}", every=every, tau=1.0, tied=False, init=_no_memory, watch=_not_watching,
+        spec=f"hard:{every}", every=every, tau=1.0, tied=False, init=no_memory, watch=not_watching,
         due=lambda memory, clock: clock.age >= every, move=_copy,
     )  # fmt: skip
 
@@ -112,7 +148,7 @@ def soft(tau: float, every: int = 1) -> TargetUpdate:
         is the fraction kept, and 0.995 is nearly always meant to be 0.005.
       every: gradient steps between two moves, at least 1.
     """
-    if not _is_fraction(tau):
+    if not is_fraction(tau):
         hint = "write for example soft:0.005"
         if isinstance(tau, (int, float)) and 0.5 < tau < 1.0:
             hint = f"if {tau:g} is the fraction kept, write soft:{1 - tau:.6g}"
@@ -120,7 +156,7 @@ def soft(tau: float, every: int = 1) -> TargetUpdate:
             f"soft:TAU moves the fraction TAU of the way to the online network and needs TAU between 0 and 0.5,"
             f" or 1 to copy, not {tau}; {hint}"
         )
-    if not _is_count(every):
+    if not is_count(every):
         raise Refusal(
             f"soft:TAU/EVERY needs a whole number of gradient steps of at least 1 after the slash, not {every};"
             " write for example soft:0.005/10"
@@ -128,55 +164,12 @@ def soft(tau: float, every: int = 1) -> TargetUpdate:
     tau = float(tau)
 
     def move(memory: PyTree, online: PyTree, target: PyTree) -> tuple[PyTree, PyTree]:
-        return memory, _mixed(tau, online, target)
+        return memory, mixed(tau, online, target)
 
     spec = f"soft:{tau:g}" + (f"/{every}" if every != 1 else "")
     return TargetUpdate(
-        spec=spec, every=every, tau=tau, tied=False, init=_no_memory, watch=_not_watching,
+        spec=spec, every=every, tau=tau, tied=False, init=no_memory, watch=not_watching,
         due=lambda memory, clock: clock.age >= every, move=move if tau > 0.0 else _stay,
-    )  # fmt: skip
-
-
-def cosine(tau: float, gradient_steps: int) -> TargetUpdate:
-    """Moves a fraction that falls from ``tau`` to 0 along a cosine (BYOL, Grill et al. 2020, section 3.2).
-
-    tau_k = tau (cos(pi k / K) + 1) / 2 after k of K gradient steps. The paper writes the fraction kept,
-    1 - (1 - 0.996) (cos(pi k / K) + 1) / 2.
-
-    Args:
-      tau: the fraction moved to begin with, in [0, 0.5] or 1, as for `soft`.
-      gradient_steps: K, the length of the run; afterwards the target stays.
-    """
-    if not _is_fraction(tau):
-        hint = "write for example cosine:0.004"
-        if isinstance(tau, (int, float)) and 0.5 < tau < 1.0:
-            hint = f"if {tau:g} is the fraction kept, write cosine:{1 - tau:.6g}"
-        raise Refusal(
-            f"cosine:TAU[/K] moves a fraction that falls from TAU to 0 and needs TAU between 0 and 0.5, or 1, not"
-            f" {tau}; {hint}"
-        )
-    if not _is_count(gradient_steps):
-        raise Refusal(
-            f"cosine:TAU/K needs a whole number K of gradient steps of at least 1, not {gradient_steps}; write for"
-            " example cosine:0.004/10000"
-        )
-    tau = float(tau)
-
-    def move(moves: Array, online: PyTree, target: PyTree) -> tuple[Array, PyTree]:
-        import jax.numpy as jnp
-
-        share = jnp.minimum(moves, gradient_steps) / gradient_steps
-        return moves + 1, _mixed(tau * (jnp.cos(jnp.pi * share) + 1.0) / 2.0, online, target)
-
-    def init(params: PyTree) -> Array:
-        import jax.numpy as jnp
-
-        del params
-        return jnp.int32(0)
-
-    return TargetUpdate(
-        spec=f"cosine:{tau:g}/{gradient_steps}", every=1, tau=tau, tied=False, init=init, watch=_not_watching,
-        due=lambda memory, clock: clock.age >= 1, move=move, falls=True,
     )  # fmt: skip
 
 
@@ -186,7 +179,7 @@ def tied() -> TargetUpdate:
     Equals ``hard(1)`` and ``soft(1.0)`` step by step, without holding a second network.
     """
     return TargetUpdate(
-        spec="tied", every=1, tau=1.0, tied=True, init=_no_memory, watch=_not_watching,
+        spec="tied", every=1, tau=1.0, tied=True, init=no_memory, watch=not_watching,
         due=lambda memory, clock: clock.age >= 1, move=_stay,
     )  # fmt: skip
 
@@ -194,91 +187,55 @@ def tied() -> TargetUpdate:
 def frozen() -> TargetUpdate:
     """Never moves: the target stays the random network it began as (a control; BYOL's table 5a, decay 1)."""
     return TargetUpdate(
-        spec="frozen", every=0, tau=0.0, tied=False, init=_no_memory, watch=_not_watching,
+        spec="frozen", every=0, tau=0.0, tied=False, init=no_memory, watch=not_watching,
         due=lambda memory, clock: clock.age < 0, move=_stay,
     )  # fmt: skip
 
 
-class Fit(NamedTuple):
-    """How far the current regression has come; what `until_converged` carries.
+def averaged(copies: int, every: int) -> TargetUpdate:
+    """Keeps the last K snapshots, one taken every C gradient steps (Anschel, Baram & Shimkin 2017, algorithm 2).
 
-    Attributes:
-      window_sum: sum of the losses in the window under way. []
-      window_steps: gradient steps in it. [] int32
-      previous: mean loss of the window before, infinite until there is one. []
-      converged: the last full window improved on the one before by less than the tolerance. [] bool
-    """
-
-    window_sum: Array
-    window_steps: Array
-    previous: Array
-    converged: Array
-
-
-def until_converged(tolerance: float, at_most: int, window: int = 100) -> TargetUpdate:
-    """Copies when the regression has converged: fitted Q-iteration (Ernst et al. 2005; Riedmiller 2005).
-
-    The regression towards the present target counts as converged when the mean loss over ``window`` gradient steps is
-    not below ``1 - tolerance`` times the mean loss over the window before; or after ``at_most`` gradient steps.
+    y = r + gamma max_a (1/K) sum_k Q(s', a; theta_k): the mean is of the snapshots' values, not of their parameters.
+    The K snapshots begin as K copies of the first network. ``averaged(1, C)`` equals ``hard(C)``.
 
     Args:
-      tolerance: the relative improvement from window to window under which to stop, in (0, 1).
-      at_most: gradient steps after which the target moves in any case.
-      window: gradient steps over which a loss is averaged.
+      copies: K, at least 1.
+      every: C, in gradient steps.
     """
-    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0.0 < tolerance < 1.0:
+    if not (is_count(copies) and is_count(every)):
         raise Refusal(
-            f"until:TOLERANCE/N copies the target when the loss improves by less than TOLERANCE and needs TOLERANCE"
-            f" between 0 and 1, not {tolerance}; write for example until:0.01/2000"
+            "averaged:K:C keeps the last K snapshots, one every C gradient steps, and needs two whole numbers of at"
+            f" least 1, not {copies} and {every}; write for example averaged:5:100"
         )
-    if not _is_count(at_most):
+    return hard(every)._replace(spec=f"averaged:{copies}:{every}", copies=copies)
+
+
+def last_layer(rule: TargetUpdate) -> TargetUpdate:
+    """Gives a target to the last layer alone: the trunk is shared, the head follows by ``rule``.
+
+    Vincent et al. (2025, "Bridging the performance gap between target-free and target-based reinforcement learning",
+    arXiv:2506.04398), iS-DQN with K = 1: Qbar(s, a) = head_target(trunk_online(s))[a], behind a stop-gradient.
+
+    Args:
+      rule: how the head follows; one with a second network of its own.
+    """
+    if rule.tied or rule.parts or rule.shift is not None:
         raise Refusal(
-            f"until:TOLERANCE/N needs a whole number N of gradient steps of at least 1 after the slash, not {at_most};"
-            " write for example until:0.01/2000"
+            "last-layer:SPEC gives the last layer alone a target and needs a way to follow with a second network, not"
+            f" {rule.spec}; write for example last-layer:hard:500"
         )
-    if not _is_count(window):
-        raise Refusal(f"the window of until_converged is a whole number of gradient steps of at least 1, not {window}")
-
-    def fresh() -> Fit:
-        import jax.numpy as jnp
-
-        return Fit(jnp.float32(0.0), jnp.int32(0), jnp.float32(jnp.inf), jnp.bool_(False))
-
-    def watch(fit: Fit, loss: Array) -> Fit:
-        import jax.numpy as jnp
-
-        total, steps = fit.window_sum + loss, fit.window_steps + 1
-        full = steps >= window
-        mean = total / steps
-        # "Not below" rather than "above": a loss that has reached zero has nothing left to gain.
-        stalled = ~(mean < (1.0 - tolerance) * fit.previous)
-        return Fit(
-            window_sum=jnp.where(full, 0.0, total),
-            window_steps=jnp.where(full, 0, steps),
-            previous=jnp.where(full, mean, fit.previous),
-            converged=full & stalled & jnp.isfinite(fit.previous),
-        )
-
-    def move(fit: Fit, online: PyTree, target: PyTree) -> tuple[Fit, PyTree]:
-        del fit, target
-        return fresh(), online
-
-    return TargetUpdate(
-        spec=f"until:{tolerance:g}/{at_most}", every=at_most, tau=1.0, tied=False,
-        init=lambda params: fresh(), watch=watch,
-        due=lambda fit, clock: fit.converged | (clock.age >= at_most), move=move,
-    )  # fmt: skip
+    return rule._replace(spec=f"last-layer:{rule.spec}", parts=("head",))
 
 
-def _is_count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def _is_fraction(value: Any) -> bool:
+def is_fraction(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and (0.0 <= value <= 0.5 or value == 1.0)
 
 
-def _mixed(tau: float | Array, online: PyTree, target: PyTree) -> PyTree:
+def mixed(tau: float | Array, online: PyTree, target: PyTree) -> PyTree:
     import jax
     import jax.numpy as jnp
 
