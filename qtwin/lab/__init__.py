@@ -1,0 +1,1 @@
+"""The laboratory: what a choice of target network does, measured and compared."""

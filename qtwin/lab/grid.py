@@ -1,0 +1,197 @@
+"""The grid of a comparison: one cell for each combination of what was asked for, named by its content.
+
+Read without importing JAX.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from qtwin.config import Config
+from qtwin.errors import Refusal
+from qtwin.request import Request, build
+from qtwin.settings import SETTINGS, option
+
+FORMAT = 1
+PLAN = "grid.json"  # in a comparison's directory: what was asked for
+RESULTS = "compare.json"
+BARE = ("target", "bootstrap", "agent", "preset", "net", "regularise")  # values that say themselves what they are
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One run of a comparison: a setting with all its seeds.
+
+    Attributes:
+      label: how it is called, by what varies.
+      folder: its run directory's name.
+      varied: what varies, and its value here.
+      request: the run.
+      words: the options of ``qtwin train`` that ask for it, without the directory.
+    """
+
+    label: str
+    folder: str
+    varied: dict[str, str]
+    request: Request
+    words: tuple[str, ...]
+
+
+class Protocol(NamedTuple):
+    """What all cells share.
+
+    Attributes:
+      env: the environment.
+      seeds: how many for each cell.
+      seed: the first of them.
+      eval_episodes: greedy episodes at the end, for each seed.
+      log_points: evaluations on the way.
+      engine: auto, fused or hosted.
+    """
+
+    env: str
+    seeds: int
+    seed: int = 0
+    eval_episodes: int = 100
+    log_points: int = 20
+    engine: str = "auto"
+
+
+def cells_of(protocol: Protocol, options: dict[str, Sequence[str]]) -> list[Cell]:
+    """Every combination of the options' values, each checked as ``qtwin train`` would.
+
+    Args:
+      protocol: what all share.
+      options: by name (``agent``, ``preset`` and the settings), one value or several.
+
+    Raises:
+      Refusal: a combination makes no sense, or there is nothing to compare.
+    """
+    options = {name: list(dict.fromkeys(values)) for name, values in options.items()}
+    varied = [name for name, values in options.items() if len(values) > 1]
+    if not varied:
+        raise Refusal(
+            "a comparison needs an option with several values, and each came with one; write for example"
+            " --target hard:100 soft:0.005 tied"
+        )
+    cells = []
+    for values in itertools.product(*options.values()):
+        chosen = dict(zip(options, values, strict=True))
+        differs = {name: chosen[name] for name in varied}
+        settings = {name: value for name, value in chosen.items() if name in SETTINGS}
+        try:
+            request = build(
+                protocol.env, agent=chosen.get("agent"), preset=chosen.get("preset"), seeds=protocol.seeds,
+                seed=protocol.seed, eval_episodes=protocol.eval_episodes, log_points=protocol.log_points,
+                engine=protocol.engine, diagnose=1, quiet=True, settings=settings,
+            )  # fmt: skip
+        except Refusal as refusal:
+            raise Refusal(f"{refusal} (in the cell {label_of(differs)})") from None
+        label = label_of(differs)
+        cells.append(Cell(label, f"{_slug(label)}-{digest(request)}", differs, request, _words(protocol, chosen)))
+    return list({cell.folder: cell for cell in cells}.values())
+
+
+def label_of(varied: dict[str, str]) -> str:
+    """``hard:100``, or ``hard:100, double, lr 0.001``."""
+    return ", ".join(
+        value if name in BARE else f"{option(name).removeprefix('--')} {value}" for name, value in varied.items()
+    )
+
+
+def digest(request: Request) -> str:
+    """Eight letters that stand for everything that decides a cell's numbers."""
+    content = {
+        "config": dataclasses.asdict(request.config),
+        "seeds": list(request.seeds),
+        "eval_episodes": request.eval_episodes,
+        "log_points": request.log_points,
+        "engine": request.engine,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def default_folder(protocol: Protocol, cells: list[Cell]) -> Path:
+    """``runs/compare-CartPole-v1-1a2b3c4d``: the same for the same grid, so that the same words go on with it."""
+    together = hashlib.sha256("".join(sorted(cell.folder for cell in cells)).encode()).hexdigest()[:8]
+    return Path("runs") / f"compare-{_slug(protocol.env)}-{together}"
+
+
+def write_plan(folder: Path, protocol: Protocol, cells: list[Cell], command: str) -> None:
+    """Keeps what was asked for, so that a report knows what is missing."""
+    plan = {
+        "format": FORMAT,
+        "command": command,
+        "env": protocol.env,
+        "seeds": list(cells[0].request.seeds),
+        "varied": sorted({name for cell in cells for name in cell.varied}, key=list(cells[0].varied).index),
+        "cells": [
+            {
+                "label": cell.label,
+                "folder": cell.folder,
+                "varied": cell.varied,
+                "steps": cell.request.config.steps,
+                "command": f"qtwin train {' '.join(cell.words)}",
+            }
+            for cell in cells
+        ],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / PLAN).write_text(json.dumps(plan, indent=1) + "\n")
+
+
+def read_plan(folder: Path) -> dict:
+    """What a comparison was asked for.
+
+    Raises:
+      Refusal: there is none, or its file is damaged.
+    """
+    file = folder / PLAN
+    if not file.is_file():
+        raise Refusal(
+            f"there is no comparison at {folder} ({PLAN} is missing); write the directory qtwin compare named"
+        )
+    try:
+        plan = json.loads(file.read_text())
+        if plan["format"] != FORMAT:
+            raise Refusal(f"{file} has format {plan['format']} and this version reads {FORMAT}; update qtwin")
+        for cell in plan["cells"]:
+            if Path(cell["folder"]).name != cell["folder"] or not isinstance(cell["label"], str):
+                raise ValueError("a cell's folder is no plain name")
+        plan["env"], plan["command"], plan["seeds"], plan["varied"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, Refusal):
+            raise
+        raise Refusal(f"{file} is damaged ({type(error).__name__}: {error}); write the command again") from None
+    return plan
+
+
+def price_group(config: Config) -> str:
+    """Cells that cost the same for each step share this."""
+    kind, _, rest = config.target.partition(":")
+    several = kind in ("averaged", "chain")
+    alike = dataclasses.replace(
+        config, target=f"{kind}:{rest.partition(':')[0]}" if several else "", learning_rate=0.0, discount=0.0,
+        explore="", steps=0, warmup=0,
+    )  # fmt: skip
+    return json.dumps(dataclasses.asdict(alike), sort_keys=True)
+
+
+def _words(protocol: Protocol, chosen: dict[str, str]) -> tuple[str, ...]:
+    words = [protocol.env]
+    for name, value in chosen.items():
+        words += [f"--{name}" if name in ("agent", "preset") else option(name), value]
+    words += ["--seeds", str(protocol.seeds), "--seed", str(protocol.seed), "--log-points", str(protocol.log_points)]
+    words += ["--eval-episodes", str(protocol.eval_episodes), "--diagnose", "1"]
+    return tuple(words + (["--engine", protocol.engine] if protocol.engine != "auto" else []))
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")[:60]

@@ -1,0 +1,68 @@
+"""What a cell costs: measured on the cell itself, for a few seconds, in a process of its own.
+
+python -m qtwin.lab.price ENV OPTIONS...        the options of ``qtwin train``; prints one line of JSON
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+MEASURE_SECONDS = 2.0
+
+
+def price(words: list[str]) -> dict:
+    """Seconds of compiling, and for each step of one seed.
+
+    Returns:
+      ``{"compile": s, "per_step": s, "platform": "cpu"}``; a step is a transition, offline a gradient step.
+    """
+    from qtwin.cli import Parser, settings_of, train_options
+    from qtwin.request import build
+
+    parser = Parser(prog="qtwin train")
+    train_options(parser)
+    asked = parser.parse_args(words)
+    request = build(asked.env, agent=asked.agent, preset=asked.preset, engine=asked.engine, settings=settings_of(asked))
+    from qtwin.engine.devices import prepare
+
+    prepare(1)
+    import jax
+
+    from qtwin.agents import algorithm
+    from qtwin.engine.fleet import fleet_of
+    from qtwin.envs.catalog import resolve
+    from qtwin.envs.make import make
+    from qtwin.rates import plan
+
+    config = request.config
+    spec = resolve(config.env, config.preprocessing)
+    built = algorithm(spec, config)
+    spending = plan(built.rates, config.envs, config.steps)
+    fleet = fleet_of(built, make(spec, request.engine), config.envs, (0,), 10, request.overlap)
+    try:
+        began = time.perf_counter()
+        fleet.compile()
+        fleet.warm_up(spending.cycle.warmup_vector_steps)
+        fleet.advance(1)
+        fleet.wait()
+        compiled = time.perf_counter() - began
+        cycles, took, piece = 0, 0.0, 1
+        while took < MEASURE_SECONDS and cycles < spending.cycles:
+            began = time.perf_counter()
+            fleet.advance(piece)
+            fleet.wait()
+            took, cycles, piece = took + time.perf_counter() - began, cycles + piece, min(4 * piece, spending.cycles)
+        per_cycle = spending.cycle.transitions or spending.cycle.gradient_steps
+        return {
+            "compile": round(compiled, 2),
+            "per_step": took / (cycles * per_cycle),
+            "platform": jax.devices()[0].platform,
+        }
+    finally:
+        fleet.close()
+
+
+if __name__ == "__main__":
+    print(json.dumps(price(sys.argv[1:])))

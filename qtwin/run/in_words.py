@@ -1,0 +1,113 @@
+"""How an exported network computes action values, in words and as a few plain fields."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from qtwin.config import Config
+from qtwin.errors import Refusal
+from qtwin.names import support_choice
+from qtwin.nets.names import NetName
+
+
+class Gives(NamedTuple):
+    """What a network gives for each action.
+
+    Attributes:
+      kind: "" is its value, else a key of ``VALUES``.
+      count: numbers for each action, or the fractions that are asked for.
+      support: the range of atoms or classes, ``VMIN:VMAX``.
+    """
+
+    kind: str = ""
+    count: int = 1
+    support: str = ""
+
+
+VALUES = {
+    "atoms": "the output is [num_actions, {0}]; p = softmax over the {0}\n"
+    "output = sum of p z, z = {0} numbers evenly spaced over {1}, both ends among them",
+    "classes": "the output is [num_actions, {0}]; p = softmax over the {0}\n"
+    "output = sum of p z, z = the centres of {0} intervals that part {1} evenly",
+    "quantiles": "the output is [num_actions, {0}]; output = the mean over the {0}",
+    "fractions": "output = the mean over tau = (i + 1/2) / {0}, i = 0 ... {0} - 1",
+}
+KINDS = {"c51": "atoms", "rainbow": "atoms", "hl_gauss": "classes", "qr_dqn": "quantiles", "iqn": "fractions"}
+FRACTIONS = 32  # that iqn's policy averages over
+
+
+def gives_of(c: Config) -> Gives:
+    """What the network of ``c.agent`` gives for each action."""
+    match KINDS.get(c.agent, ""):
+        case "":
+            return Gives()
+        case "quantiles":
+            return Gives("quantiles", c.quantiles)
+        case "fractions":
+            return Gives("fractions", FRACTIONS)
+        case kind:
+            return Gives(kind, c.atoms, c.support)
+
+
+def check_gives(file: Path, gives: list) -> None:
+    """Refuses a ``policy.json`` whose "gives" is none."""
+    kind, count, support = gives
+    if kind not in ("", *VALUES) or type(count) is not int or not 1 <= count <= 100_000:
+        raise Refusal(f"{file}: 'gives' is a kind of output, a count and a support, not {gives!r}")
+    if kind in ("atoms", "classes"):
+        support_choice(support)
+
+
+def how_to_compute(net: NetName, normalise: str, gives: Gives) -> list[str]:
+    """The network's arithmetic in words, so that the weights can be used without qtwin."""
+    return [*_network(net, normalise, gives), *VALUES.get(gives.kind, "").format(*gives[1:]).splitlines()]
+
+
+def _network(net: NetName, normalise: str, gives: Gives) -> list[str]:
+    if net.headed or gives.kind == "fractions":
+        return _headed(net, normalise, gives)
+    start = "x = the observation as float32, flattened; a state's index becomes one-hot of num_states"
+    if normalise == "running":
+        start = (
+            "x = (observation - stats.obs.mean) / sqrt(stats.obs.m2 / stats.obs.count + 1e-8), within [-10, 10], flat"
+        )
+    if net.kind == "table":
+        return ["output = table[observation]"]
+    if net.kind == "minatar":
+        return [
+            "x = the image as float32, [height, width, channel]",
+            "x = relu(3x3 convolution without padding by conv.kernel [3, 3, in, out], + conv.bias), flattened",
+            "x = relu(x @ dense.kernel + dense.bias)",
+            "output = x @ head.kernel + head.bias",
+        ]
+    stats = "stats.net.norms" if normalise == "running" else "stats.norms"
+    lines, head = [start], "output = x @ head.kernel + head.bias"
+    for i in range(len(net.widths) + 1):
+        if net.norm.startswith("batch"):
+            lines.append(
+                f"x = (x - {stats}.{i}.mean) / sqrt({stats}.{i}.var + 1e-3) * norms.{i}.scale + norms.{i}.bias"
+            )
+        if i == len(net.widths):
+            break
+        linear = f"x @ hidden.{i}.kernel + hidden.{i}.bias"
+        if net.norm == "layernorm":
+            lines.append(f"u = {linear}")
+            linear = f"(u - mean of u) / sqrt(variance of u + 1e-6) * norms.{i}.scale + norms.{i}.bias"
+        lines.append(f"x = relu({linear})")
+    return [*lines, head]
+
+
+def _headed(net: NetName, normalise: str, gives: Gives) -> list[str]:
+    seen = "normalised by stats.obs" if normalise == "running" else "as float32"
+    lines = [
+        f"x = what the network '{net.kind}' has before its last hidden layer, by body.*, of the observation {seen}"
+    ]
+    if gives.kind == "fractions":
+        lines.append("x = x relu(cos(pi i tau) @ embedding.kernel + embedding.bias), i = 0 ... 63")
+    norm = ", normalised by norm.* (layer norm) before the relu" if net.norm else ""
+    stream = f"relu(x @ S.hidden.kernel + S.hidden.bias) @ S.out.kernel + S.out.bias{norm}"
+    if not net.duelling:
+        return [*lines, f"output = {stream.replace('S.', 'advantage.')}"]
+    lines.append(f"a and v = {stream}, with S advantage and value")
+    return [*lines, "output = v + a - the mean of a over the actions"]
