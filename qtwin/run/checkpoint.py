@@ -1,12 +1,21 @@
-"""Checkpoints: the whole of every seed's `TrainState`, as safetensors with a manifest; written aside, then renamed."""
+"""Checkpoints: the whole of every seed's `TrainState`, with a SHA-256 of every file; written aside, then renamed.
+
+A checkpoint is a folder ``cycle-CYCLES`` with a safetensors file for each seed and ``manifest.json``, which names every
+file's hash and closes with its own. What is large, the columns of a replay, is cut into blocks of `BLOCK_BYTES`, each
+kept once, under its hash, in ``blocks/`` beside the checkpoints (`qtwin.run.blocks`): rows that have not changed since
+the checkpoint before are not written again, whatever kind of replay holds them.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import re
 import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,20 +23,24 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from qtwin.engine.state import TrainState
-from qtwin.errors import Refusal
+from qtwin.errors import Refusal, Unusable
+from qtwin.files import read_json, sync_folder, write_flushed
+from qtwin.run import blocks
+from qtwin.run.keep import DEFAULT, Keep, Saved
 from qtwin.types import PyTree
 
-FORMAT = 1
-KEPT = 2  # checkpoints kept: the newest, and one to fall back to
+FORMAT = 2
+READABLE = (1, 2)  # 1 had no blocks, no closing hash and no count of faults
+FOLDER = re.compile(r"cycle-\d{12}")
 
 
 def named_leaves(tree: PyTree) -> dict[str, np.ndarray]:
     """A pytree's leaves under the names of the path that leads to each, ``twin.online.params.head.kernel``."""
-    named = {}
-    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        name = ".".join(_part(key) for key in path)
-        named[name] = np.asarray(leaf, order="C")
-    return named
+    return {name: np.asarray(leaf, order="C") for name, leaf in _leaves(tree).items()}
+
+
+def _leaves(tree: PyTree) -> dict[str, Any]:
+    return {".".join(map(_part, path)): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
 
 
 def _part(key) -> str:
@@ -43,7 +56,7 @@ def fill(like: PyTree, named: dict[str, np.ndarray], where: str) -> PyTree:
     Raises:
       Refusal: a leaf is missing, superfluous or of another shape or type; the message names the file and the leaf.
     """
-    wanted = named_leaves(like)
+    wanted = _leaves(like)
     if set(wanted) != set(named):
         odd = sorted(set(wanted) ^ set(named))[0]
         what = "lacks" if odd in wanted else "holds, beyond what this run has,"
@@ -51,80 +64,202 @@ def fill(like: PyTree, named: dict[str, np.ndarray], where: str) -> PyTree:
             f"{where} {what} '{odd}', so it was saved by a run with other settings; resume with the same ones"
         )
     for name, leaf in wanted.items():
-        if named[name].shape != leaf.shape or named[name].dtype != leaf.dtype:
-            raise Refusal(
-                f"{where} holds '{name}' as {named[name].dtype}{list(named[name].shape)} and this run has"
-                f" {leaf.dtype}{list(leaf.shape)}, so it is of a run with other settings; resume with the same ones"
-            )
+        blocks.same(f"{where}: '{name}'", named[name].dtype, named[name].shape, leaf)
     return jax.tree.unflatten(jax.tree.structure(like), [named[name] for name in wanted])
 
 
-def write(folder: Path, cycles: int, boundary: int, seeds: tuple[int, ...], states: list[TrainState]) -> Path:
-    """Saves every seed's state as ``folder/cycle-CYCLES``; the older checkpoints but the newest of them go.
+def write(
+    folder: Path,
+    cycles: int,
+    boundary: int,
+    seeds: tuple[int, ...],
+    states: Iterable[TrainState],
+    keep: Keep = DEFAULT,
+    score: float | None = None,
+    known: set[str] | None = None,
+) -> Path:
+    """Saves every seed's state as ``folder/cycle-CYCLES``; then those that ``keep`` does not ask for go.
 
     Args:
       folder: the run's ``checkpoints`` directory.
       cycles: cycles turned so far.
       boundary: how many checkpoints came before this one.
       seeds: which seeds.
-      states: their states, as numpy arrays.
+      states: their states, as numpy arrays; taken one after another, so that only one need be in memory.
+      keep: which checkpoints stay.
+      score: what the best are chosen by.
+      known: hashes of blocks that this process has written or verified, added to here. A block on the disk that is not
+        among them is read and verified before it is relied upon.
+
+    Raises:
+      OSError: it could not be written; the checkpoints before it are as they were.
     """
-    final = folder / f"cycle-{cycles:012d}"
-    aside = folder / f".writing-{os.getpid()}"
-    shutil.rmtree(aside, ignore_errors=True)
+    final, aside = folder / f"cycle-{cycles:012d}", folder / f".writing-{os.getpid()}"
+    clear(folder)
     aside.mkdir(parents=True)
-    digests = {}
-    for seed, state in zip(seeds, states, strict=True):
-        data = save(named_leaves(state))
-        name = f"seed-{seed}.safetensors"
-        _write_flushed(aside / name, data)
-        digests[name] = hashlib.sha256(data).hexdigest()
-    manifest = {"format": FORMAT, "cycles": cycles, "boundary": boundary, "seeds": list(seeds), "sha256": digests}
-    _write_flushed(aside / "manifest.json", json.dumps(manifest, indent=1).encode())
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(aside, final)
-    for old in _all(folder)[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    digests, columns = {}, {}
+    try:
+        for seed, state in zip(seeds, states, strict=True):
+            small, columns[str(seed)] = blocks.split(folder, named_leaves(state), set() if known is None else known)
+            data = save(small)
+            name = f"seed-{seed}.safetensors"
+            write_flushed(aside / name, data)
+            digests[name] = hashlib.sha256(data).hexdigest()
+        manifest = {"format": FORMAT, "cycles": cycles, "boundary": boundary, "seeds": list(seeds), "score": score}
+        manifest |= {"sha256": digests, "columns": columns}
+        manifest["closing"] = closing(manifest)
+        write_flushed(aside / "manifest.json", json.dumps(manifest, indent=1).encode())
+        sync_folder(aside)
+        if final.exists():
+            os.replace(final, folder / f".replaced-{os.getpid()}")
+        os.replace(aside, final)
+    except OSError:
+        clear(folder)  # an unfinished checkpoint must not keep the room that the next one needs
+        raise
+    sync_folder(folder)
+    prune(folder, keep)
     return final
 
 
-def newest(folder: Path) -> tuple[Path, dict] | None:
-    """The newest checkpoint whose files are all there and unchanged, with its manifest; None if there is none."""
+def closing(manifest: dict) -> str:
+    """The SHA-256 of all that a manifest says but this."""
+    said = {name: value for name, value in manifest.items() if name != "closing"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def clear(folder: Path) -> None:
+    """Removes what an unfinished save has left."""
+    for old in (*folder.glob(".writing-*"), *folder.glob(".replaced-*")):
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def prune(folder: Path, keep: Keep) -> None:
+    """Removes the checkpoints that ``keep`` does not ask for, and the blocks that no other needs."""
+    found = {}
+    for path in _all(folder):
+        try:
+            manifest = read_manifest(path)
+            found[path] = Saved(manifest["cycles"], manifest["boundary"], manifest.get("score"))
+        except Unusable:
+            found[path] = Saved(int(path.name[6:]), -1, None)  # unreadable here: it goes when newer ones have come
+    stay = keep.choose(found.values())
+    for path, each in found.items():
+        if each.cycles not in stay:
+            shutil.rmtree(path, ignore_errors=True)
+    try:
+        blocks.prune(folder, [read_manifest(path) for path in _all(folder)])
+    except Unusable:
+        return  # what a manifest that cannot be read needs is not known: no block goes
+
+
+def newest(
+    folder: Path, passed_over: list[str] | None = None, known: set[str] | None = None
+) -> tuple[Path, dict] | None:
+    """The newest checkpoint whose files are all there and unchanged, with its manifest; None if there is none.
+
+    Args:
+      folder: the run's ``checkpoints`` directory.
+      passed_over: is told of every newer one that cannot be used: the file, and what is wrong with it.
+      known: as for `write`.
+    """
     for path in reversed(_all(folder)):
         try:
-            manifest = json.loads((path / "manifest.json").read_text())
-            if manifest["format"] != FORMAT:
-                continue
-            if all(
-                hashlib.sha256((path / name).read_bytes()).hexdigest() == digest
-                for name, digest in manifest["sha256"].items()
-                if Path(name).name == name
-            ):
-                return path, manifest
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
+            manifest = read_manifest(path)
+            for name, digest in manifest["sha256"].items():
+                _same(path / name, _bytes(path / name), digest)
+            verified = blocks.verify(folder, manifest)
+            if known is not None:
+                known |= verified
+            return path, manifest
+        except Unusable as reason:
+            if passed_over is not None:
+                passed_over.append(str(reason))
     return None
 
 
-def read(path: Path, manifest: dict, like: list[TrainState]) -> list[TrainState]:
-    """The states that a checkpoint holds, each checked against ``like`` leaf by leaf."""
+def read_manifest(path: Path) -> dict:
+    """A checkpoint's manifest, with everything in it that a file's name or an array's size is made of checked.
+
+    Raises:
+      Unusable: it is missing, damaged, of a later version, or names what no checkpoint holds.
+    """
+    file = path / "manifest.json"
+    try:
+        manifest = read_json(file)
+        form = manifest["format"]
+        if form not in READABLE:
+            later = " (it is of a later version of qtwin)" if isinstance(form, int) and form > FORMAT else ""
+            raise Unusable(f"{file}: format {str(form)[:40]}, and this version reads {FORMAT}{later}")
+        if form >= 2 and manifest["closing"] != closing(manifest):
+            raise Unusable(f"{file}: its closing hash does not fit what it says, so it is damaged")
+        manifest.setdefault("columns", {})
+        counts = [manifest["cycles"], manifest["boundary"], *manifest["seeds"]]
+        if not all(type(count) is int and count >= 0 for count in counts):
+            raise Unusable(f"{file}: a count is no whole number of at least 0")
+        if path.name != f"cycle-{manifest['cycles']:012d}":
+            raise Unusable(f"{file}: it is of cycle {manifest['cycles']} and lies in {path.name}")
+        if sorted(manifest["sha256"]) != sorted(f"seed-{seed}.safetensors" for seed in manifest["seeds"]):
+            raise Unusable(f"{file}: the files it names are not those of its seeds")
+        blocks.check(manifest["columns"], str(file))
+    except Unusable:
+        raise
+    except OSError as error:
+        raise Unusable(f"{file}: it cannot be read ({error.strerror or error})") from None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise Unusable(f"{file}: it is damaged ({type(error).__name__}: {str(error)[:80]})") from None
+    return manifest
+
+
+def read(
+    path: Path, manifest: dict, like: list[TrainState], put: Callable[[np.ndarray], Any] = lambda array: array
+) -> list[TrainState]:
+    """The states that a checkpoint holds, each checked against ``like`` leaf by leaf.
+
+    Args:
+      path: from `newest`.
+      manifest: likewise.
+      like: the shapes and types of what is expected.
+      put: what becomes of a large array as soon as it is read.
+
+    Raises:
+      Refusal: it does not hold this run, or has changed since `newest` verified it.
+    """
     states = []
     for seed, state in zip(manifest["seeds"], like, strict=True):
-        file = path / f"seed-{int(seed)}.safetensors"
+        file = path / f"seed-{seed}.safetensors"
         try:
-            named = load(file.read_bytes())
-        except (OSError, SafetensorError) as error:
-            raise Refusal(f"the checkpoint {file} cannot be read: {error}") from None
+            data = _bytes(file)
+            _same(file, data, manifest["sha256"][file.name])
+            named, wanted = load(data), _leaves(state)
+            if manifest["format"] == 1:
+                named = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in wanted.items() if _new(name)} | named
+            for name, column in manifest["columns"].get(str(seed), {}).items():
+                known = name in wanted  # `fill` says what is wrong with one that is not
+                where = f"{file}: '{name}'"
+                named[name] = put(blocks.joined(path.parent, column, wanted[name], where)) if known else np.zeros(())
+        except (Unusable, SafetensorError) as error:
+            raise Refusal(f"the checkpoint cannot be read: {error}; name another --out") from None
         states.append(fill(state, named, str(file)))
     return states
 
 
+def _new(name: str) -> bool:
+    return name.startswith("faults.")
+
+
 def _all(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("cycle-*") if path.is_dir())
+    found = folder.glob("cycle-*") if folder.is_dir() else ()
+    return sorted(path for path in found if path.is_dir() and FOLDER.fullmatch(path.name))
 
 
-def _write_flushed(path: Path, data: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Unusable(f"{file}: it cannot be read ({error.strerror or error})") from None
+
+
+def _same(file: Path, data: bytes, digest: str) -> None:
+    found = hashlib.sha256(data).hexdigest()
+    if found != digest:
+        raise Unusable(f"{file}: its SHA-256 is {found[:12]}... and the manifest says {str(digest)[:12]}...")

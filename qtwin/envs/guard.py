@@ -1,0 +1,164 @@
+"""A guard around environments in Python: what breaks the contract is found at once, named, and never stored.
+
+Read without importing JAX.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from qtwin.envs.base import HostEnv, Outcome
+from qtwin.errors import Broken, Diverged, Refusal
+from qtwin.types import Array
+
+LOOK = 1000  # steps from one look at shapes and types to the next: they do not change from one step to another
+
+
+class Guarded:
+    """A `HostEnv` that checks another one: shapes, types, finite numbers, ends of episodes, and that it answers."""
+
+    def __init__(self, env: HostEnv, timeout: float | None = None, hung: Callable[[str], None] | None = None):
+        """Takes an environment over.
+
+        Args:
+          env: the environments.
+          timeout: seconds that a step or a reset may take; None for as long as it likes.
+          hung: is told, in a sentence, that it took longer; ends the process if left out, for a step that hangs in this
+            process can be left in no other way.
+        """
+        self._env, self.spec, self.num_envs = env, env.spec, env.num_envs
+        self.ragged = getattr(env, "ragged", False)
+        self._steps = 0
+        self._inexact = np.issubdtype(np.dtype(env.spec.obs_dtype), np.inexact)
+        self._watchdog = Watchdog(timeout, self.spec.id, hung or leave) if timeout else None
+
+    @property
+    def fresh(self) -> Array | None:
+        return getattr(self._env, "fresh", None)
+
+    @property
+    def score(self) -> Any:
+        return getattr(self._env, "score", None)
+
+    def reset(self, seed: int) -> Array:
+        obs = self._call("reset", self._env.reset, seed)
+        self._steps = 0
+        self._shaped("obs", obs, (self.num_envs, *self.spec.obs_shape), self.spec.obs_dtype)
+        self._finite("obs", obs, None)
+        return obs
+
+    def step(self, actions: Array) -> tuple[Array, Outcome, Array | None]:
+        obs, outcome, valid = self._call("step", self._env.step, actions)
+        self._steps += 1
+        if self._steps % LOOK == 1:
+            self._check(obs, outcome, valid)
+        self._finite("reward", outcome.reward, valid)
+        if self._inexact:
+            self._finite("next_obs", outcome.next_obs, valid)
+            if outcome.next_obs is not obs:
+                self._finite("obs", obs, None)
+        return obs, outcome, valid
+
+    def close(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.close()
+        self._env.close()
+
+    def _call(self, what: str, function: Callable, argument: Any) -> Any:
+        try:
+            if self._watchdog is None:
+                return function(argument)
+            with self._watchdog:
+                return function(argument)
+        except (Refusal, Broken, Diverged):
+            raise
+        except Exception as error:
+            raise Broken(
+                f"{self.spec.id} raised {type(error).__name__} in {what} {self._steps + 1:,}: {_line(error)}; the last"
+                " checkpoint is good, and --resume goes on from it"
+            ) from error
+
+    def _check(self, obs: Array, outcome: Outcome, valid: Array | None) -> None:
+        count, shape = (self.num_envs,), (self.num_envs, *self.spec.obs_shape)
+        self._shaped("obs", obs, shape, self.spec.obs_dtype)
+        self._shaped("next_obs", outcome.next_obs, shape, self.spec.obs_dtype)
+        self._shaped("reward", outcome.reward, count, "float32")
+        self._shaped("discount", outcome.discount, count, "float32")
+        self._shaped("last", outcome.last, count, "bool")
+        if valid is not None:
+            self._shaped("valid", valid, count, "bool")
+        if not np.isin(outcome.discount, (0.0, 1.0)).all():
+            self._broken("0 or 1", "discount", outcome.discount)
+        if ((outcome.discount == 0) & ~outcome.last).any():
+            self._broken("the end of the episode", "last where discount is 0", False)
+
+    def _shaped(self, field: str, array: Any, shape: tuple[int, ...], dtype: str) -> None:
+        found = getattr(array, "shape", None), getattr(array, "dtype", None)
+        if found != (shape, np.dtype(dtype)):
+            came = type(array).__name__ if found[0] is None else f"{found[1]}{list(found[0])}"
+            self._broken(f"{dtype}{list(shape)}", field, came)
+
+    def _broken(self, expected: str, field: str, came: Any) -> None:
+        raise Broken(
+            f"{self.spec.id} is expected to have {expected} as {field} at step {self._steps:,}, and {came} came"
+        )
+
+    def _finite(self, field: str, column: Array, counts: Array | None) -> None:
+        if np.isfinite(column.sum(dtype=np.float64)):
+            return  # one pass; a sum in double precision of single-precision numbers does not overflow
+        bad = ~np.isfinite(column).reshape(self.num_envs, -1).all(axis=1)
+        bad = bad if counts is None else bad & counts
+        if bad.any():
+            index = int(np.argmax(bad))
+            numbers = column[index].ravel()
+            value = numbers[np.argmax(~np.isfinite(numbers))]
+            raise Broken(
+                f"environment {index} of {self.spec.id} gave {value} as {field} at step {self._steps:,}, and finite"
+                " numbers are needed; nothing of it is stored, and the last checkpoint is good"
+            )
+
+
+class Watchdog:
+    """Notices when a call in this process does not come back. One thread, which only looks at a clock."""
+
+    def __init__(self, seconds: float, name: str, hung: Callable[[str], None]):
+        self._seconds, self._name, self._hung = seconds, name, hung
+        self._since: float | None = None  # of a clock that never goes back
+        self._closed = threading.Event()
+        threading.Thread(target=self._look, daemon=True, name="qtwin-watchdog").start()
+
+    def __enter__(self) -> None:
+        self._since = time.monotonic()
+
+    def __exit__(self, *exc_info) -> None:
+        self._since = None
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _look(self) -> None:
+        while not self._closed.wait(min(1.0, self._seconds / 4)):
+            since = self._since
+            if since is not None and time.monotonic() - since > self._seconds:
+                self._hung(
+                    f"{self._name} has not come back from a step for {self._seconds:g} s (--env-timeout); the last"
+                    " checkpoint is good, and --resume goes on from it"
+                )
+                return
+
+
+def leave(message: str) -> None:
+    """Ends the process at once: the thread that hangs can be neither stopped nor waited for."""
+    print(f"qtwin: {message}", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:200]

@@ -1,0 +1,143 @@
+"""Large arrays on the disk, in blocks that are kept once, each under its SHA-256.
+
+A replay of gigabytes changes by a few rows between two checkpoints. Cut into blocks of consecutive rows, only the
+blocks that hold those rows have other bytes, and only they are written; all others are found under their name. No
+replay has to say what has changed in it: a ring, links that are set afterwards, priorities, single frames, an episode's
+end that is marked late, all come out of the bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+from qtwin.errors import Refusal, Unusable
+from qtwin.files import sync_folder, write_flushed
+
+BLOCK_BYTES = 4 * 2**20
+LARGE = 2  # blocks from which on an array is cut
+NAME = re.compile(r"[0-9a-f]{64}")
+
+
+def split(folder: Path, named: dict[str, np.ndarray], known: set[str]) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
+    """Writes the large arrays' blocks that are not there yet.
+
+    Args:
+      folder: the run's ``checkpoints`` directory.
+      named: arrays by name.
+      known: hashes of blocks that are on the disk for certain; added to here.
+
+    Returns:
+      the small arrays, and for each large one ``{"dtype", "shape", "rows", "blocks"}``: rows in one block, and
+      all blocks' hashes in order.
+    """
+    small, columns = {}, {}
+    store = folder / "blocks"
+    for name, array in named.items():
+        if array.nbytes < LARGE * BLOCK_BYTES or not array.ndim:
+            small[name] = array
+            continue
+        rows = max(1, BLOCK_BYTES // (array.nbytes // len(array)))
+        store.mkdir(exist_ok=True)
+        names = [_kept(store, array[i : i + rows], known) for i in range(0, len(array), rows)]
+        columns[name] = {"dtype": array.dtype.name, "shape": list(array.shape), "rows": rows, "blocks": names}
+    if columns:
+        sync_folder(store)
+    return small, columns
+
+
+def _kept(store: Path, rows: np.ndarray, known: set[str]) -> str:
+    data = memoryview(np.ascontiguousarray(rows).reshape(-1).view(np.uint8))
+    name = hashlib.sha256(data).hexdigest()
+    if not ((store / name).exists() if name in known else _holds(store / name, name)):
+        aside = store / f".writing-{os.getpid()}"
+        write_flushed(aside, data)
+        os.replace(aside, store / name)
+    known.add(name)
+    return name
+
+
+def _holds(file: Path, name: str) -> bool:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest() == name
+    except OSError:
+        return False
+
+
+def check(columns: dict, where: str) -> None:
+    """Refuses, as damaged, what is no description of columns; no size that it claims is believed further than this."""
+    for each in columns.values():
+        for name, column in each.items():
+            shape, rows, kept = column["shape"], column["rows"], column["blocks"]
+            sizes = [*shape, rows]
+            if not shape or not all(type(size) is int and size > 0 for size in sizes):
+                raise Unusable(f"{where}: '{name}' has no shape that an array can have")
+            if len(kept) != -(-shape[0] // rows) or not all(NAME.fullmatch(block) for block in kept):
+                raise Unusable(f"{where}: '{name}' is not made of the blocks that its shape asks for")
+
+
+def verify(folder: Path, manifest: dict) -> set[str]:
+    """The hashes of all blocks that a checkpoint needs, each read and found as it was written."""
+    needed = _names([manifest])
+    for name in sorted(needed):
+        _read(folder, name)
+    return needed
+
+
+def joined(folder: Path, column: dict, like, where: str) -> np.ndarray:
+    """The array whose blocks ``column`` names; ``like`` says what shape and type it is to have."""
+    same(where, column["dtype"], column["shape"], like)
+    array, rows = np.empty(like.shape, like.dtype), column["rows"]
+    row_bytes = array.dtype.itemsize * math.prod(array.shape[1:])
+    flat = array.reshape(-1).view(np.uint8)
+    for i, name in enumerate(column["blocks"]):
+        room = flat[i * rows * row_bytes : (i + 1) * rows * row_bytes]
+        data = _read(folder, name)
+        if len(data) != len(room):
+            raise Unusable(f"{where}: block {name[:12]}... has {len(data)} bytes where {len(room)} are expected")
+        room[:] = np.frombuffer(data, np.uint8)
+    return array
+
+
+def same(where: str, dtype, shape, like) -> None:
+    """Refuses an array of another type or shape than ``like``'s; nothing of the size it claims has been made yet."""
+    if tuple(shape) != tuple(like.shape) or np.dtype(like.dtype).name != str(dtype):
+        raise Refusal(
+            f"{where} is {dtype}{list(shape)} and this run has {like.dtype}{list(like.shape)}, so it is of a run with"
+            " other settings; resume with the same ones"
+        )
+
+
+def _read(folder: Path, name: str) -> bytes:
+    file = folder / "blocks" / name
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise Unusable(f"{file}: it cannot be read ({error.strerror or error})") from None
+    if hashlib.sha256(data).hexdigest() != name:
+        raise Unusable(f"{file}: its SHA-256 is not its name, so it is damaged")
+    return data
+
+
+def prune(folder: Path, manifests: list[dict]) -> None:
+    """Removes the blocks that none of these checkpoints needs."""
+    store, needed = folder / "blocks", _names(manifests)
+    if store.is_dir():
+        for file in store.iterdir():
+            if file.name not in needed:
+                file.unlink(missing_ok=True)
+
+
+def _names(manifests: list[dict]) -> set[str]:
+    return {
+        name
+        for manifest in manifests
+        for columns in manifest["columns"].values()
+        for column in columns.values()
+        for name in column["blocks"]
+    }
