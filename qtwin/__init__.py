@@ -25,11 +25,13 @@ _HOMES = {
     "qtwin.twin": ("Twin", "distance"),
     "qtwin.rates": ("Rates", "cycle_of", "plan", "describe"),
     "qtwin.agent": ("Agent", "Algorithm", "Improvement"),
-    "qtwin.processes.update_target": ("TargetUpdate", "hard", "soft", "cosine", "tied", "frozen", "until_converged"),
+    "qtwin.processes.update_target": ("TargetUpdate", "hard", "soft", "tied", "frozen", "averaged", "last_layer"),
+    "qtwin.processes.adaptive_targets": ("cosine", "until_converged", "geometric", "t_soft", "chain"),
     "qtwin.siamese.encoder": ("load_encoder", "Encoder"),
     "qtwin.nets.net": ("Net", "from_nnx", "from_linen", "from_functions", "side_by_side"),
     "qtwin.nets.ensemble": ("ensemble",),
     "qtwin.replay.ring": ("ring",),
+    "qtwin.replay.frames": ("frame_ring",),
     "qtwin.replay.latest": ("latest",),
     "qtwin.replay.dataset": ("dataset", "load_dataset", "save_dataset"),
     "qtwin.explore": ("epsilon_greedy", "gaussian", "linear", "constant"),
@@ -37,6 +39,8 @@ _HOMES = {
     "qtwin.targets": ("max_target", "double_target", "value_target", "taken"),
     "qtwin.envs.base": ("JaxEnv", "HostEnv", "Outcome"),
     "qtwin.envs.spec": ("EnvSpec",),
+    "qtwin.envs.catalog": ("resolve",),
+    "qtwin.envs.gym_envs": ("from_vector",),
     "qtwin.engine.state": ("TrainState",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -48,15 +52,19 @@ if TYPE_CHECKING:
     from qtwin.config import Config
     from qtwin.engine.state import TrainState
     from qtwin.envs.base import HostEnv, JaxEnv, Outcome
+    from qtwin.envs.catalog import resolve
+    from qtwin.envs.gym_envs import from_vector
     from qtwin.envs.spec import EnvSpec
     from qtwin.errors import Refusal
     from qtwin.explore import constant, epsilon_greedy, gaussian, linear
     from qtwin.nets.ensemble import ensemble
     from qtwin.nets.net import Net, from_functions, from_linen, from_nnx, side_by_side
     from qtwin.policies import Squashed, squashed
-    from qtwin.processes.update_target import TargetUpdate, cosine, frozen, hard, soft, tied, until_converged
+    from qtwin.processes.adaptive_targets import chain, cosine, geometric, t_soft, until_converged
+    from qtwin.processes.update_target import TargetUpdate, averaged, frozen, hard, last_layer, soft, tied
     from qtwin.rates import Rates, cycle_of, describe, plan
     from qtwin.replay.dataset import dataset, load_dataset, save_dataset
+    from qtwin.replay.frames import frame_ring
     from qtwin.replay.latest import latest
     from qtwin.replay.ring import ring
     from qtwin.run.policy import Policy, load

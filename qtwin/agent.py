@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from qtwin.types import Array, Aux, PyTree, Transition, Variables
+from qtwin.types import Array, Aux, PyTree, Timestep, Transition, Variables
 
 if TYPE_CHECKING:
     import optax
 
+    from qtwin.foresight import Foresight
     from qtwin.processes.update_target import TargetUpdate
     from qtwin.rates import Rates
     from qtwin.replay.base import Replay
@@ -24,11 +25,17 @@ class Agent(NamedTuple):
       act: ``(variables, obs [N, ...], explore [], key) -> action [N]`` (continuous [N, A], in [-1, 1]); ``explore`` is
         the present value of the exploration schedule (epsilon), 0 is greedy.
       loss: ``(twin, batch [B], key) -> (scalar, Aux)``; differentiated in the online parameters only.
+      values: ``(variables, obs [B, ...]) -> q [B, A]``: the action values that it acts by, for the diagnostics
+        (`qtwin.diagnostics`); None where it has none.
+      layers: ``(variables, obs [B, ...]) -> (h [B, ..., D], ...)``: what its hidden layers answer, the one before the
+        last layer at the end, likewise; None where its network has none.
     """
 
     init: Callable[[Array], Variables]
     act: Callable[[Variables, Array, Array, Array], Array]
     loss: Callable[[Twin, Transition, Array], tuple[Array, Aux]]
+    values: Callable[[Variables, Array], Array] | None = None
+    layers: Callable[[Variables, Array], tuple[Array, ...]] | None = None
 
 
 class Improvement(NamedTuple):
@@ -81,6 +88,9 @@ class Algorithm(NamedTuple):
       twinned: the parts of the network that have a target twin, ``("critic",)``; the target's other parts are tied to
         the online network's. () is all of it.
       sibling: a second target, of a loss beside the regression; None where there is none.
+      relabel: ``(twin, chunk [T, N]) -> chunk``, what is made of a chunk before it is remembered: targets that are
+        computed once, when it is collected (lambda-returns); None leaves it as it is.
+      foresight: how the values of evaluation episodes are judged; None leaves it.
     """
 
     agent: Agent
@@ -92,3 +102,5 @@ class Algorithm(NamedTuple):
     improvement: Improvement | None = None
     twinned: tuple[str, ...] = ()
     sibling: Sibling | None = None
+    relabel: Callable[[Twin, Timestep], Timestep] | None = None
+    foresight: Foresight | None = None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from qtwin.agent import Algorithm
-from qtwin.envs.base import JaxEnv
+from qtwin.envs.base import HostEnv, JaxEnv
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.types import Variables
@@ -42,7 +43,10 @@ def train(
     log_points: int = 20,
     engine: str = "auto",
     overlap: bool = False,
+    checkpoints: str | int | None = None,
+    keep: str | int | None = None,
     quiet: bool = False,
+    diagnose: int | None = None,
     **settings,
 ) -> Run:
     """Trains an agent and writes a run directory: ``qtwin train`` as a function.
@@ -59,7 +63,11 @@ def train(
       log_points: how many times on the way the agent is evaluated.
       engine: "auto", "fused" or "hosted".
       overlap: hosted engine: collect while the regression runs; pays where environments are slow.
+      checkpoints: how many in the run, or "every:N" for one each N transitions; 5, or a resumed run's, if left out.
+      keep: which of them stay, "last:N", "every:N" (each N-th), "best:N", or several with commas; the last 2.
       quiet: say nothing.
+      diagnose: the twin is measured at every so manieth of those evaluations, 0 never; each in a run of 2,000 gradient
+        steps or more if left out.
       **settings: any field of `qtwin.Config`, over the preset's: ``target="soft:0.005"``, ``steps=100_000``.
 
     Raises:
@@ -81,7 +89,10 @@ def train(
         log_points=log_points,
         engine=engine,
         overlap=overlap,
+        checkpoints=checkpoints,
+        keep=keep,
         quiet=quiet,
+        diagnose=diagnose,
         settings=settings,
     )
     summary = execute(request)
@@ -162,7 +173,7 @@ class _Points:
 
 def learn(
     algorithm: Algorithm,
-    env: str | EnvSpec | JaxEnv,
+    env: str | EnvSpec | JaxEnv | Callable[[int], HostEnv],
     *,
     steps: int,
     envs: int = 1,
@@ -177,7 +188,8 @@ def learn(
 
     Args:
       algorithm: its agent (init, act, loss), rates, replay, optimiser and exploration.
-      env: an environment's name, or a `JaxEnv` of your own.
+      env: an environment's name, a `JaxEnv` of your own, or what makes N environments in Python, ``envs -> HostEnv``:
+        ``lambda envs: qtwin.from_vector(SyncVectorEnv([make] * envs))``.
       steps: the budget. [transitions]; offline (``collect=0``) [gradient steps]
       envs: environments stepped together.
       seeds: how many, side by side: ``seed``, ``seed + 1``, ...
@@ -202,13 +214,13 @@ def learn(
 
     names = tuple(range(seed, seed + seeds))
     spending = plan(algorithm.rates, envs, steps)
-    if not isinstance(env, JaxEnv):
+    if isinstance(env, str | EnvSpec):
         env = make(resolve(env) if isinstance(env, str) else env)
     fleet = fleet_of(algorithm, env, envs, names, overlap=overlap)
     screen, kept = Screen(spending.cycles, 0, quiet), _Points([])
     try:
         fleet.compile()
-        loop(fleet, spending, marks(spending.cycles, log_points, 1), screen, kept, None)
+        loop(fleet, spending, marks(spending, log_points, "1"), screen, kept, None)
         play = greedy_player(algorithm.agent.act, env, eval_episodes)
         returns = [play(fleet.variables(i), name).mean() for i, name in enumerate(names)]
         return Learned([fleet.variables(i) for i in range(seeds)], np.array(returns), kept.points)

@@ -66,9 +66,11 @@ def rows(columns: list[Column]) -> list[tuple[str, list[str]]]:
         return [p + n for p, n in zip(prefix, numbers, strict=True)] if prefix else numbers
 
     moves = ["when it fits" if card.target.startswith("until") else _number(card.target_updates) for card in cards]
+    played = [column.config.preprocessing or "-" for column in columns]
     return [
         ("target", [card.target for card in cards]),
         ("environments", of("envs")),
+        *([("preprocessing", played)] if any(column.config.preprocessing for column in columns) else []),
         *([("emulator frames", of("frames"))] if any(card.frames for card in cards) else []),
         ("transitions", of("transitions")),
         ("  of them warm-up", of("warmup")),
@@ -139,6 +141,7 @@ def as_json(columns: list[Column]) -> list[dict]:
             "made_for": each.preset.made_for_words if each.preset else None,
             "source": each.preset.source if each.preset else None,
             "note": " ".join(line for line in (each.preset.note, each.itself) if line) if each.preset else "",
+            "preprocessing": each.config.preprocessing,
             "collect": each.config.collect,
             "regress": each.config.regress,
             "actor_every": each.config.actor_every if _has_actor(each) else None,

@@ -11,7 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from qtwin.errors import Diverged, Refusal, nearest, one_of
+from qtwin.errors import Broken, Diverged, Refusal, nearest, one_of
+from qtwin.lab.command import compare, compare_options, report, report_options
+from qtwin.listing import LISTS
+from qtwin.run.eval_command import eval_options, evaluate, read_run
 from qtwin.settings import SETTINGS, number, option, read_settings, whole
 from qtwin.siamese.command import siamese, siamese_options
 
@@ -58,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Refusal as refusal:
         print("qtwin: " + " ".join(str(refusal).split()), file=sys.stderr)
         return 2
-    except Diverged as diverged:
+    except (Diverged, Broken) as diverged:
         print("qtwin: " + " ".join(str(diverged).split()), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -137,9 +140,11 @@ def train_options(parser: Parser) -> None:
     parser.add_argument("--eval-episodes", metavar="N", default="100", help="greedy episodes at the end, for each seed")
     parser.add_argument("--log-points", metavar="N", default="20", help="evaluations on the way")
     parser.add_argument("--engine", metavar="E", default="auto", help="auto, fused (in JAX) or hosted (in Python)")
-    parser.add_argument(
-        "--overlap", action="store_true", help="hosted: collect while the regression runs (pays where they are slow)"
-    )
+    parser.add_argument("--overlap", action="store_true", help="hosted: collect while the regression runs")
+    parser.add_argument("--diagnose", metavar="K", help="measure the twin at every Kth of them; 0 never")
+    parser.add_argument("--checkpoints", metavar="N", help="so many in the run (5), or every:N transitions one")
+    parser.add_argument("--env-timeout", metavar="S", default="60", help="seconds for a step in Python; 0 is for ever")
+    parser.add_argument("--keep", metavar="HOW", help="which stay: last:2, every:10, best:1, or several with commas")
     parser.add_argument("--quiet", action="store_true", help="say nothing")
     setting_options(parser)
 
@@ -159,7 +164,11 @@ def train(arguments: argparse.Namespace) -> int:
         log_points=arguments.log_points,
         engine=arguments.engine,
         overlap=arguments.overlap,
+        checkpoints=arguments.checkpoints,
+        keep=arguments.keep,
+        env_timeout=arguments.env_timeout,
         quiet=arguments.quiet,
+        diagnose=arguments.diagnose,
         settings=settings_of(arguments),
     )
     for note in () if request.quiet else request.notes:
@@ -167,39 +176,6 @@ def train(arguments: argparse.Namespace) -> int:
     from qtwin.run.train import run
 
     return run(request)
-
-
-def eval_options(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a run directory")
-    parser.add_argument("--episodes", metavar="N", default="100", help="greedy episodes for each seed of the run")
-    parser.add_argument("--env", metavar="ENV", help="another environment of the same shapes")
-    parser.add_argument("--seed", metavar="S", default="0", help="what the episodes' chance is drawn from")
-
-
-def evaluate(arguments: argparse.Namespace) -> int:
-    from qtwin.envs.catalog import resolve
-    from qtwin.run.policy import read_description
-
-    episodes = whole(arguments.episodes, "--episodes", 1)
-    seed = whole(arguments.seed, "--seed", 0)
-    if arguments.env:
-        resolve(arguments.env)
-    read_run(arguments.run)
-    read_description(Path(arguments.run))
-    from qtwin.run.evaluate import run
-
-    return run(arguments.run, episodes, arguments.env, seed)
-
-
-def read_run(run: str) -> None:
-    """Refuses a path that is no run, or whose ``config.json`` is damaged."""
-    from qtwin.place import near_run
-    from qtwin.run.train import read_config
-
-    path = Path(run)
-    if not (path / "config.json").is_file():
-        raise Refusal(f"there is no run at {run}{near_run(path) or '; write the directory that qtwin train named'}")
-    read_config(path)
 
 
 def rates_options(parser: Parser) -> None:
@@ -211,7 +187,7 @@ def rates_options(parser: Parser) -> None:
 
 def rates(arguments: argparse.Namespace) -> int:
     from qtwin import card
-    from qtwin.agents import ACTOR_CRITICS, AGENTS
+    from qtwin.agents import AGENTS
     from qtwin.presets import AGENT_DEFAULTS, preset_of
 
     if arguments.preset and arguments.agent:
@@ -220,7 +196,7 @@ def rates(arguments: argparse.Namespace) -> int:
     for preset in map(preset_of, arguments.preset or ()):
         recipes += [(name, config, preset) for name, config in preset.recipes.items()]
     if not recipes:
-        agents = arguments.agent or [agent for agent in AGENT_DEFAULTS if agent not in ACTOR_CRITICS]
+        agents = arguments.agent or ["online_q", "dqn", "fqi"]  # the three settings of the three rates
         recipes = [(agent, AGENT_DEFAULTS[one_of("agent", agent, AGENTS)], None) for agent in agents]
     said = settings_of(arguments)
     columns = [
@@ -235,7 +211,7 @@ def rates(arguments: argparse.Namespace) -> int:
 
 
 def list_options(parser: Parser) -> None:
-    parser.add_argument("what", metavar="WHAT", help="agents, targets, envs, presets, nets, methods, augmentations")
+    parser.add_argument("what", metavar="WHAT", help="one of " + ", ".join(LISTS))
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
@@ -288,8 +264,10 @@ def record(arguments: argparse.Namespace) -> int:
 COMMANDS = {
     "train": Command("train an agent on an environment", train_options, train),
     "eval": Command("play greedy episodes with a run's policies", eval_options, evaluate),
+    "compare": Command("what a choice does: a grid of settings, measured side by side", compare_options, compare),
+    "report": Command("the table and the page of a comparison, finished or not", report_options, report),
     "rates": Command("the rate card: how often each of the three processes runs", rates_options, rates),
-    "list": Command("agents, targets, envs, presets, nets or methods, one line each", list_options, list_names),
+    "list": Command("agents, targets, bootstraps, envs, presets, nets, ..., one line each", list_options, list_names),
     "record": Command("record a data set to learn from offline", record_options, record),
     "siamese": Command("features of images without labels: SimSiam, BYOL, MoCo, SimCLR", siamese_options, siamese),
 }

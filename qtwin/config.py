@@ -11,13 +11,23 @@ class Config:
 
     Attributes:
       env: the environment, ``CartPole-v1`` or with its home ``gym:CartPole-v1``.
+      preprocessing: of Atari's frames, ``nature``, ``cleanrl`` or ``v5``; empty is ``nature``, and for an environment
+        that has none.
       agent: the algorithm, a name of ``qtwin list agents``.
       net: the network, ``table``, ``linear``, ``mlp:120,84`` or ``minatar``; layers take ``+layernorm``,
-        ``+batchnorm``, ``+dropout=P`` (``mlp:256,256+layernorm+dropout=0.01``).
+        ``+batchnorm``, ``+dropout=P`` (``mlp:256,256+layernorm+dropout=0.01``), the last two of them ``+duelling`` and
+        ``+noisy``.
       init: how the network's weights begin, ``lecun`` (Flax's way) or ``torch``.
-      bootstrap: how the TD target uses the target network, ``max`` or ``double``.
+      bootstrap: how the TD target uses the target network, ``max``, ``double``, ... (``qtwin list bootstraps``).
       discount: gamma.
       n_step: steps of reward in a TD target. [transitions]
+      trace: lambda, how much of what comes later counts in a return (``pqn``, ``stream_q``).
+      reward_scale: what rewards are multiplied by where they are learned from (``pqn``, ``stream_q``); 0 divides them
+        by the running deviation of their discounted sum (``stream_q``).
+      atoms: K, atoms or classes that a value is a distribution over, within ``support`` (``c51``, ``rainbow``,
+        ``hl_gauss``).
+      support: their range, ``VMIN:VMAX``.
+      sigma: standard deviation of a target in widths of a class (``hl_gauss``).
       actor_net: the actor's network where that differs; empty is as ``net``. (Actor-critics only, like all that follow
         up to ``loss``.)
       critics: critics in the ensemble.
@@ -28,10 +38,12 @@ class Config:
       temperature: of the entropy bonus, ``auto`` or ``auto:START`` (learned), or one constant number (SAC).
       target_entropy: that a learned temperature holds the policy to, ``auto`` (minus the size of the action; 0.98 of
         the greatest, where actions are discrete) or a number. [nats]
-      quantiles: quantiles of each critic, and of them ``drop`` dropped from the top for each critic (TQC).
+      quantiles: quantiles of each critic, and of them ``drop`` dropped from the top for each critic (TQC); quantiles of
+        each action (``qr_dqn``), or fractions drawn for a loss (``iqn``).
       drop: see ``quantiles``.
       normalise: of observations, ``none`` or ``running`` (by the mean and deviation of all that was learned from).
-      loss: ``huber``, ``mse`` or ``half-mse``.
+      loss: ``huber``, ``mse`` or ``half-mse``; of distributions ``cross-entropy``, of quantiles ``huber``.
+      regularise: what else keeps the online network near the target, ``none``, ``functional:KAPPA`` or ``proximal:C``.
       self_predict: a self-predictive loss beside the Q loss, ``simsiam``, ``byol`` or ``curl``; empty is none, and of
         all that follow up to ``optimiser`` nothing is read then.
       self_predict_target: how the encoder that gives its reference follows, written as ``target``; empty is the
@@ -42,12 +54,15 @@ class Config:
       optimiser: ``adam[:EPS[:B1]]``, ``sgd`` or ``rmsprop[:EPS[:inside|outside]]`` (centred; where EPS stands to the
         root).
       learning_rate: of the optimiser.
+      anneal: the learning rate falls in a straight line to 0 over the run (``pqn``).
       max_gradient_norm: gradients are scaled down to this norm; 0 leaves them as they are.
       collect: transitions per cycle, over all environments; 0 is offline. [transitions]
       regress: gradient steps per cycle. [gradient steps]
       target: how the target network follows, ``hard:500``, ``soft:0.005``, ``tied``, ...; in gradient steps.
       warmup: transitions gathered at random first. [transitions]
       replay: transitions remembered; 0 is the cycle's own and no more (online). [transitions]
+      prioritise: draws what was learned least, ``ALPHA:BETA`` or ``ALPHA:START:END`` (``0.6:0.4``: BETA, how far
+        importance weights undo it, goes to 1 over the run); empty draws all alike.
       batch: transitions in a regression batch; 0 is the whole data set. [transitions]
       explore: epsilon, ``START:END:OVER`` with OVER in transitions or as a share of the budget (``1:0.05:50%``), or
         one constant number. For a deterministic actor the noise's standard deviation in units of half the action's
@@ -64,6 +79,11 @@ class Config:
     bootstrap: str = "max"
     discount: float = 0.99
     n_step: int = 1
+    trace: float = 0.0
+    reward_scale: float = 1.0
+    atoms: int = 51
+    support: str = "-10:10"
+    sigma: float = 0.75
     actor_net: str = ""
     critics: int = 2
     subset: int = 0
@@ -76,6 +96,7 @@ class Config:
     drop: int = 2
     normalise: str = "none"
     loss: str = "mse"
+    regularise: str = "none"
     self_predict: str = ""
     self_predict_target: str = ""
     self_predict_steps: int = 5
@@ -83,14 +104,17 @@ class Config:
     augment: str = "none"
     optimiser: str = "adam"
     learning_rate: float = 2.5e-4
+    anneal: bool = False
     max_gradient_norm: float = 0.0
     collect: int = 10
     regress: int = 1
     target: str = "hard:50"
     warmup: int = 10_000
     replay: int = 10_000
+    prioritise: str = ""
     batch: int = 128
     explore: str = "1:0.05:50%"
     envs: int = 10
     steps: int = 500_000
     data: str = ""
+    preprocessing: str = ""

@@ -1,4 +1,4 @@
-"""What each actor-critic runs when nothing else is asked for: its paper's own numbers. Read without importing JAX."""
+"""What the value-based family and the actor-critics run when nothing else is asked for. Read without importing JAX."""
 
 from __future__ import annotations
 
@@ -6,6 +6,34 @@ import dataclasses
 
 from qtwin.config import Config
 
+_DQN = Config(  # CartPole's numbers of `qtwin.presets.AGENT_DEFAULTS`' dqn; the rest is each paper's own
+    "CartPole-v1", agent="dqn", net="mlp:120,84", loss="mse", optimiser="adam", learning_rate=2.5e-4,
+    collect=10, regress=1, target="hard:50", warmup=10_000, replay=10_000, batch=128, explore="1:0.05:50%",
+    envs=10, steps=500_000,
+)  # fmt: skip
+_C51 = dataclasses.replace(_DQN, agent="c51", loss="cross-entropy", atoms=51, support="0:100")
+VALUE_DEFAULTS = {
+    "pqn": Config(  # mttga/purejaxql, config/alg/pqn_cartpole.yaml
+        "CartPole-v1", agent="pqn", net="mlp:256,256+layernorm", trace=0.95, reward_scale=0.1, loss="half-mse",
+        optimiser="radam", learning_rate=1e-4, anneal=True, max_gradient_norm=10.0, collect=2_048, regress=64,
+        target="tied", warmup=0, replay=0, batch=128, explore="1:0.2:20%", envs=32, steps=500_000,
+    ),
+    "stream_q": Config(  # mohmdelsayed/streaming-drl, stream_q.py
+        "CartPole-v1", agent="stream_q", net="mlp:32,32+layernorm", init="sparse", normalise="running", trace=0.8,
+        reward_scale=0.0, loss="half-mse", learning_rate=1.0, collect=1, regress=1, target="tied", warmup=0, replay=0,
+        batch=1, explore="1:0.01:5%", envs=1, steps=500_000,
+    ),
+    "double_dqn": dataclasses.replace(_DQN, agent="double_dqn", bootstrap="double"),
+    "munchausen_dqn": dataclasses.replace(_DQN, agent="munchausen_dqn", bootstrap="munchausen:0.9:0.03:-1"),
+    "c51": _C51,
+    "qr_dqn": dataclasses.replace(_DQN, agent="qr_dqn", loss="huber", quantiles=200),
+    "iqn": dataclasses.replace(_DQN, agent="iqn", loss="huber", quantiles=64),
+    "hl_gauss": dataclasses.replace(_C51, agent="hl_gauss", sigma=0.75),
+    "rainbow": dataclasses.replace(
+        _C51, agent="rainbow", net="mlp:120,84+duelling+noisy", bootstrap="double", n_step=3, prioritise="0.5:0.4",
+        explore="1",
+    ),
+}  # fmt: skip
 _SAC = Config(  # Haarnoja et al. 2018b, table 1; half-mse is its equation 5
     "Pendulum-v1", agent="sac", net="mlp:256,256", init="torch", loss="half-mse", optimiser="adam", learning_rate=3e-4,
     collect=1, regress=1, target="soft:0.005", warmup=1_000, replay=1_000_000, batch=256, explore="1", envs=1,

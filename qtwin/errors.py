@@ -10,6 +10,14 @@ class Refusal(ValueError):
     """The request was wrong. The message is one sentence: what was expected, what came, what to write instead."""
 
 
+class Unusable(ValueError):
+    """A file cannot be used. The message names the file and the reason; there may be another one to turn to."""
+
+
+class Broken(RuntimeError):
+    """An environment did not keep to its contract, raised, died or hung. The message says which, where and what."""
+
+
 class Diverged(ValueError):
     """The run went wrong on the way. The message is one sentence: where, what came, what to try."""
 

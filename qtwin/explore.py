@@ -9,9 +9,10 @@ import jax.numpy as jnp
 
 from qtwin.envs.spec import EnvSpec
 from qtwin.names import explore_choice
+from qtwin.nets.net import Net
 from qtwin.policies import noise
 from qtwin.rng import integers
-from qtwin.types import Array
+from qtwin.types import Array, PyTree, Variables
 
 
 def epsilon_greedy(q: Array, epsilon: Array, key: Array) -> Array:
@@ -29,6 +30,34 @@ def epsilon_greedy(q: Array, epsilon: Array, key: Array) -> Array:
     greedy = jnp.argmax(q, axis=-1).astype(jnp.int32)
     random = integers(what, greedy.shape, q.shape[-1])
     return jnp.where(jax.random.uniform(which, greedy.shape) < epsilon, random, greedy)
+
+
+def choose(
+    net: Net,
+    variables: Variables,
+    inputs: PyTree,
+    explore: Array,
+    key: Array,
+    values: Callable[[Array], Array] = lambda out: out,
+) -> Array:
+    """How an agent acts by the values of its network: epsilon-greedily; or by the network's own noise where it has some
+    (NoisyNet, Fortunato et al. 2018, section 3.1), greedily then, and without noise where ``explore`` is 0.
+
+    Args:
+      net: the network.
+      variables: its variables.
+      inputs: what it takes, observations [N, ...].
+      explore: epsilon; with a noisy network anything but 0 is noise. []
+      key: a key for this call alone.
+      values: what the network gives -> action values [N, A].
+
+    Returns:
+      actions. [N] int32
+    """
+    if net.noisy is None:
+        return epsilon_greedy(values(net.apply(variables, inputs)), explore, key)
+    noisy, plain = lambda: net.noisy(variables, inputs, key), lambda: net.apply(variables, inputs)
+    return jnp.argmax(values(jax.lax.cond(explore > 0, noisy, plain)), axis=-1).astype(jnp.int32)
 
 
 def uniform_actions(env: EnvSpec, count: int, key: Array) -> Array:

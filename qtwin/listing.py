@@ -5,7 +5,10 @@ from __future__ import annotations
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import one_of
 
-LISTS = ("agents", "targets", "envs", "presets", "nets", "methods", "augmentations")
+LISTS = (
+    *("agents", "targets", "bootstraps", "regularisers", "envs", "presets", "nets", "preprocessings", "protocols"),
+    *("methods", "augmentations"),
+)
 
 
 def listing(what: str) -> dict[str, str]:
@@ -23,10 +26,26 @@ def listing(what: str) -> dict[str, str]:
             from qtwin.processes.target_specs import SPECS
 
             return dict(SPECS.values())
+        case "bootstraps":
+            from qtwin.bootstrap_specs import BOOTSTRAPS
+
+            return dict(BOOTSTRAPS.values())
+        case "regularisers":
+            from qtwin.bootstrap_specs import REGULARISERS
+
+            return dict(REGULARISERS.values())
         case "nets":
             from qtwin.nets.names import NAMES
 
             return dict(NAMES)
+        case "preprocessings":
+            from qtwin.envs.preprocessing import PREPROCESSINGS
+
+            return {name: each.about for name, each in PREPROCESSINGS.items()}
+        case "protocols":
+            from qtwin.envs.preprocessing import PROTOCOLS
+
+            return {name: each.about for name, each in PROTOCOLS.items()}
         case "methods":
             from qtwin.siamese.config import METHODS
 
@@ -44,6 +63,7 @@ def listing(what: str) -> dict[str, str]:
 
             found = {name: _about(name, spec) for name, spec in names().items()}
             found |= {"brax:NAME": f"{HOMES['brax']}: {', '.join(BRAX)} (pip install 'qtwin[brax]')"}
+            found |= {"ale:GAME": f"{HOMES['ale']}: ale:Pong, ale:MsPacman, ... (pip install 'qtwin[atari]')"}
             found |= {"gym:ID": f"{HOMES['gym']}; a plain ID that no other home has goes there too"}
             return found | {"envpool:ID": f"{HOMES['envpool']} (pip install 'qtwin[envpool]')"}
 

@@ -13,14 +13,12 @@ LOSS_NAMES = {
     "huber": "half the square up to 1, then linear (Nature DQN)",
     "mse": "the mean squared TD error (CleanRL)",
     "half-mse": "half of it, whose gradient is the TD error (Watkins)",
+    "cross-entropy": "of a distribution to the target's (c51, rainbow, hl_gauss)",
 }
 INIT_NAMES = {
     "lecun": "kernels normal with variance 1 / inputs, biases 0 (Flax's own)",
     "torch": "kernels and biases uniform within 1 / sqrt(inputs) (torch's own)",
-}
-BOOTSTRAP_NAMES = {
-    "max": "r + gamma max_a Qbar(s', a)",
-    "double": "r + gamma Qbar(s', argmax_a Q(s', a)) (van Hasselt 2016)",
+    "sparse": "kernels the same, but nine in ten inputs of each unit are 0; biases 0 (Elsayed 2024)",
 }
 NORMALISE_NAMES = {
     "none": "observations go into the network as they are",
@@ -28,11 +26,14 @@ NORMALISE_NAMES = {
 }
 
 
+OPTIMISERS = ("adam", "radam", "sgd", "rmsprop")
+
+
 class OptimiserChoice(NamedTuple):
     """An optimiser's name, read.
 
     Attributes:
-      kind: "adam", "sgd" or "rmsprop".
+      kind: "adam", "radam", "sgd" or "rmsprop".
       eps: epsilon.
       inside: whether RMSProp's epsilon stands inside the square root.
       b1: Adam's decay of the first moment.
@@ -45,16 +46,16 @@ class OptimiserChoice(NamedTuple):
 
 
 def optimiser_choice(spec: str) -> OptimiserChoice:
-    """Reads ``adam[:EPS[:B1]]``, ``sgd`` or ``rmsprop[:EPS[:inside|outside]]``."""
+    """Reads ``adam[:EPS[:B1]]``, ``radam[:EPS]``, ``sgd`` or ``rmsprop[:EPS[:inside|outside]]``."""
     kind, *rest = spec.split(":")
-    if kind not in ("adam", "sgd", "rmsprop"):
-        raise Refusal(f"unknown optimiser '{spec}'{nearest(kind, ['adam', 'sgd', 'rmsprop'])}")
-    if len(rest) > {"adam": 2, "sgd": 0, "rmsprop": 2}[kind]:
+    if kind not in OPTIMISERS:
+        raise Refusal(f"unknown optimiser '{spec}'{nearest(kind, OPTIMISERS)}")
+    if len(rest) > {"adam": 2, "radam": 1, "sgd": 0, "rmsprop": 2}[kind]:
         raise Refusal(
-            f"an optimiser is written adam[:EPS[:B1]], sgd or rmsprop[:EPS[:inside|outside]], not '{spec}';"
-            " write for example rmsprop:0.01:outside"
+            f"an optimiser is written adam[:EPS[:B1]], radam[:EPS], sgd or rmsprop[:EPS[:inside|outside]], not"
+            f" '{spec}'; write for example rmsprop:0.01:outside"
         )
-    eps = {"adam": 1e-8, "sgd": 0.0, "rmsprop": 0.01}[kind]
+    eps = {"adam": 1e-8, "radam": 1e-8, "sgd": 0.0, "rmsprop": 0.01}[kind]
     if rest:
         eps = _positive(rest[0], f"the epsilon of '{spec}' is a positive number, not '{rest[0]}'; write adam:1e-8")
     if kind == "adam":
@@ -140,6 +141,29 @@ def target_entropy_choice(spec: str, env: EnvSpec) -> float:
     return value
 
 
+def support_choice(spec: str) -> tuple[float, float]:
+    """Reads ``VMIN:VMAX``."""
+    ends = [_number(part) for part in spec.split(":")]
+    if len(ends) != 2 or None in ends or ends[0] >= ends[1]:
+        raise Refusal(
+            f"the support is written VMIN:VMAX, two numbers of which the first is smaller, not '{spec}'; write"
+            " --support=-10:10"
+        )
+    return ends[0], ends[1]
+
+
+def prioritise_choice(spec: str) -> tuple[float, float, float]:
+    """Reads ``ALPHA:BETA`` or ``ALPHA:START:END``, BETA going from START to END over the run; END is 1 if left out."""
+    parts = spec.split(":")
+    read = [_positive(part, "", zero=True) for part in parts]
+    if len(parts) not in (2, 3) or None in read or max(read) > 1:
+        raise Refusal(
+            f"prioritised replay is written ALPHA:BETA or ALPHA:START:END, numbers between 0 and 1, not '{spec}'; write"
+            " --prioritise 0.6:0.4"
+        )
+    return read[0], read[1], read[2] if len(read) > 2 else 1.0
+
+
 class SelfPredictChoice(NamedTuple):
     """A self-predictive method, with what stands in its paper.
 
@@ -192,6 +216,14 @@ def augment_choice(spec: str) -> int:
     if not pixels.isdigit() or int(pixels) < 1:
         raise Refusal(f"the augmentation 'shift' takes a number of pixels of at least 1, not '{spec}'; write shift:4")
     return int(pixels)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _positive(text: str, complaint: str, zero: bool = False) -> float | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from qtwin.errors import Refusal, nearest
 from qtwin.settings import whole
 
+LOCK = ".lock"  # in a run directory, while it is written to
 LARGEST_SEED = 2**31 - 1
 
 
@@ -38,7 +39,7 @@ def place_of(out: str | None, resume: bool, stem: str = "run") -> str:
         return out
     if path.exists() and not path.is_dir():
         raise Refusal(f"--out {out} is a file, and a run is a directory; write another --out")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and any(each.name != LOCK for each in path.iterdir()):
         if (path / "config.json").exists():
             raise Refusal(f"--out {out} holds another run; write another --out, or --resume to go on with it")
         raise Refusal(f"--out {out} is not empty; write another --out")

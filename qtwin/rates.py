@@ -157,9 +157,7 @@ def budget(c: Config) -> int:
 
 def target_updates_after(rule: TargetUpdate, gradient_steps: int) -> int | None:
     """Moves of the target after that many gradient steps; None where the regression decides (``until``)."""
-    if rule.spec.startswith("until"):
-        return None
-    return gradient_steps // rule.every if rule.every else 0
+    return rule.moves_in(gradient_steps)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,6 +210,7 @@ def describe(rates: Rates, envs: int, steps: int, batch: int, frames_per_transit
     spent, rule = plan(rates, envs, steps), rates.target_update
     per_step = Fraction(rates.collect, rates.regress)  # transitions per gradient step
     age, half_life = rule.mean_age, rule.half_life
+    every = 0 if rule.falls and rule.counts is not None else rule.every  # no even period
     return Card(
         envs=envs,
         batch=batch,
@@ -224,8 +223,8 @@ def describe(rates: Rates, envs: int, steps: int, batch: int, frames_per_transit
         cycle_gradient_steps=spent.cycle.gradient_steps,
         warmup=spent.cycle.warmup,
         samples_per_transition=float(batch / per_step) if per_step and batch else None,
-        gradient_steps_per_target_update=rule.every or None,
-        transitions_per_target_update=float(rule.every * per_step) if per_step and rule.every else None,
+        gradient_steps_per_target_update=every or None,
+        transitions_per_target_update=float(every * per_step) if per_step and every else None,
         mean_age_gradient_steps=age if math.isfinite(age) else None,
         mean_age_transitions=float(age * per_step) if per_step and math.isfinite(age) else None,
         half_life_gradient_steps=half_life if half_life is not None and math.isfinite(half_life) else None,

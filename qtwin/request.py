@@ -17,8 +17,12 @@ from qtwin.place import place_of, seeds_of
 from qtwin.presets import AGENT_DEFAULTS, Preset, preset_of
 from qtwin.processes.target_specs import parse as parse_target
 from qtwin.rates import Rates, budget, plan
-from qtwin.settings import option, read_settings, whole
+from qtwin.run.keep import CHECKPOINTS, KEEP, parse_checkpoints, parse_keep
+from qtwin.run.saved import MAY_CHANGE, as_before, read_config, same_run
+from qtwin.settings import number, option, read_settings, whole
 from qtwin.siamese.self_predict_check import check_self_prediction
+from qtwin.target_check import check_target
+from qtwin.value_check import check_values
 
 ENGINES = ("auto", "fused", "hosted")
 
@@ -38,7 +42,11 @@ class Request:
         the two only take each other's time, and seeds run side by side already fill the cores.
       quiet: say nothing.
       engine: "auto", "fused" or "hosted".
+      checkpoints: how many, or ``every:N`` (`qtwin.run.keep.parse_checkpoints`).
+      keep: which of them stay (`qtwin.run.keep.parse_keep`).
+      env_timeout: seconds after which a step of Python environments that has not come back ends the process; 0 never.
       notes: lines worth telling that are no refusals.
+      diagnose: the twin is measured at every so manieth log point; 0 never; None at each in a run that is long enough.
     """
 
     config: Config
@@ -50,7 +58,11 @@ class Request:
     overlap: bool
     quiet: bool
     engine: str
+    checkpoints: str = CHECKPOINTS
+    keep: str = KEEP
+    env_timeout: float = 0.0
     notes: tuple[str, ...] = ()
+    diagnose: int | None = None
 
 
 def build(
@@ -66,7 +78,11 @@ def build(
     log_points: int = 20,
     engine: str = "auto",
     overlap: bool = False,
+    checkpoints: str | int | None = None,
+    keep: str | int | None = None,
+    env_timeout: float | str = 0.0,
     quiet: bool = False,
+    diagnose: int | None = None,
     settings: dict[str, Any] | None = None,
 ) -> Request:
     """Puts a request together: a setting said aloud, before the preset's, before the agent's default.
@@ -81,7 +97,8 @@ def build(
       seed: the first of them; 0 if None.
       out: the run directory; a fresh one under ``runs/`` if None.
       resume: go on with the run in ``out``.
-      eval_episodes, log_points, engine, overlap, quiet: see `Request`.
+      eval_episodes, log_points, engine, overlap, quiet, diagnose: see `Request`.
+      checkpoints, keep, env_timeout: likewise; 5 in a run, and the last 2, if None.
       settings: fields of `Config` by name, as values or as the text an option holds.
 
     Raises:
@@ -95,23 +112,41 @@ def build(
         )
     eval_episodes = whole(eval_episodes, "--eval-episodes", 1)
     log_points = whole(log_points, "--log-points", 1)
+    diagnose = None if diagnose is None else whole(diagnose, "--diagnose", 0)
     chosen = preset_of(preset) if preset else None
     notes = ()
-    if resume and not (agent or preset):
-        base, saved_seeds = _saved(out, env, spec)
+    keep = KEEP if keep is None else str(keep)
+    parse_keep(keep)
+    env_timeout = number(env_timeout, "--env-timeout")
+    if checkpoints is not None:
+        parse_checkpoints(str(checkpoints))
+    saved = _saved(out, env, spec) if resume else None
+    if saved and not (agent or preset):
+        base, saved_seeds = saved[0], saved[1]
     else:
         base, saved_seeds = base_config(agent, chosen, spec), None
     if chosen and not chosen.fits(spec):
         notes = (f"the preset '{chosen.name}' was made for {chosen.made_for_words}, not for {spec.id}",)
     config = dataclasses.replace(base, env=base.env if saved_seeds else env, **read_settings(settings or {}, base))
+    spec = resolve(config.env, config.preprocessing)
     check(config, spec)
     if saved_seeds and seeds is None and seed is None:
         picked = saved_seeds
     else:
         picked = seeds_of(seeds, seed)
+    run = {"engine": engine, "overlap": overlap, "checkpoints": checkpoints}
+    if saved:
+        run = as_before(run, saved[2]["run"])
+        # The environment may be written in another way: `_saved` has seen that it is the same.
+        again = dataclasses.replace(config, env=saved[0].env)
+        same_run(Path(str(out)), saved[2], again, picked, run, MAY_CHANGE)
+    run["checkpoints"] = str(run["checkpoints"] or CHECKPOINTS)
     stem = f"{spec.id.partition(':')[2]}-{config.agent}"
     place = place_of(out, resume, stem)
-    return Request(config, picked, place, resume, eval_episodes, log_points, overlap, quiet, engine, notes)
+    return Request(
+        config, picked, place, resume, eval_episodes, log_points, quiet=quiet, keep=keep, notes=notes,
+        diagnose=diagnose, env_timeout=env_timeout, **run,
+    )  # fmt: skip
 
 
 def base_config(agent: str | None, preset: Preset | None, spec: EnvSpec) -> Config:
@@ -134,14 +169,11 @@ def check(c: Config, spec: EnvSpec) -> None:
     fits(c.agent, spec)
     parse_net(c.net, spec)
     one_of("initialisation", c.init, names.INIT_NAMES)
-    one_of("way to bootstrap", c.bootstrap, names.BOOTSTRAP_NAMES)
     one_of("loss", c.loss, names.LOSS_NAMES)
     names.optimiser_choice(c.optimiser)
     names.explore_choice(c.explore, c.steps)
-    if c.agent == "online_q" and c.bootstrap != "max":
-        raise Refusal(
-            f"the agent online_q bootstraps with 'max', not '{c.bootstrap}'; write --agent dqn for the others"
-        )
+    check_target(c)
+    check_values(c, spec)
     one_of("normalisation", c.normalise, names.NORMALISE_NAMES)
     if c.agent in ACTOR_CRITICS:
         _check_actor(c, spec)
@@ -176,10 +208,6 @@ def _check_actor(c: Config, spec: EnvSpec) -> None:
     if c.agent == "tqc" and c.drop >= c.quantiles:
         raise Refusal(
             f"of {c.quantiles} quantiles {c.drop} are dropped and none is left; write --drop {c.quantiles - 1} or less"
-        )
-    if c.bootstrap != "max":
-        raise Refusal(
-            f"the agent {c.agent} bootstraps from its actor's action, and --bootstrap {c.bootstrap} came; leave it out"
         )
 
 
@@ -231,14 +259,12 @@ def _check_memory(c: Config, transitions: int, warmup: int) -> None:
         )
 
 
-def _saved(out: str | None, env: str, spec: EnvSpec) -> tuple[Config, tuple[int, ...]]:
-    from qtwin.run.train import read_config
-
+def _saved(out: str | None, env: str, spec: EnvSpec) -> tuple[Config, tuple[int, ...], dict]:
     saved = read_config(Path(place_of(out, True)))
     known = {field.name for field in dataclasses.fields(Config)}
     config = Config(**{name: value for name, value in saved["config"].items() if name in known})
-    if resolve(config.env) != spec:
+    if resolve(config.env).id != spec.id:
         raise Refusal(
             f"the run in {out} learns {config.env}, not {env}; write qtwin train {config.env} --resume --out {out}"
         )
-    return config, tuple(saved["seeds"])
+    return config, tuple(saved["seeds"]), saved

@@ -7,25 +7,33 @@ import re
 from typing import Any
 
 from qtwin.config import Config
+from qtwin.envs.preprocessing import PREPROCESSINGS
 from qtwin.errors import Refusal, one_of
 
 # field of `Config`: (what its option takes, what it means), in the order in which an algorithm reads
 SETTINGS = {
+    "preprocessing": ("HOW", "Atari's frames and games: nature, cleanrl, v5 (qtwin list preprocessings)"),
     "net": ("NET", "the network: table, linear, mlp:120,84, minatar (qtwin list nets)"),
     "actor_net": ("NET", "the actor's network, where that differs"),
     "critics": ("N", "critics of an actor-critic"),
     "subset": ("M", "critics that a target takes the smallest of, at random (redq); 0 is all"),
-    "quantiles": ("N", "quantiles of each critic (tqc)"),
+    "quantiles": ("N", "quantiles of each critic (tqc) or action (qr_dqn), fractions drawn (iqn)"),
     "drop": ("N", "and of them left out at the top, for each critic (tqc)"),
     "normalise": ("HOW", "observations: none, running"),
     "init": ("HOW", "how its weights begin: lecun (Flax's way), torch"),
-    "bootstrap": ("HOW", "how a TD target uses the target network: max, double"),
+    "bootstrap": ("HOW", "how a TD target uses the target network: max, double, minto, ... (qtwin list bootstraps)"),
     "discount": ("GAMMA", "the discount factor"),
     "n_step": ("N", "steps of reward in a TD target [transitions]"),
+    "trace": ("LAMBDA", "how much of what comes later counts in a return (pqn, stream_q)"),
+    "reward_scale": ("FACTOR", "of rewards (pqn, stream_q); 0 is by their running deviation (stream_q)"),
+    "atoms": ("K", "atoms or classes of a value's distribution (c51, rainbow, hl_gauss)"),
+    "support": ("VMIN:VMAX", "what they range over"),
+    "sigma": ("S", "spread of a target, in widths of a class (hl_gauss)"),
     "smoothing": ("SIGMA:CLIP", "noise on the target policy's action (td3)"),
     "temperature": ("ALPHA", "of the entropy bonus: auto, auto:START or a number (sac and its kin)"),
     "target_entropy": ("H", "that a learned temperature keeps to: auto or a number [nats]"),
-    "loss": ("LOSS", "huber, mse, half-mse"),
+    "loss": ("LOSS", "huber, mse, half-mse; of distributions cross-entropy, of quantiles huber"),
+    "regularise": ("HOW", "what else holds it near the target: none, functional:KAPPA, proximal:C"),
     "self_predict": ("METHOD", "a self-predictive loss beside it: simsiam, byol, curl"),
     "self_predict_target": ("SPEC", "how its reference follows, written as --target; the method's own if left out"),
     "self_predict_steps": ("K", "how far ahead the latent is predicted (simsiam, byol) [transitions]"),
@@ -33,14 +41,16 @@ SETTINGS = {
     "augment": ("HOW", "image observations for it: none, shift:PIXELS"),
     "optimiser": ("OPT", "adam[:EPS[:B1]], sgd, rmsprop[:EPS[:inside|outside]]"),
     "learning_rate": ("RATE", "the learning rate"),
+    "anneal": ("YES", "yes lets it fall to 0 over the run (pqn)"),
     "actor_learning_rate": ("RATE", "the actor's, where that differs"),
     "max_gradient_norm": ("NORM", "gradients are scaled down to this norm; 0 leaves them"),
     "collect": ("M", "process 1: transitions per cycle, over all environments"),
-    "target": ("SPEC", "process 2: hard:500, soft:0.005, soft:0.005/10, cosine:0.004, tied, frozen, until:0.01/2000"),
+    "target": ("SPEC", "process 2: hard:500, soft:0.005, soft:0.005/10, tied, frozen, ... (qtwin list targets)"),
     "regress": ("K", "process 3: gradient steps per cycle"),
     "actor_every": ("N", "gradient steps of the critics for each of the actor"),
     "warmup": ("N", "transitions gathered at random first"),
     "replay": ("N", "transitions remembered; 0 is the cycle's own"),
+    "prioritise": ("A:B[:E]", "draw by TD error: ALPHA:BETA, weights' BETA going to END (1) over the run"),
     "batch": ("B", "transitions in a regression batch; 0 is a whole recording"),
     "explore": ("EPS", "epsilon (an actor's noise), START:END:OVER (OVER in transitions or 50%%) or one number"),
     "envs": ("N", "environments stepped together"),
@@ -56,6 +66,8 @@ def option(field: str) -> str:
 def read_settings(settings: dict[str, Any], base: Config) -> dict[str, Any]:
     """Settings with the types that `Config` has, from values or from the text of options."""
     read = read_fields(settings, base, ("env", "agent"))
+    if read.get("preprocessing"):
+        one_of("preprocessing", read["preprocessing"], PREPROCESSINGS)
     if read.get("data"):
         # Learning from a recording, nothing is collected; said aloud, a --collect is checked against it.
         read = {"collect": 0, "warmup": 0} | read

@@ -60,6 +60,8 @@ class Transition(NamedTuple):
       reward: the sum of the n discounted rewards that followed. [B] float32
       discount: gamma**n, and 0 where s' is terminal, so that a TD target is ``reward + discount * value(s')``. [B]
       next_obs: s', n steps later or at the end of the episode if that came first. [B, *obs_shape]
+      weight: how much each counts in the loss, where a replay does not draw all alike; None where all count 1. [B]
+      slot: where each lies in a replay that wants its priority back; None elsewhere. [B] int32
     """
 
     obs: Array
@@ -67,6 +69,8 @@ class Transition(NamedTuple):
     reward: Array
     discount: Array
     next_obs: Array
+    weight: Array | None = None
+    slot: Array | None = None
 
 
 class Aux(NamedTuple):
@@ -78,6 +82,8 @@ class Aux(NamedTuple):
       stats: the online network's new statistics (batch norm); None leaves them as they are.
       target_stats: the target network's own new statistics, for the policy "own"; None leaves them as they are.
       self_loss: the loss towards the sibling (`qtwin.agent.Sibling`) before its weight; None where there is none. []
+      ended: a trace of gradients ends here (stream_q); None where there is none. [B] bool
+      priority: what a prioritised replay is to rank the transitions by; None is the size of the TD error. [B]
     """
 
     td_error: Array
@@ -85,6 +91,8 @@ class Aux(NamedTuple):
     stats: PyTree = None
     target_stats: PyTree = None
     self_loss: Array | None = None
+    priority: Array | None = None
+    ended: Array | None = None
 
 
 class Clock(NamedTuple):

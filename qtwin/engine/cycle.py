@@ -70,23 +70,28 @@ def follow(rule: TargetUpdate) -> Target:
         clock = s.clock._replace(target_updates=s.clock.target_updates + 1, age=s.clock.age * 0)
         return s._replace(clock=clock, twin=twin, memory=memory)
 
-    def write(s: TrainState, written: PyTree) -> TrainState:
-        clock, follower, memory = written
-        return s._replace(clock=clock, twin=dataclasses.replace(s.twin, follower=follower), memory=memory)
+    def read(s: TrainState) -> PyTree:
+        online = s.twin.online.params if rule.shift is not None else ()
+        return s.clock, s.twin.follower, s.twin.older, s.memory, online
 
-    return Target(
-        rule, lambda s: rule.due(s.memory, s.clock), move, lambda s: (s.clock, s.twin.follower, s.memory), write
-    )
+    def write(s: TrainState, written: PyTree) -> TrainState:
+        clock, follower, older, memory, params = written
+        online = s.twin.online._replace(params=params) if rule.shift is not None else s.twin.online
+        twin = dataclasses.replace(s.twin, online=online, follower=follower, older=older)
+        return s._replace(clock=clock, twin=twin, memory=memory)
+
+    return Target(rule, lambda s: rule.due(s.memory, s.clock), move, read, write)
 
 
 def sibling_follows(sibling: Sibling) -> Target:
     """Process 2 for the second target, whose age is counted off the gradient steps.
 
     Raises:
-      Refusal: a rule that watches the regression's loss, which says nothing of the loss that this target is for.
+      Refusal: a rule that watches the regression's loss, which says nothing of the loss that this target is for, or one
+        without an even period, or with more than one copy.
     """
     rule = sibling.rule
-    if rule.spec.startswith("until"):
+    if rule.counts is not None or rule.copies > 1 or rule.parts:
         raise Refusal(f"a sibling follows by counting gradient steps, and '{rule.spec}' came; write soft:0.01 or tied")
 
     def move(s: TrainState) -> TrainState:

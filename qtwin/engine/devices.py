@@ -16,6 +16,8 @@ def prepare(seeds: int) -> None:
     flag = "--xla_cpu_multi_thread_eigen"
     if flag not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}=false".strip()
+    # The singular values of the diagnostics: its threads would wait for each other on cores that are taken.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import jax
 
     if not _started():
@@ -32,6 +34,19 @@ def prepare(seeds: int) -> None:
         jax.config.update("jax_compilation_cache_dir", home)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def free_memory() -> int | None:
+    """What is free where replays live: on the accelerator where there is one, else in the machine. [bytes]"""
+    import jax
+
+    from qtwin.replay.size import free_bytes
+
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return free_bytes()
+    told = device.memory_stats() or {}
+    return told["bytes_limit"] - told.get("bytes_in_use", 0) if "bytes_limit" in told else None
 
 
 def _started() -> bool:

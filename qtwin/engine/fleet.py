@@ -11,12 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from qtwin.agent import Algorithm
+from qtwin.diagnostics import Readings
 from qtwin.engine.fused import fused
-from qtwin.engine.state import Tally, TrainState, keyed, unkeyed
+from qtwin.engine.state import Faults, Tally, TrainState, keyed, unkeyed
 from qtwin.envs.base import HostEnv, JaxEnv
+from qtwin.foresight import Judged, judged
 from qtwin.rates import Cycle
 from qtwin.twin import distance
-from qtwin.types import Clock, Variables
+from qtwin.types import Clock, PyTree, Variables
 
 _distances = jax.jit(jax.vmap(distance))
 
@@ -56,8 +58,23 @@ class Fleet(Protocol):
     def take_tallies(self) -> list[Tally]:
         """Each seed's tally since the last call, as numbers."""
 
+    def faults(self) -> list[Faults]:
+        """Each seed's updates that were not applied, as whole numbers."""
+
     def evaluate(self, count: int) -> np.ndarray:
         """Greedy returns [K, episodes]; the same ``count`` draws the same episodes."""
+
+    def judged(self) -> list[Judged | None]:
+        """Of the last evaluation, what came of each seed's values; None where its agent tells none."""
+
+    def take_probe(self) -> list[PyTree]:
+        """Draws each seed's probe batch from its replay as it stands, keeps it, and returns it as numpy arrays."""
+
+    def set_probe(self, probes: list[PyTree]) -> None:
+        """Keeps probe batches that were drawn before."""
+
+    def read(self) -> list[Readings]:
+        """Each seed's diagnostics on its probe batch, as numbers."""
 
     def variables(self, seed_index: int) -> Variables:
         """One seed's online network, as numpy arrays."""
@@ -109,6 +126,7 @@ class FusedFleet:
         self._lanes = lanes
         self._play = play
         self._engine = fused(algorithm, env, envs, devices, lanes, episodes)
+        self._ledgers, self._probes = [], []
         self.turn = self._engine.turn
         # The last group is filled up with its last seed: a core that would stand idle runs it twice, and the copy is
         # dropped. Cheaper than a second compilation for a group of another size.
@@ -152,11 +170,39 @@ class FusedFleet:
         self._states = [state._replace(tally=jax.tree.map(cleared, state.tally)) for state in self._states]
         return tallies
 
+    def faults(self) -> list[Faults]:
+        each = [jax.tree.map(np.asarray, state.faults) for state in self._states]
+        return [Faults(*[int(count[i]) for count in each[k // self._width]]) for k, (_, i) in enumerate(self._each())]
+
     def evaluate(self, count: int) -> np.ndarray:
         if self._play is not None:
             return np.stack([self._play(self.variables(i), (seed, count)) for i, seed in enumerate(self.seeds)])
-        returns = [self._engine.evaluate(state, count) for state in self._states]
-        return np.concatenate([np.asarray(r) for r in returns])[: len(self.seeds)]
+        played = [self._engine.evaluate(state, count) for state in self._states]
+        self._ledgers = [jax.tree.map(np.asarray, ledger) for _, ledger in played]
+        return np.concatenate([np.asarray(r) for r, _ in played])[: len(self.seeds)]
+
+    def judged(self) -> list[Judged | None]:
+        if not self._ledgers or self._ledgers[0] is None:
+            return [None] * len(self.seeds)
+        return [judged(self._pick(*self._of_seed(self._ledgers, k))) for k in range(len(self.seeds))]
+
+    def take_probe(self) -> list[PyTree]:
+        self._probes = [self._engine.probe(state) for state in self._states]
+        drawn = jax.tree.map(np.asarray, self._probes)
+        return [self._pick(*self._of_seed(drawn, k)) for k in range(len(self.seeds))]
+
+    def set_probe(self, probes: list[PyTree]) -> None:
+        if not self._probes:
+            self.take_probe()  # for the places that they go to
+        self._probes = [
+            jax.tree.map(lambda *leaves: jax.device_put(np.stack(leaves[1:]), leaves[0].sharding), like, *group)
+            for like, group in zip(self._probes, self._groups(probes), strict=True)
+        ]
+
+    def read(self) -> list[Readings]:
+        found = [self._engine.read(s, probe) for s, probe in zip(self._states, self._probes, strict=True)]
+        found = jax.tree.map(np.asarray, found)  # whole: one seed's part of an array on a mesh costs a program each
+        return [self._pick(*self._of_seed(found, k)) for k in range(len(self.seeds))]
 
     def variables(self, seed_index: int) -> Variables:
         state, i = self._each()[seed_index]
@@ -169,12 +215,11 @@ class FusedFleet:
 
     def restore(self, states: list[TrainState]) -> None:
         restored = []
-        for start in range(0, len(states), self._width):
-            group = states[start : start + self._width]
-            group = [keyed(state) for state in group + group[-1:] * (self._width - len(group))]
+        for start, group in enumerate(self._groups(states)):
+            group = [keyed(state) for state in group]
             one = jax.tree.map(lambda *leaves: jnp.stack(leaves), *group)
             one = one._replace(clock=jax.tree.map(lambda leaf: leaf[:: self._lanes], one.clock))
-            like = self._states[start // self._width]
+            like = self._states[start]
             restored.append(jax.tree.map(lambda leaf, old: jax.device_put(leaf, old.sharding), one, like))
         self._states = restored
 
@@ -183,6 +228,14 @@ class FusedFleet:
 
     def close(self) -> None:
         self._states = []
+
+    def _groups(self, of_seeds: list) -> list[list]:
+        """What belongs to the seeds in the groups that run together, the last filled up with its last."""
+        groups = [of_seeds[i : i + self._width] for i in range(0, len(of_seeds), self._width)]
+        return [group + group[-1:] * (self._width - len(group)) for group in groups]
+
+    def _of_seed(self, of_groups: list, k: int) -> tuple[PyTree, int]:
+        return of_groups[k // self._width], k % self._width
 
     def _each(self) -> list[tuple[TrainState, int]]:
         return [(self._states[k // self._width], k % self._width) for k in range(len(self.seeds))]

@@ -14,12 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from qtwin import rng
+from qtwin import diagnostics, rng
 from qtwin.agent import Agent, Algorithm
 from qtwin.engine.cycle import Target, cycle, targets
-from qtwin.engine.state import EVALUATE, INIT, TrainState, empty_tally, stream
+from qtwin.engine.state import EVALUATE, INIT, TrainState, empty_tally, no_faults, stream
 from qtwin.envs.base import JaxEnv
 from qtwin.envs.spec import EnvSpec
+from qtwin.foresight import Foresight
 from qtwin.processes.collect import begin, collect
 from qtwin.processes.regress import optimiser_state, regress
 from qtwin.rates import Cycle, cycle_of
@@ -56,6 +57,7 @@ def state_around(algorithm: Algorithm, spec: EnvSpec, turn: Cycle, world, key) -
         tally=empty_tally(self_loss=sibling is not None),
         key=key,
         sibling=() if sibling is None else sibling.rule.init(second.params),
+        faults=no_faults(),
     )
 
 
@@ -76,14 +78,6 @@ def in_one_program(algorithm: Algorithm, turn: Cycle, process_1):
     """
     process_3 = regress(algorithm, turn.gradient_steps)
 
-    def when_due(target: Target, s: TrainState) -> TrainState:
-        if target.rule.every == 1:
-            return target.move(s)  # due after every gradient step: a conditional would only copy the target
-        # Only what a move of the target writes comes out of the conditional, for all that comes out is copied: never
-        # the replay, nor the online network.
-        written = jax.lax.cond(target.due(s), lambda: target.read(target.move(s)), lambda: target.read(s))
-        return target.write(s, written)
-
     def turn_once(s: TrainState, gradient_steps) -> TrainState:
         def repeat(step, times):
             del times
@@ -92,6 +86,22 @@ def in_one_program(algorithm: Algorithm, turn: Cycle, process_1):
         return cycle(process_1, process_3, targets(algorithm), turn.gradient_steps, repeat, when_due)(s)
 
     return turn_once
+
+
+def when_due(target: Target, s: TrainState) -> TrainState:
+    """Moves a target if it is due, inside a compiled program."""
+    if target.rule.every == 1:
+        return target.move(s)  # due after every gradient step: a conditional would only copy the target
+    # Only what a move of the target writes comes out of the conditional, for all that comes out is copied: never the
+    # replay, nor the online network.
+    written = jax.lax.cond(target.due(s), lambda: target.read(target.move(s)), lambda: target.read(s))
+    return target.write(s, written)
+
+
+def one_step(algorithm: Algorithm, turn: Cycle):
+    """``state -> state``: a gradient step and what process 2 does after it, with nothing collected."""
+    turn_once = in_one_program(algorithm, turn, lambda s: s)
+    return lambda s: turn_once(s, jnp.int32(1))
 
 
 class Fused(NamedTuple):
@@ -104,7 +114,10 @@ class Fused(NamedTuple):
       warm_up: ``(state, vector steps) -> state``: gathers at random.
       advance: ``(state, cycles) -> state``: turns the three processes.
       advance_program: the program behind ``advance``, ``(state, cycles, gradient steps per cycle) -> state``.
-      evaluate: ``(state, count) -> returns [seeds, episodes]``: greedy episodes, drawn anew for each ``count``.
+      evaluate: ``(state, count) -> (returns [seeds, episodes], ledger or None)``: greedy episodes, drawn anew for each
+        ``count``, and what came of the values in them.
+      probe: ``state -> batch``: each seed's probe batch.
+      read: ``(state, probe) -> Readings``, each [seeds].
     """
 
     turn: Cycle
@@ -114,6 +127,8 @@ class Fused(NamedTuple):
     advance: Callable
     advance_program: Callable
     evaluate: Callable
+    probe: Callable
+    read: Callable
 
 
 def fused(
@@ -139,18 +154,20 @@ def fused(
     # The clock does not depend on the seed, so lanes share it: the conditional on it stays a conditional under vmap.
     axes = TrainState(None, *[0] * (len(TrainState._fields) - 1))
 
-    def local(function: Callable, out_axes) -> Callable:
+    def local(function: Callable, out_axes, by_seed: bool) -> Callable:
         """``function`` of one seed's state, for all the seeds of one device."""
 
-        def on_device(state: TrainState, *counts):
+        def on_device(state: TrainState, *others):
             state = state._replace(clock=jax.tree.map(lambda leaf: leaf[0], state.clock))
             if lanes > 1:
-                out = jax.vmap(function, in_axes=(axes, *[None] * len(counts)), out_axes=out_axes)(state, *counts)
+                in_axes = (axes, *[0 if by_seed else None] * len(others))
+                out = jax.vmap(function, in_axes=in_axes, out_axes=out_axes)(state, *others)
             else:
                 rest = jax.tree.map(lambda leaf: leaf[0], state._replace(clock=()))
-                out = function(rest._replace(clock=state.clock), *counts)
+                others = jax.tree.map(lambda leaf: leaf[0], others) if by_seed else others
+                out = function(rest._replace(clock=state.clock), *others)
                 if not isinstance(out, TrainState):
-                    return out[None]
+                    return jax.tree.map(lambda leaf: leaf[None], out)
                 out = jax.tree.map(lambda leaf: leaf[None], out._replace(clock=()))._replace(clock=out.clock)
             if isinstance(out, TrainState):
                 out = out._replace(clock=jax.tree.map(lambda leaf: leaf[None], out.clock))
@@ -158,11 +175,11 @@ def fused(
 
         return on_device
 
-    def program(function: Callable, counts: int, out_axes=axes, donate: bool = True) -> Callable:
+    def program(function: Callable, others: int, out_axes=axes, donate: bool = True, by_seed: bool = False) -> Callable:
         spread = jax.shard_map(
-            local(function, out_axes),
+            local(function, out_axes, by_seed),
             mesh=mesh,
-            in_specs=(BY_SEED, *[SHARED] * counts),
+            in_specs=(BY_SEED, *[BY_SEED if by_seed else SHARED] * others),
             out_specs=BY_SEED,
             check_vma=False,
         )
@@ -181,7 +198,8 @@ def fused(
         return begin_all(jax.device_put(keys, NamedSharding(mesh, BY_SEED)))
 
     def test(s: TrainState, count):
-        return greedy_returns(algorithm.agent, env, s.twin.online, episodes, stream(s.key, EVALUATE, count))
+        key = stream(s.key, EVALUATE, count)
+        return greedy_episodes(algorithm.agent, env, s.twin.online, episodes, key, algorithm.foresight)
 
     warm_up = program(lambda s, steps: jax.lax.fori_loop(0, steps, lambda _, s: gather(s), s), 1)
     advance = program(lambda s, cycles, steps: jax.lax.fori_loop(0, cycles, lambda _, s: turn_once(s, steps), s), 2)
@@ -194,11 +212,26 @@ def fused(
         lambda s, cycles: advance(s, np.int32(cycles), np.int32(turn.gradient_steps)),
         advance,
         lambda s, count: evaluate(s, np.int32(count)),
+        program(diagnostics.probe_of(algorithm, turn.gradient_steps), 0, out_axes=0, donate=False),
+        program(diagnostics.read(algorithm, one_step(algorithm, turn)), 1, out_axes=0, donate=False, by_seed=True),
     )
 
 
 def greedy_returns(agent: Agent, env: JaxEnv, variables: Variables, episodes: int, key, limit: int = 100_000):
-    """Undiscounted returns of greedy episodes, run side by side, each to its own end.
+    """Undiscounted returns [episodes] of `greedy_episodes`."""
+    return greedy_episodes(agent, env, variables, episodes, key, None, limit)[0]
+
+
+def greedy_episodes(
+    agent: Agent,
+    env: JaxEnv,
+    variables: Variables,
+    episodes: int,
+    key,
+    foresight: Foresight | None,
+    limit: int = 100_000,
+):
+    """Greedy episodes, run side by side, each to its own end.
 
     Args:
       agent: acts with epsilon 0.
@@ -206,24 +239,31 @@ def greedy_returns(agent: Agent, env: JaxEnv, variables: Variables, episodes: in
       variables: the network's.
       episodes: how many.
       key: where their chance comes from.
+      foresight: judges the values in them; None leaves it.
       limit: steps after which an episode that does not end is cut. [transitions]
 
     Returns:
-      returns. [episodes] float32
+      undiscounted returns [episodes] float32, and a `qtwin.foresight.Ledger`, None where nothing was judged.
     """
     begin_key, play = jax.random.split(key)
     state, obs = jax.vmap(env.reset)(jax.random.split(begin_key, episodes))
     none = jnp.zeros(episodes, jnp.float32)
+    value = None if foresight is None else diagnostics.value_of(agent)
+    ledger = None if value is None else foresight.begin(episodes, jnp)
 
     def going_on(carry):
-        t, _, _, _, done = carry
+        t, _, _, _, done, _ = carry
         return (t < limit) & ~jnp.all(done)
 
     def step(carry):
-        t, state, obs, returns, done = carry
+        t, state, obs, returns, done, ledger = carry
         act_key, step_key = jax.random.split(jax.random.fold_in(play, t))
         action = agent.act(variables, obs, jnp.float32(0.0), act_key)
+        q = None if value is None else value(variables, obs, action)
         state, obs, outcome = jax.vmap(env.step)(jax.random.split(step_key, episodes), state, action)
-        return t + 1, state, obs, returns + jnp.where(done, 0.0, outcome.reward), done | outcome.last
+        if value is not None:
+            ledger = foresight.step(ledger, q, outcome.reward, outcome.last, outcome.discount, ~done, jnp)
+        return t + 1, state, obs, returns + jnp.where(done, 0.0, outcome.reward), done | outcome.last, ledger
 
-    return jax.lax.while_loop(going_on, step, (jnp.int32(0), state, obs, none, none > 0))[3]
+    end = jax.lax.while_loop(going_on, step, (jnp.int32(0), state, obs, none, none > 0, ledger))
+    return end[3], end[5]

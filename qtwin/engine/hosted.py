@@ -11,7 +11,6 @@ checkpoint (`Hosted.rejoin`), in a run that is never stopped as well; DQN Zoo do
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -22,18 +21,16 @@ import numpy as np
 
 from qtwin import rng
 from qtwin.agent import Algorithm
-from qtwin.engine.fused import in_one_program, state_around
-from qtwin.engine.state import ACT, STEP, TrainState, stream
+from qtwin.engine.host_programs import programs
+from qtwin.engine.state import STEP, TrainState, stream
 from qtwin.envs.base import HostEnv, JaxEnv, Outcome
-from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
-from qtwin.explore import uniform_actions
 from qtwin.processes.collect import begin
 from qtwin.processes.gather import Episodes, Gatherer
 from qtwin.rates import Cycle, cycle_of
 from qtwin.types import Array, PyTree, Variables
 
-KEYS = 256  # keys for acting, drawn for so many vector steps at once: folding one in costs as much as a small network
+FRAMED_STEPS = 16  # vector steps of the warm-up that frames are written for at once: a call costs as much as 20 rows
 
 
 class Outside(NamedTuple):
@@ -72,61 +69,6 @@ class Hosted(NamedTuple):
     close: Callable[[], None]
 
 
-class Programs(NamedTuple):
-    """The compiled half, shared by all seeds of an algorithm.
-
-    Attributes:
-      start: ``key -> state`` with no world.
-      act, act_at_random: ``(variables, obs [N, ...], key data, transitions []) -> action [N]``.
-      keys: ``(key, first vector step []) -> key data [KEYS, ...]``: process 1's stream from there on.
-      remember: ``(state, chunk) -> state``: into the replay.
-      learn: ``(state, key, chunk, gradient steps []) -> state``: the chunk into the replay, then a cycle's processes 2
-        and 3.
-      cut: the replay's (`qtwin.replay.base.Replay`), None where it has none.
-    """
-
-    start: Callable
-    act: Callable
-    act_at_random: Callable
-    keys: Callable
-    remember: Callable
-    learn: Callable
-    cut: Callable | None
-
-
-@functools.lru_cache(maxsize=8)
-def programs(algorithm: Algorithm, spec: EnvSpec, turn: Cycle, linked: bool) -> Programs:
-    """The functions to be compiled; the same objects for the same algorithm, so that each is compiled once."""
-    if linked:
-        algorithm = algorithm._replace(replay=algorithm.replay.ragged())
-
-    def act(variables: Variables, obs: Array, key_data: Array, epsilon: Array) -> Array:
-        return algorithm.agent.act(variables, obs, epsilon, rng.wrap(key_data))
-
-    def keys(key: Array, first: Array) -> Array:
-        counts = first + jnp.arange(KEYS)
-        return jax.random.key_data(jax.vmap(lambda count: stream(key, ACT, count))(counts))
-
-    def remember(s: TrainState, chunk: PyTree) -> TrainState:
-        rows = jax.tree.leaves(chunk)[0]
-        clock = s.clock._replace(transitions=s.clock.transitions + rows.shape[0] * rows.shape[1])
-        return s._replace(clock=clock, replay=algorithm.replay.add(s.replay, chunk))
-
-    def learn(s: TrainState, key: Array, chunk: PyTree, gradient_steps: Array) -> TrainState:
-        turn_once = in_one_program(algorithm, turn, lambda s: remember(s, chunk))
-        return turn_once(s._replace(key=key), gradient_steps)._replace(key=())
-
-    return Programs(
-        start=jax.jit(lambda key: state_around(algorithm, spec, turn, (), key)),
-        act=jax.jit(lambda variables, obs, key, count: act(variables, obs, key, algorithm.explore(count))),
-        act_at_random=jax.jit(lambda variables, obs, key, count: uniform_actions(spec, turn.envs, rng.wrap(key))),
-        keys=jax.jit(keys),
-        remember=jax.jit(remember, donate_argnums=0),
-        learn=jax.jit(learn, donate_argnums=0),
-        cut=algorithm.replay.cut,
-    )
-
-
 def hosted(algorithm: Algorithm, host_env: HostEnv, overlap: bool, device: jax.Device | None = None) -> Hosted:
     """An algorithm on environments in Python.
 
@@ -145,10 +87,11 @@ def hosted(algorithm: Algorithm, host_env: HostEnv, overlap: bool, device: jax.D
     if not turn.transitions:
         raise Refusal("the hosted engine steps environments, and a collect of 0 asks for none; write --collect 4")
     linked = getattr(host_env, "ragged", False) and algorithm.replay.ragged is not None
+    framer = None if algorithm.replay.framer is None else algorithm.replay.framer()
     device = device or jax.devices()[0]
     actor = jax.devices("cpu")[0] if overlap and device.platform != "cpu" else device
-    run = programs(algorithm, host_env.spec, turn, linked)
-    gatherer = Gatherer(host_env, run.keys, linked)
+    run = programs(algorithm, host_env.spec, turn, linked, device.platform)
+    gatherer = Gatherer(host_env, run.keys, linked, framer)
     # On the CPU, XLA runs one thread's calls one after another: only from a thread of its own can the regression run
     # beside the calls that act.
     pool = ThreadPoolExecutor(1, "qtwin-regress") if overlap else None
@@ -179,9 +122,11 @@ def hosted(algorithm: Algorithm, host_env: HostEnv, overlap: bool, device: jax.D
     def warm_up(state: TrainState, vector_steps: int) -> TrainState:
         core, world, episodes = state._replace(world=(), key=()), state.world, Episodes()
         done = int(core.clock.transitions)
-        for _ in range(vector_steps):
-            chunk, world = gatherer.gather(run.act_at_random, core.twin.online, world, done, 1, episodes)
-            core, done = run.remember(core, chunk), done + turn.envs
+        while vector_steps:
+            steps = min(vector_steps, 1 if framer is None else FRAMED_STEPS)
+            chunk, world = gatherer.gather(None, core.twin.online, world, done, steps, episodes)
+            core, done = run.remember(core, chunk, np.int32(steps * turn.envs)), done + steps * turn.envs
+            vector_steps -= steps
         return core._replace(world=world, key=state.key, tally=episodes.into(core.tally))
 
     def advance(state: TrainState, cycles: int) -> TrainState:
@@ -189,7 +134,15 @@ def hosted(algorithm: Algorithm, host_env: HostEnv, overlap: bool, device: jax.D
         done = int(core.clock.transitions)
 
         def learn(core: TrainState, chunk: PyTree) -> tuple[TrainState, Variables]:
-            core = run.learn(core, state.key, chunk, gradient_steps)
+            if run.way == "together":
+                core = run.learn(core, state.key, chunk, gradient_steps)
+            else:
+                core = run.remember(core, chunk, np.int32(turn.transitions))
+                if run.way == "apart":
+                    core = run.regress_all(core, state.key, gradient_steps)
+                else:
+                    for _ in range(turn.gradient_steps):
+                        core = run.regress_once(core, state.key)
             return core, to_actor(core.twin.online)
 
         acting = world.env.acting

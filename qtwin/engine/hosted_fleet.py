@@ -11,14 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from qtwin import rng
-from qtwin.agent import Algorithm
+from qtwin.agent import Agent, Algorithm
+from qtwin.diagnostics import Readings, probe_of, read, value_of
+from qtwin.engine.fused import one_step
 from qtwin.engine.hosted import hosted
-from qtwin.engine.state import Tally, TrainState, keyed, unkeyed
-from qtwin.envs.base import HostEnv, JaxEnv, Outcome
+from qtwin.engine.state import Faults, Tally, TrainState, keyed, unkeyed
+from qtwin.envs.base import HostEnv, JaxEnv, Outcome, Score, for_evaluation
+from qtwin.foresight import Foresight, Judged, Ledger, judged
 from qtwin.twin import distance
-from qtwin.types import Clock, Variables
+from qtwin.types import Array, Clock, PyTree, Variables
 
 _distance = jax.jit(distance)
+COMPILING_STEPS = 2  # vector steps of warm-up before the cycle that everything is compiled for
 
 
 class HostedFleet:
@@ -42,21 +46,27 @@ class HostedFleet:
         self._threads = ThreadPoolExecutor(len(self.seeds), "qtwin-seed")
         self._algorithm, self._make_env, self._envs, self._overlap = algorithm, make_env, envs, overlap
         self._engines = [hosted(algorithm, make_env(envs), overlap) for _ in self.seeds]
-        self._test_env = make_env(min(episodes, 16))
+        self._test_env = for_evaluation(make_env)(min(episodes, 16))
         self._episodes = episodes
-        self._act = jax.jit(algorithm.agent.act)
+        self._act = player(algorithm.agent)
+        self._ledgers, self._probes = [], []
         self.turn = self._engines[0].turn
+        ragged = getattr(self._test_env, "ragged", False) and algorithm.replay.ragged is not None
+        remembered = algorithm._replace(replay=algorithm.replay.ragged()) if ragged else algorithm
+        self._probe = jax.jit(probe_of(remembered, self.turn.gradient_steps))
+        self._read = jax.jit(read(remembered, one_step(remembered, self.turn)))
         self._states = [engine.init(seed) for engine, seed in zip(self._engines, self.seeds, strict=True)]
 
     def compile(self) -> float:
         start = time.perf_counter()
-        spare_env = self._make_env(self._envs)
-        spare = hosted(self._algorithm, spare_env, self._overlap)
-        state = spare.init(0)
+        # On the first seed's own engine, which then starts anew: a second replay might not fit beside the first.
+        engine, state = self._engines[0], self._states[0]
+        self._states[0] = None
         if self.turn.warmup_vector_steps:
-            state = spare.warm_up(state, self.turn.warmup_vector_steps)
-        jax.block_until_ready(spare.advance(state, 1))
-        spare_env.close()
+            state = engine.warm_up(state, min(self.turn.warmup_vector_steps, COMPILING_STEPS))
+        state = jax.block_until_ready(engine.advance(state, 1))
+        del state
+        self._states[0] = engine.init(self.seeds[0])
         return time.perf_counter() - start
 
     def warm_up(self, vector_steps: int) -> None:
@@ -79,13 +89,36 @@ class HostedFleet:
         self._states = [state._replace(tally=jax.tree.map(jnp.zeros_like, state.tally)) for state in self._states]
         return tallies
 
+    def faults(self) -> list[Faults]:
+        return [Faults(*[int(count) for count in state.faults]) for state in self._states]
+
     def evaluate(self, count: int) -> np.ndarray:
-        return np.stack(
-            [
-                host_returns(self._act, self._test_env, state.twin.online, self._episodes, (seed, count))
-                for seed, state in zip(self.seeds, self._states, strict=True)
-            ]
-        )
+        foresight = self._algorithm.foresight
+        played = [
+            host_episodes(self._act, self._test_env, state.twin.online, self._episodes, (seed, count), foresight)
+            for seed, state in zip(self.seeds, self._states, strict=True)
+        ]
+        self._ledgers = [ledger for _, ledger in played]
+        return np.stack([returns for returns, _ in played])
+
+    def judged(self) -> list[Judged | None]:
+        ledgers = self._ledgers or [None] * len(self.seeds)
+        return [None if ledger is None else judged(ledger) for ledger in ledgers]
+
+    def take_probe(self) -> list[PyTree]:
+        self._probes = [self._probe(self._bare(state)) for state in self._states]
+        return [jax.tree.map(np.asarray, probe) for probe in self._probes]
+
+    def set_probe(self, probes: list[PyTree]) -> None:
+        self._probes = [jax.tree.map(jnp.asarray, probe) for probe in probes]
+
+    def read(self) -> list[Readings]:
+        pairs = zip(self._states, self._probes, strict=True)
+        return [jax.tree.map(np.asarray, self._read(self._bare(state), probe)) for state, probe in pairs]
+
+    @staticmethod
+    def _bare(state: TrainState) -> TrainState:
+        return state._replace(world=())
 
     def variables(self, seed_index: int) -> Variables:
         return jax.tree.map(np.asarray, self._states[seed_index].twin.online)
@@ -106,12 +139,23 @@ class HostedFleet:
         self._test_env.close()
 
 
+def player(agent: Agent) -> Callable:
+    """``(variables, obs [N, ...], epsilon [], key) -> (action [N], Q(s, a) [N] or None)``, compiled."""
+    value = value_of(agent)
+
+    def act(variables: Variables, obs: Array, epsilon: Array, key: Array) -> tuple[Array, Array | None]:
+        action = agent.act(variables, obs, epsilon, key)
+        return action, None if value is None else value(variables, obs, action)
+
+    return jax.jit(act)
+
+
 def player_on(make_env: Callable[[int], HostEnv], act: Callable, episodes: int) -> Callable:
     """``(variables, entropy) -> returns [episodes]``: `host_returns` on environments made for each call."""
     compiled = jax.jit(act)
 
     def play(variables: Variables, entropy: tuple[int, ...]) -> np.ndarray:
-        env = make_env(min(episodes, 16))
+        env = for_evaluation(make_env)(min(episodes, 16))
         try:
             return host_returns(compiled, env, variables, episodes, entropy)
         finally:
@@ -130,30 +174,50 @@ def nowhere(make_env: Callable[[int], HostEnv]) -> JaxEnv:
     return JaxEnv(spec, lambda key: ((), obs), lambda key, state, action: ((), obs, ended))
 
 
-def host_returns(
-    act: Callable, env: HostEnv, variables: Variables, episodes: int, entropy: tuple[int, ...]
-) -> np.ndarray:
-    """Undiscounted returns [episodes] of greedy episodes on environments in Python.
+def host_returns(act: Callable, env: HostEnv, variables: Variables, episodes: int, entropy: tuple[int, ...]):
+    """Undiscounted returns [episodes] of `host_episodes` with an agent's own ``act``."""
+    return host_episodes(lambda *given: (act(*given), None), env, variables, episodes, entropy)[0]
+
+
+def host_episodes(
+    act: Callable,
+    env: HostEnv,
+    variables: Variables,
+    episodes: int,
+    entropy: tuple[int, ...],
+    foresight: Foresight | None = None,
+) -> tuple[np.ndarray, Ledger | None]:
+    """Greedy episodes on environments in Python.
 
     Each environment plays its share of the episodes, the same number for each seat whatever the episodes' lengths: were
     the first to end counted, short episodes would be over-represented.
 
     Args:
-      act: an agent's ``act``, compiled.
+      act: of `player`.
       env: N environments.
       variables: the network's.
       episodes: how many.
       entropy: what the environments' seed is drawn from.
+      foresight: judges the values in them; None leaves it.
+
+    Returns:
+      undiscounted returns [episodes], and what came of the values, None where nothing was judged.
     """
     obs = env.reset(int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1))
     share = [len(range(i, episodes, env.num_envs)) for i in range(env.num_envs)]
     running, done = np.zeros(env.num_envs), [[] for _ in range(env.num_envs)]
-    key = rng.root(entropy[-1])
+    key, ledger = rng.root(entropy[-1]), None
     while any(len(d) < n for d, n in zip(done, share, strict=True)):
-        obs, outcome, valid = env.step(np.asarray(act(variables, obs, np.float32(0.0), key)))
+        action, q = act(variables, obs, np.float32(0.0), key)
+        obs, outcome, valid = env.step(np.asarray(action))
+        score = getattr(env, "score", None) or Score(outcome.reward, outcome.last)
         ones = np.ones(env.num_envs, bool) if valid is None else valid
-        running += np.where(ones, outcome.reward, 0.0)
-        for i in np.flatnonzero(outcome.last & ones):
+        if q is not None and foresight is not None:
+            ledger = foresight.begin(env.num_envs) if ledger is None else ledger
+            wanted = ones & [len(d) < n for d, n in zip(done, share, strict=True)]
+            ledger = foresight.step(ledger, np.asarray(q), outcome.reward, outcome.last, outcome.discount, wanted)
+        running += np.where(ones, score.reward, 0.0)
+        for i in np.flatnonzero(score.over & ones):
             done[i].append(running[i])
             running[i] = 0.0
-    return np.array([r for d, n in zip(done, share, strict=True) for r in d[:n]], np.float32)
+    return np.array([r for d, n in zip(done, share, strict=True) for r in d[:n]], np.float32), ledger

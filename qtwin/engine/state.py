@@ -13,6 +13,7 @@ from qtwin.types import Array, Clock, PyTree
 
 # One stream of random numbers for each consumer: nothing depends on how often another drew.
 INIT, RESET, ACT, STEP, SAMPLE, LOSS, EVALUATE, IMPROVE = range(8)
+ROLLED_BACK = 2**31 - 1  # stands for no consumer: a run that went back to a checkpoint draws from a key of its own
 
 
 class Tally(NamedTuple):
@@ -47,6 +48,27 @@ def empty_tally(self_loss: bool = False) -> Tally:
     return Tally(none(), zero(), zero(), zero(), none(), zero(), zero(), zero() if self_loss else None)
 
 
+class Faults(NamedTuple):
+    """Updates that were not applied, since their loss or gradient was no finite number. All [] int32.
+
+    Attributes:
+      in_a_row: the last so many. [gradient steps]
+      longest: the most there have been in a row. [gradient steps]
+      skipped: all of them. [gradient steps]
+      rolled_back: how often the run has gone back to a checkpoint for it.
+    """
+
+    in_a_row: Array
+    longest: Array
+    skipped: Array
+    rolled_back: Array
+
+
+def no_faults() -> Faults:
+    """Nothing has gone wrong yet."""
+    return Faults(*(jnp.zeros((), jnp.int32) for _ in Faults._fields))
+
+
 class World(NamedTuple):
     """The environments between two steps.
 
@@ -76,6 +98,7 @@ class TrainState(NamedTuple):
       tally: what has happened since the last log point.
       key: the run's key; every draw folds in its consumer and its count, so it never changes.
       sibling: what the sibling's target update carries; () where there is no sibling.
+      faults: updates that were not applied.
     """
 
     clock: Clock
@@ -87,6 +110,7 @@ class TrainState(NamedTuple):
     tally: Tally
     key: Array
     sibling: PyTree = ()
+    faults: Faults | tuple = ()
 
 
 def stream(key: Array, consumer: int, count: Array) -> Array:

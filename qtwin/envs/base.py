@@ -31,6 +31,18 @@ class Outcome(NamedTuple):
     last: Array
 
 
+class Score(NamedTuple):
+    """What a step adds to the score that is reported, where that is not what is learned from.
+
+    Attributes:
+      reward: undiscounted and unclipped. [N] float32
+      over: the whole game ended, not only what counts as an episode for learning (a life). [N] bool
+    """
+
+    reward: Array
+    over: Array
+
+
 class JaxEnv(NamedTuple):
     """One environment as pure functions.
 
@@ -53,11 +65,21 @@ class HostEnv(Protocol):
       spec: the shape of one environment.
       num_envs: N.
       ragged: ``step`` may give rows that are no transitions; may be left out where it never does.
+      fresh: which rows of the observations that ``reset`` or ``step`` gave last begin a new stack of frames
+        (``spec.stack``), none of whose frames the row before showed. [N] bool. Left out or None: those whose episode
+        ended. An episode may end inside a stack: when a life is lost and the game goes on.
+      score: of the last step, where returns are to be added up from something other than its outcome; left out or None:
+        from the outcome's ``reward`` and ``last``.
+
+    Where stepping waits for threads of the environments' own, ``send(actions)`` and ``recv()`` may stand beside
+    ``step``, which then is the one after the other; between them the caller can do something else.
     """
 
     spec: EnvSpec
     num_envs: int
     ragged: bool = False
+    fresh: Array | None = None
+    score: Score | None = None
 
     def reset(self, seed: int) -> Array:
         """Starts N new episodes from ``seed``; returns obs [N, *obs_shape]."""
@@ -79,3 +101,12 @@ class HostEnv(Protocol):
 
     def close(self) -> None:
         """Gives back what the environments hold."""
+
+
+def for_evaluation(make_env: Callable[[int], HostEnv]) -> Callable[[int], HostEnv]:
+    """``envs -> HostEnv`` of the environments that a policy is judged on.
+
+    They are those it learns in, unless ``make_env`` has an attribute ``evaluation`` that makes others: Atari's papers
+    begin evaluation episodes with no-ops, act at random now and then, and stop after some minutes of play.
+    """
+    return getattr(make_env, "evaluation", make_env)

@@ -16,11 +16,11 @@ HOMES = {
     "gymnax": "written in JAX (gymnax): the whole cycle runs as one program",
     "minatar": "the five MinAtar games of gymnax, with MinAtar's minimal action sets",
     "brax": "rigid bodies of Brax, written in JAX",
+    "ale": "Atari's games (ale-py), played by threads in C++",
     "gym": "any Gymnasium environment with discrete or bounded actions and box or discrete observations",
     "envpool": "any environment of envpool with such actions and observations, stepped by threads in C++",
     "probe": "tiny environments whose values are known exactly",
 }
-NOT_YET = {"ale": "gym:ALE/Breakout-v5"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,24 +94,30 @@ MINATAR = {name.removesuffix("-MinAtar"): name for name in GYMNAX if name.endswi
 SHORT = {entry.short: name for name, entry in GYMNAX.items() if entry.short}
 
 
-def resolve(name: str) -> EnvSpec:
+def resolve(name: str, preprocessing: str = "") -> EnvSpec:
     """The environment that ``name`` means: a plain id takes the fastest home it has, a prefix decides.
 
     Args:
-      name: ``CartPole-v1``, ``gymnax:Catch-bsuite``, ``minatar:Breakout``, ``gym:LunarLander-v3``,
+      name: ``CartPole-v1``, ``gymnax:Catch-bsuite``, ``minatar:Breakout``, ``ale:Pong``, ``gym:LunarLander-v3``,
         ``envpool:HalfCheetah-v5``, ``brax:ant``, ``probe:NAME``.
+      preprocessing: of Atari's frames, a key of `qtwin.envs.preprocessing.PREPROCESSINGS`; "" is the home's own.
 
     Raises:
-      Refusal: no such environment (the nearest name over all homes is offered), or none that can be made here.
+      Refusal: no such environment (the nearest name over all homes is offered), none that can be made here, or a
+        preprocessing for one that has none.
     """
     home, colon, rest = name.partition(":")
+    if home == "ale" and colon:
+        from qtwin.envs.ale_envs import ale_spec
+
+        return ale_spec(rest, preprocessing)
+    if preprocessing:
+        raise Refusal(
+            f"--preprocessing is of Atari's frames, and {name} came with '{preprocessing}'; leave it out, or write for"
+            " example ale:Pong"
+        )
     if not colon:
         return _plain(name)
-    if home in NOT_YET:
-        raise Refusal(
-            f"the home '{home}:' is not in this version; write {NOT_YET[home]}, which steps the same kind of"
-            " environment through Gymnasium"
-        )
     if home not in HOMES:
         raise Refusal(f"unknown home '{home}:' in '{name}'{nearest(home, HOMES)}")
     if home == "gym":

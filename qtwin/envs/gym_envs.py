@@ -6,6 +6,7 @@ somewhere else. Here they become one: `HostEnv`.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import multiprocessing
 
@@ -76,16 +77,18 @@ def gym_env(name: str, envs: int, mode: str = "sync", **make_kwargs) -> GymVecto
     return GymVector(vector, spec)
 
 
-def from_vector(vector_env: VectorEnv, id: str | None = None) -> GymVector:
+def from_vector(vector_env: VectorEnv, id: str | None = None, stack: int = 1) -> GymVector:
     """A vector environment that the user has made, whichever way it resets: NEXT_STEP, SAME_STEP or DISABLED.
 
     Args:
       vector_env: Gymnasium's, or one that keeps to its interface.
       id: the name it goes by; its own if left out.
+      stack: how many consecutive frames its images hold along their last axis, the newest last; a replay of frames then
+        keeps each of them once.
 
     Raises:
-      Refusal: actions that are neither discrete nor a bounded box of numbers, observations that are neither a box nor
-        discrete, or an environment that does not say how it resets.
+      Refusal: a last axis that does not divide by ``stack``, actions that are neither discrete nor a bounded box of
+        numbers, observations that are neither a box nor discrete, or an environment that does not say how it resets.
     """
     known = getattr(vector_env, "spec", None)
     name = id or (known.id if known is not None else type(vector_env.unwrapped).__name__)
@@ -97,7 +100,21 @@ def from_vector(vector_env: VectorEnv, id: str | None = None) -> GymVector:
         vector_env.single_action_space,
         limit,
     )
-    return GymVector(vector_env, spec)
+    if stack > 1 and (len(spec.obs_shape) != 3 or spec.obs_shape[-1] % stack):
+        raise Refusal(
+            f"{name} gives observations of {list(spec.obs_shape)}, which hold no {stack} frames along a last axis; wrap"
+            " it in gymnasium.wrappers.TransformObservation, or leave stack out"
+        )
+    return GymVector(vector_env, dataclasses.replace(spec, stack=stack))
+
+
+def draws(name: str) -> bool:
+    """Can a Gymnasium environment be drawn into an array?"""
+    env = _make(name, {})
+    try:
+        return "rgb_array" in env.metadata.get("render_modes", ())
+    finally:
+        env.close()
 
 
 class GymVector:
@@ -145,6 +162,18 @@ class GymVector:
 
     def close(self) -> None:
         self._env.close()
+
+    def render(self) -> Array:
+        """The first environment's picture, [H, W, 3] uint8, where it was made with ``render_mode="rgb_array"``."""
+        try:
+            return np.asarray(self._env.render()[0])
+        except gym.error.DependencyNotInstalled as error:
+            raise Refusal(f"{self.spec.id} cannot be drawn: {_first_line(error)}") from None
+
+    @property
+    def frames_per_second(self) -> float:
+        """How many pictures make a second."""
+        return float(self._env.metadata.get("render_fps") or 30)
 
     def _kept(self, obs: Array) -> Array:
         """A copy, for vector environments may write the next observations into the same memory."""

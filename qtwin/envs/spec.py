@@ -17,6 +17,10 @@ class EnvSpec:
       num_states: number of states where the observation is a state's index, else None.
       time_limit: steps after which an episode is truncated, None where there is no limit. [transitions]
       frames_per_transition: emulator frames behind one transition (Atari: 4), None where there is no emulator.
+      stack: how many of the last axis's entries are consecutive frames, the newest last (Atari: 4); 1 where an
+        observation is no stack.
+      preprocessing: what an emulator's frames go through (`qtwin.envs.preprocessing`); "" where there is
+        none.
       engine: "fused" for environments written in JAX, "hosted" for those that live in Python.
       action_low, action_high: the bounds of each of the A numbers of a continuous action, in the environment's own
         units; () where actions are discrete. Agents, replays and recordings know actions in [-1, 1] only, and the
@@ -30,6 +34,8 @@ class EnvSpec:
     num_states: int | None = None
     time_limit: int | None = None
     frames_per_transition: int | None = None
+    stack: int = 1
+    preprocessing: str = ""
     engine: str = "fused"
     action_low: tuple[float, ...] = ()
     action_high: tuple[float, ...] = ()

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from qtwin.agents import AGENTS as AGENTS  # their descriptions, beside their numbers
 from qtwin.config import Config
-from qtwin.defaults import CONTINUOUS_DEFAULTS
+from qtwin.defaults import CONTINUOUS_DEFAULTS, VALUE_DEFAULTS
 from qtwin.errors import one_of
 from qtwin.presets.continuous import CLEANRL, PAPERS
 from qtwin.presets.discrete import DISCRETE
 from qtwin.presets.discrete import ZOO_SPELLING as ZOO_SPELLING
 from qtwin.presets.preset import Preset
 from qtwin.presets.sb3 import SB3
+from qtwin.presets.value_based import VALUE_BASED
 
 # What each agent runs when nothing else is asked for.
 AGENT_DEFAULTS = {
@@ -33,9 +34,9 @@ AGENT_DEFAULTS = {
         learning_rate=1e-3, collect=1_000, regress=1_000, target="hard:100", warmup=1_000, replay=1_000_000, batch=128,
         explore="1:0.05:50%", envs=10, steps=50_000,
     ),
-} | CONTINUOUS_DEFAULTS  # fmt: skip
+} | VALUE_DEFAULTS | CONTINUOUS_DEFAULTS  # fmt: skip
 
-PRESETS = {preset.name: preset for preset in (*DISCRETE, *PAPERS, *CLEANRL, *SB3)}
+PRESETS = {preset.name: preset for preset in (*DISCRETE, *VALUE_BASED, *PAPERS, *CLEANRL, *SB3)}
 
 
 def preset_of(name: str) -> Preset:

@@ -139,11 +139,12 @@ CLEANRL = (
     Preset(
         "cleanrl-sac-atari", ("ALE/*",),
         dataclasses.replace(
-            _SAC, env="gym:ALE/BeamRider-v5", net="nature", loss="mse", optimiser="adam:1e-4", collect=4,
-            target="hard:2000", warmup=20_000, batch=64, target_entropy="1.9555", steps=5_000_000,
+            _SAC, env="ale:BeamRider", preprocessing="cleanrl", net="nature", loss="mse", optimiser="adam:1e-4",
+            collect=4, target="hard:2000", warmup=20_000, batch=64, target_entropy="1.9555", steps=5_000_000,
         ),
         "vwxyzjn/cleanrl, cleanrl/sac_atari.py", frames=4,
         note="its period of 8,000 counts transitions; the target entropy is 0.89 of the greatest there is, here that of"
-        " BeamRider's 9 actions",
+        " BeamRider's 9 actions; after a lost life FIRE is pressed and the stack begins anew there, here the game and"
+        " its stack go on",
     ),
 )  # fmt: skip

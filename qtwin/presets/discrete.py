@@ -19,8 +19,8 @@ def _sb3(calls: int, train_freq: int, gradient_steps: int, envs: int) -> tuple[F
 
 _VECTOR = "its training frequency counts vector steps, and its target interval is divided by N and rounded down"
 _ATARI = Config(  # what the Atari recipes share
-    "gym:ALE/Breakout-v5", net="nature", loss="huber", collect=4, regress=1, replay=1_000_000, batch=32, envs=1,
-    steps=50_000_000,
+    "ale:Breakout", preprocessing="nature", net="nature", loss="huber", collect=4, regress=1, replay=1_000_000,
+    batch=32, envs=1, steps=50_000_000,
 )  # fmt: skip
 # 0.01 inside the root, of a gradient summed over 32 transitions: for the mean over them that is 0.01 / 32^2.
 _NATURE = dataclasses.replace(
@@ -32,8 +32,8 @@ _ATARI_100K = dataclasses.replace(
     augment="shift:4", steps=100_000,
 )  # fmt: skip
 _RAINBOW = (
-    "there with a distributional and dueling head, noisy networks, prioritised replay and rewards clipped to [-1, 1],"
-    " here a Huber loss, uniform and unclipped"
+    "there with a distributional and dueling head, noisy networks and prioritised replay, here a Huber loss and uniform"
+    " replay; frames are shrunk bilinearly there, by area here"
 )
 _SB3 = Config(
     "CartPole-v1", net="mlp:64,64", init="torch", loss="huber", optimiser="adam", learning_rate=1e-4,
@@ -66,20 +66,33 @@ DISCRETE = (
     Preset(
         "nature", ("ALE/*",), _NATURE, "Mnih et al. 2015 and its released Lua code", frames=4,
         note="target_q 10,000 counts agent steps; centred RMSProp, epsilon inside the root and scaled to a mean over"
-        " the batch; exploration falls after the warm-up there, from the start here",
+        " the batch; exploration falls after the warm-up there, from the start here; after a lost life there is"
+        " another no-op start and a new stack there, here the game and its stack go on",
     ),
     Preset(
         "dqn-zoo", ("ALE/*",), _NATURE, "google-deepmind/dqn_zoo, dqn_zoo/dqn/run_atari.py", frames=4,
-        note="its period of 40,000 and learning period of 16 count emulator frames",
+        note="its period of 40,000 and learning period of 16 count emulator frames; exploration falls after the warm-up"
+        " there, from the start here; frames are shrunk bilinearly there, by area here",
     ),
     Preset(
         "dopamine", ("ALE/*",),
         dataclasses.replace(
-            _ATARI, loss="mse", optimiser="adam:1.5e-4", learning_rate=6.25e-5, target="hard:2000", warmup=20_000,
-            explore="1:0.01:250000",
+            _ATARI, preprocessing="v5", loss="mse", optimiser="adam:1.5e-4", learning_rate=6.25e-5, target="hard:2000",
+            warmup=20_000, explore="1:0.01:250000",
         ),
         "google/dopamine, dopamine/jax/agents/dqn/configs/dqn.gin", frames=4,
         note="its period of 8,000 counts agent steps",
+    ),
+    Preset(
+        "atari-quick", ("ALE/*",),
+        dataclasses.replace(
+            _ATARI, net="nips", init="torch", bootstrap="double", n_step=3, optimiser="adam:1.5e-4",
+            learning_rate=2.5e-4, max_gradient_norm=10.0, target="hard:500", warmup=10_000, replay=200_000,
+            explore="1:0.01:100000", envs=8, steps=1_000_000,
+        ),
+        "none: qtwin's own, for an evening on two cores", frames=4,
+        note="the network of Mnih et al. 2013, a third of the cost; double, 3-step, Adam and a quick fall of epsilon"
+        " learn from fewer frames (van Hasselt et al. 2016, Hessel et al. 2018)",
     ),
     Preset(
         "sb3", ("*",), _SB3, "DLR-RM/stable-baselines3 2.9, stable_baselines3/dqn/dqn.py",
@@ -111,11 +124,12 @@ DISCRETE = (
     Preset(
         "cleanrl-atari", ("ALE/*",),
         dataclasses.replace(
-            _ATARI, loss="mse", optimiser="adam", learning_rate=1e-4, target="hard:250", warmup=80_000,
-            explore="1:0.01:10%", steps=10_000_000,
+            _ATARI, preprocessing="cleanrl", loss="mse", optimiser="adam", learning_rate=1e-4, target="hard:250",
+            warmup=80_000, explore="1:0.01:10%", steps=10_000_000,
         ),
         "vwxyzjn/cleanrl, cleanrl/dqn_atari.py", frames=4,
-        note="its period of 1,000 counts transitions; it runs one environment",
+        note="its period of 1,000 counts transitions; it runs one environment; after a lost life FIRE is pressed and"
+        " the stack begins anew there, here the game and its stack go on",
     ),
     Preset(
         "acme", ("*",),
@@ -208,9 +222,10 @@ DISCRETE = (
         "Schwarzer et al. 2021 and mila-iqia/spr, scripts/run.py and src/utils.py", frames=4,
         note="its TD target is copied at every gradient step, its self-predictive one is tied, as with augmentation"
         " (without: --self-predict-target soft:0.01 --augment none); lambda 2 of a sum over 5 steps is its weight 5 of"
-        f" their mean of squares; {_RAINBOW}, and intensities are jittered there, the Q head's first layer is the"
-        " projector and sees latents in [0, 1], and gradients of the model are cut apart; with neither noisy networks"
-        " nor an epsilon nothing explores after the first 2,001 transitions: write --explore 1:0.01:2001",
+        f" their mean of squares; {_RAINBOW}, the stack begins anew after a lost life there, intensities are jittered"
+        " there, the Q head's first layer is the projector and sees latents in [0, 1], and gradients of the model are"
+        " cut apart; with neither noisy networks nor an epsilon nothing explores after the first 2,001 transitions:"
+        " write --explore 1:0.01:2001",
     ),
     Preset(
         "curl", ("ALE/*",),

@@ -46,7 +46,8 @@ class Preset:
     def config_for(self, env: EnvSpec) -> Config:
         """The recipe for ``env``; refuses one that has no row, where the environment picks it."""
         if not self.rows:
-            return self.config
+            config = self.config
+            return config if env.preprocessing else dataclasses.replace(config, preprocessing="")
         rows = {row.env.removeprefix("gym:"): row for row in self.rows}
         plain = env.id.partition(":")[2]
         found = rows.get(plain) or {_stem(name): row for name, row in rows.items()}.get(_stem(plain))
@@ -60,7 +61,8 @@ class Preset:
     def fits(self, env: EnvSpec) -> bool:
         """Was it made for ``env``?"""
         plain = env.id.partition(":")[2]
-        kinds = {"*": True, "ALE/*": plain.startswith("ALE/"), "*-MinAtar": plain.endswith("-MinAtar")}
+        atari = env.id.startswith("ale:") or plain.startswith("ALE/")
+        kinds = {"*": True, "ALE/*": atari, "*-MinAtar": plain.endswith("-MinAtar")}
         return any(kinds.get(kind, plain == kind) for kind in self.made_for)
 
     @property

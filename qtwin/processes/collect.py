@@ -50,6 +50,7 @@ def collect(algorithm: Algorithm, env: JaxEnv, envs: int, vector_steps: int, ran
 
         (world, tally), chunk = jax.lax.scan(body, (s.world, s.tally), jnp.arange(vector_steps))
         clock = s.clock._replace(transitions=s.clock.transitions + vector_steps * envs)
+        chunk = chunk if algorithm.relabel is None else algorithm.relabel(s.twin, chunk)
         return s._replace(clock=clock, world=world, tally=tally, replay=algorithm.replay.add(s.replay, chunk))
 
     return process

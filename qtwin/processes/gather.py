@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from qtwin.engine.state import Tally, World
-from qtwin.envs.base import HostEnv
+from qtwin.envs.base import HostEnv, Outcome, Score
 from qtwin.processes.collect import timestep
+from qtwin.processes.framing import Framer
 from qtwin.replay.linked import Linked
 from qtwin.types import Array, PyTree, Timestep, Variables
 
@@ -42,14 +43,21 @@ class Gatherer:
 
     Args:
       env: the environments.
-      keys: ``(first vector step) -> key data [K, ...]`` for acting from there on.
+      keys: ``(key, first vector step) -> (key data [K, ...], random actions [K, N])`` for acting from there on.
       linked: chunks are `Linked` rather than `Timestep`.
+      framer: makes the chunks, where the replay keeps frames.
     """
 
-    def __init__(self, env: HostEnv, keys: Callable[[PyTree, Array], Array], linked: bool):
-        self._env, self._draw, self._linked = env, keys, linked
+    def __init__(
+        self,
+        env: HostEnv,
+        keys: Callable[[PyTree, Array], tuple[Array, Array]],
+        linked: bool,
+        framer: Framer | None = None,
+    ):
+        self._env, self._draw, self._linked, self._framer = env, keys, linked, framer
         self._envs, self._ragged = env.num_envs, getattr(env, "ragged", False)
-        self._key, self._keys, self._keys_from = None, (), 0
+        self._key, self._keys, self._random, self._keys_from = None, (), (), 0
         self._vector_steps = -1  # no environment has been started
         self._forget()
 
@@ -64,15 +72,23 @@ class Gatherer:
         self._forget()
         self._key, self._keys, self._vector_steps = key, (), int(outside.vector_steps)
         obs = self._env.reset(seed)
+        if self._framer is not None:
+            self._framer.start(obs)
         return World(outside, obs, np.zeros(self._envs, np.float32), np.zeros(self._envs, np.int32))
 
     def gather(
-        self, act: Callable, variables: Variables, world: World, transitions: int, vector_steps: int, episodes: Episodes
+        self,
+        act: Callable | None,
+        variables: Variables,
+        world: World,
+        transitions: int,
+        vector_steps: int,
+        episodes: Episodes,
     ) -> tuple[PyTree, World]:
         """Collects exactly ``vector_steps * N`` transitions.
 
         Args:
-          act: ``(variables, obs [N, ...], key data, transitions []) -> action [N]``, compiled.
+          act: ``(variables, obs [N, ...], key data, transitions []) -> action [N]``, compiled; None acts at random.
           variables: who acts.
           world: where the environments stand.
           transitions: collected before. [transitions]
@@ -80,7 +96,8 @@ class Gatherer:
           episodes: the ended ones are added here.
 
         Returns:
-          the chunk [T, N], a `Timestep` or a `Linked`, and where the environments stand now.
+          the chunk [T, N], a `Timestep` or a `Linked`, or what the framer makes of it; and where the environments stand
+          now.
 
         Raises:
           ValueError: the environments are not where ``world`` says, or a row between an episode's first and last step
@@ -95,20 +112,25 @@ class Gatherer:
         wanted = vector_steps * self._envs
         while self._waiting < wanted:
             at = np.int32(transitions + self._waiting)
-            action = np.asarray(act(variables, obs, self._next_key(), at))
+            step = self._next_step()
+            action = self._random[step] if act is None else np.asarray(act(variables, obs, self._keys[step], at))
             acted_on = obs
             obs, outcome, valid = self._env.step(action)
             rows = timestep(acted_on, action, outcome)
+            score = getattr(self._env, "score", None) or Score(outcome.reward, outcome.last)
             if valid is not None:
                 rows = self._transitions_among(rows, valid)
-                returns, lengths = returns + np.where(valid, outcome.reward, np.float32(0.0)), lengths + valid
+                returns, lengths = returns + np.where(valid, score.reward, np.float32(0.0)), lengths + valid
             else:
-                returns, lengths = returns + outcome.reward, lengths + np.int32(1)
-            self._steps.append(rows)
+                returns, lengths = returns + score.reward, lengths + np.int32(1)
+            if self._framer is not None:
+                self._framer.add(rows, self._which(valid), obs, self._fresh(outcome, valid))
+            else:
+                self._steps.append(rows)
             if self._linked:
                 self._link(outcome.last, valid)
             self._waiting += len(rows.reward)
-            ended = outcome.last if valid is None else outcome.last & valid
+            ended = score.over if valid is None else score.over & valid
             if ended.any():
                 episodes.add(returns[ended], lengths[ended])
                 returns[ended], lengths[ended] = 0.0, 0
@@ -123,13 +145,15 @@ class Gatherer:
         self._newest = np.zeros(self._envs, np.int64)  # each environment's newest transition, counted from the start
         self._counted = 0
 
-    def _next_key(self) -> Array:
+    def _next_step(self) -> int:
+        """Counts a vector step on; where its key and its random actions stand among those that are drawn."""
         at = self._vector_steps - self._keys_from
         if not 0 <= at < len(self._keys):
             self._keys_from, at = self._vector_steps, 0
-            self._keys = np.asarray(self._draw(self._key, np.int32(self._vector_steps)))
+            keys, actions = self._draw(self._key, np.int32(self._vector_steps))
+            self._keys, self._random = np.asarray(keys), np.asarray(actions)
         self._vector_steps += 1
-        return self._keys[at]
+        return at
 
     def _transitions_among(self, rows: Timestep, valid: Array) -> Timestep:
         if not self._ragged and not valid.all():
@@ -140,8 +164,19 @@ class Gatherer:
             self._running = valid & ~rows.last
         return Timestep(*[column[valid] for column in rows])
 
+    def _which(self, valid: Array | None) -> Array:
+        """The environments whose rows are transitions."""
+        return np.arange(self._envs) if valid is None else np.flatnonzero(valid)
+
+    def _fresh(self, outcome: Outcome, valid: Array | None) -> Array:
+        """Whose observations to act on next begin a new stack of frames. [N] bool"""
+        fresh = getattr(self._env, "fresh", None)
+        if fresh is not None:
+            return fresh
+        return np.asarray(outcome.last) if valid is None else ~valid  # a row that is no transition is a reset
+
     def _link(self, last: Array, valid: Array | None) -> None:
-        which = np.arange(self._envs) if valid is None else np.flatnonzero(valid)
+        which = self._which(valid)
         position = self._counted + np.arange(len(which))
         self._behind.append(np.where(self._running[which], position - self._newest[which], 0).astype(np.int32))
         self._newest[which] = position
@@ -151,6 +186,9 @@ class Gatherer:
 
     def _chunk(self, vector_steps: int) -> PyTree:
         wanted = vector_steps * self._envs
+        if self._framer is not None:
+            self._waiting -= wanted
+            return self._framer.take(wanted)
 
         def shaped(column: Array) -> Array:
             return column[:wanted].reshape(vector_steps, self._envs, *column.shape[1:])

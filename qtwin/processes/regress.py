@@ -11,6 +11,7 @@ import optax
 
 from qtwin.agent import Algorithm, Improvement
 from qtwin.engine.state import IMPROVE, LOSS, SAMPLE, Tally, TrainState, stream
+from qtwin.processes.guard import chosen, counted, finite, when
 from qtwin.twin import Twin
 from qtwin.types import Array, Aux, PyTree, Transition, Variables
 
@@ -29,13 +30,19 @@ def regress(algorithm: Algorithm, steps_per_cycle: int) -> Callable[[TrainState]
         # of that loop, back beside the write, and copy the whole replay at every cycle.
         count = s.clock.gradient_steps
         batch = algorithm.replay.sample(s.replay, stream(s.key, SAMPLE, count), count % steps_per_cycle)
-        loss, aux, pair, optimiser = gradient_step(algorithm, s.twin, s.optimiser, batch, s.key, count)
+        loss, aux, pair, optimiser, fine = guarded_step(algorithm, s.twin, s.optimiser, batch, s.key, count)
+        replay = s.replay
+        if algorithm.replay.update is not None:  # an error that is no number makes no priority
+            known = aux._replace(td_error=jnp.where(fine, aux.td_error, jnp.zeros_like(aux.td_error)))
+            replay = algorithm.replay.update(s.replay, batch, known)
         return s._replace(
             clock=s.clock._replace(gradient_steps=count + 1, age=s.clock.age + 1),
             twin=pair,
             optimiser=optimiser,
-            memory=algorithm.rates.target_update.watch(s.memory, loss),
-            tally=_add(s.tally, loss, aux),
+            replay=replay,
+            memory=chosen(fine, algorithm.rates.target_update.watch(s.memory, loss), s.memory),
+            tally=chosen(fine, _add(s.tally, loss, aux), s.tally),
+            faults=counted(s.faults, fine),
         )
 
     return process
@@ -71,8 +78,8 @@ def gradient_step(
 ) -> tuple[Array, Aux, Twin, PyTree]:
     """One step of the optimiser on one batch; only the online parameters are differentiated, and only they move.
 
-    With an actor its improvement follows at once when it is due, on the same batch and with the critic as the
-    regression has left it.
+    Where the loss or a number of the gradient is not finite, nothing moves (`guarded_step`). With an actor its
+    improvement follows at once when it is due, on the same batch and with the critic as the regression has left it.
 
     Args:
       algorithm: its losses and optimisers.
@@ -85,6 +92,17 @@ def gradient_step(
     Returns:
       the regression's loss [], what it reported, the twin and the optimiser's state after the step.
     """
+    return guarded_step(algorithm, pair, optimiser, batch, key, count)[:4]
+
+
+def guarded_step(
+    algorithm: Algorithm, pair: Twin, optimiser: PyTree, batch: Transition, key: Array, count: Array
+) -> tuple[Array, Aux, Twin, PyTree, Array]:
+    """`gradient_step`, which last of all says whether all was finite [] bool.
+
+    What is not is never applied: parameters, statistics and the optimiser's state stay as they were. An actor whose own
+    loss or gradient is not finite waits alone, and its critic learns.
+    """
     improvement, others = algorithm.improvement, {}
     regressed, state = pair.online.params, optimiser
     if improvement is not None:
@@ -95,38 +113,65 @@ def gradient_step(
         return algorithm.agent.loss(pair.learn(online), batch, stream(key, LOSS, count))
 
     (loss, aux), gradient = jax.value_and_grad(objective, has_aux=True)(regressed)
-    updates, state = algorithm.optimiser.update(gradient, state, regressed)
-    params = optax.apply_updates(regressed, updates)
-    stats = pair.online.stats if aux.stats is None else aux.stats
-    pair = pair.learn(Variables({**others, **params} if others else params, stats), aux.target_stats)
-    if improvement is None:
-        return loss, aux, pair, state
+    fine = finite(loss, gradient)
 
-    def improve() -> tuple[PyTree, PyTree, PyTree]:
+    params, state = when(fine, _step_of(algorithm.optimiser, aux), (regressed, state), gradient)
+    stats = pair.online.stats if aux.stats is None else chosen(fine, aux.stats, pair.online.stats)
+    online = Variables({**others, **params} if others else params, stats)
+    pair = pair.learn(online, _own_stats(pair, aux.target_stats, fine))
+    if improvement is None:
+        return loss, aux, pair, state, fine
+
+    def improve() -> tuple[PyTree, PyTree, PyTree, Array]:
         return improvement_step(improvement, pair, optimiser.improvement, batch, stream(key, IMPROVE, count))
 
     if improvement.every == 1:
-        improved, stats, second = improve()
+        improved, stats, second, also_fine = improve()
     else:
-        waits = others, pair.online.stats, optimiser.improvement
-        improved, stats, second = jax.lax.cond((count + 1) % improvement.every == 0, improve, lambda: waits)
+        waits = others, pair.online.stats, optimiser.improvement, jnp.bool_(True)
+        improved, stats, second, also_fine = jax.lax.cond((count + 1) % improvement.every == 0, improve, lambda: waits)
     pair = pair.learn(Variables({**pair.online.params, **improved}, stats))
-    return loss, aux, pair, Optimisers(state, second)
+    return loss, aux, pair, Optimisers(state, second), fine & also_fine
+
+
+def _step_of(optimiser: optax.GradientTransformation, aux: Aux | None = None) -> Callable:
+    """``((params, state), gradient) -> (params, state)``: one step of an optimiser."""
+    # What the loss reported goes along, for an optimiser that moves a trace of gradients by the TD error.
+    transform = optimiser if aux is None else optax.with_extra_args_support(optimiser)
+    more = {} if aux is None else {"aux": aux}
+
+    def step(before: tuple[PyTree, PyTree], gradient: PyTree) -> tuple[PyTree, PyTree]:
+        params, state = before
+        updates, state = transform.update(gradient, state, params, **more)
+        return optax.apply_updates(params, updates), state
+
+    return step
+
+
+def _own_stats(pair: Twin, stats: PyTree, fine: Array) -> PyTree:
+    """The target's own new statistics, where it has any."""
+    if stats is None or pair.follower is None or pair.stats_policy != "own":
+        return stats
+    return {**stats, **chosen(fine, {k: stats[k] for k in pair.follower.stats}, pair.follower.stats)}
 
 
 def improvement_step(
     improvement: Improvement, pair: Twin, state: PyTree, batch: Transition, key: Array
-) -> tuple[PyTree, PyTree, PyTree]:
-    """One step of policy improvement; returns its parts' parameters, all statistics, and its optimiser's state."""
+) -> tuple[PyTree, PyTree, PyTree, Array]:
+    """One step of policy improvement; returns its parts' parameters, all statistics, its optimiser's state, and whether
+    all was finite, else they are as they were.
+    """
     improved, others = split(pair.online.params, improvement.parts)
 
     def objective(params: PyTree) -> tuple[Array, PyTree]:
         online = Variables({**others, **params}, pair.online.stats)
         return improvement.loss(pair.learn(online), batch, key)
 
-    (_, stats), gradient = jax.value_and_grad(objective, has_aux=True)(improved)
-    updates, state = improvement.optimiser.update(gradient, state, improved)
-    return optax.apply_updates(improved, updates), pair.online.stats if stats is None else stats, state
+    (loss, stats), gradient = jax.value_and_grad(objective, has_aux=True)(improved)
+    fine = finite(loss, gradient)
+    params, state = when(fine, _step_of(improvement.optimiser), (improved, state), gradient)
+    stats = pair.online.stats if stats is None else chosen(fine, stats, pair.online.stats)
+    return params, stats, state, fine
 
 
 def _add(tally: Tally, loss: Array, aux: Aux) -> Tally:

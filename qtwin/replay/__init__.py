@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtwin.errors import Refusal
-from qtwin.names import sequence_steps
+from qtwin.names import prioritise_choice, sequence_steps
+from qtwin.rates import budget
+from qtwin.replay.size import in_frames
 
 if TYPE_CHECKING:
     from qtwin.config import Config
@@ -35,6 +37,18 @@ def remember(env: EnvSpec, c: Config) -> Replay:
                 " write --n-step 1, or --replay 10000"
             )
         return latest(c.batch, c.discount)
+    if in_frames(env):
+        from qtwin.replay.frames import frame_ring
+
+        if c.prioritise:
+            raise Refusal(f"frames are drawn uniformly, and --prioritise {c.prioritise} came; leave it out")
+        return frame_ring(env, c.replay, c.batch, c.discount, c.n_step, sequence_steps(c))
     from qtwin.replay.ring import ring
 
-    return ring(c.replay, c.batch, c.discount, c.n_step, sequence_steps(c))
+    plain = ring(c.replay, c.batch, c.discount, c.n_step, sequence_steps(c))
+    if not c.prioritise:
+        return plain
+    from qtwin.replay.priority import prioritised
+
+    alpha, *beta = prioritise_choice(c.prioritise)
+    return prioritised(plain, alpha, tuple(beta), budget(c), max(c.n_step, sequence_steps(c)))

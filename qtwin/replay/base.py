@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from qtwin.rates import Cycle
-from qtwin.types import Array, PyTree, Timestep, Transition
+from qtwin.types import Array, Aux, PyTree, Timestep, Transition
+
+if TYPE_CHECKING:
+    from qtwin.processes.framing import Framer
 
 
 class Replay(NamedTuple):
     """A memory of transitions, kept where the learner computes.
+
+    Its state is saved as it is, and the blocks of it that have changed are found by their bytes (`qtwin.run.blocks`). A
+    checkpoint of gigabytes is cheap as long as new rows come into consecutive slots of large columns.
 
     Attributes:
       capacity: transitions it can hold. [transitions]
@@ -21,8 +27,14 @@ class Replay(NamedTuple):
         a `qtwin.replay.sequences.Sequences`.
       ragged: ``() -> Replay``, the same memory for steps that come in ragged order, its ``add`` taking a
         `qtwin.replay.linked.Linked`; None where it does not matter which step follows which.
-      cut: ``state -> state`` where every environment's newest step ends its episode: what comes next is of another one.
-        None where it does not matter.
+      cut: ``state -> state`` where every environment's newest step ends its episode: what comes next is of another
+        one. None where it does not matter.
+      at: ``(state, slots [B]) -> what sample gives of the transitions that start there``; slots count transitions in
+        the order in which they came, around the end of the capacity. None where a memory cannot be read so.
+      update: ``(state, batch, aux) -> state`` after a gradient step on ``batch``, of which the loss reported ``aux``:
+        priorities go back. None where nothing does.
+      framer: ``() -> Framer``, which makes of vector steps in Python the chunks that ``add`` takes, where those are not
+        a `Timestep` (`qtwin.processes.framing`); else None.
     """
 
     capacity: int
@@ -32,3 +44,6 @@ class Replay(NamedTuple):
     sample: Callable[[PyTree, Array, Array], Transition]
     ragged: Callable[[], Replay] | None = None
     cut: Callable[[PyTree], PyTree] | None = None
+    at: Callable[[PyTree, Array], Transition] | None = None
+    update: Callable[[PyTree, Transition, Aux], PyTree] | None = None
+    framer: Callable[[], Framer] | None = None

@@ -76,7 +76,9 @@ def linked_ring(capacity: int, batch: int, gamma: float, n_step: int, sequence: 
         # An episode's next step comes at most N steps later, so these have all that they need, as in the ring.
         complete = state.ring.size - (max(n_step, sequence) - 1) * state.ring.envs
         age_rank = integers(key, (batch,), complete)  # 0 is the oldest
-        slots = (state.ring.head - state.ring.size + age_rank) % capacity
+        return at(state, (state.ring.head - state.ring.size + age_rank) % capacity)
+
+    def at(state: LinkedState, slots: Array) -> Transition | Sequences:
         data, follow = state.ring.data, lambda slots, k: successor(state, slots, k)
         found = n_step_transition(data, slots, follow, n_step, gamma)
         return with_sequence(found, data, slots, follow, sequence) if sequence else found
@@ -86,4 +88,4 @@ def linked_ring(capacity: int, batch: int, gamma: float, n_step: int, sequence: 
         ended = dataclasses.replace(state.ring, data=data._replace(last=data.last | (state.ahead == 0)))
         return LinkedState(ended, state.ahead)
 
-    return Replay(capacity, batch, init, add, sample, cut=cut)
+    return Replay(capacity, batch, init, add, sample, cut=cut, at=at)

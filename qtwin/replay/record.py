@@ -39,9 +39,11 @@ def run(
     """
     from qtwin.engine.devices import prepare
     from qtwin.envs.catalog import resolve
+    from qtwin.run.evaluate import judged_in
+    from qtwin.run.policy import read_description
 
     new_file(out)
-    spec = resolve(env)
+    spec = resolve(env) if policy == "random" else judged_in(read_description(Path(policy)), env)
     if every_outcome:
         path, count = enumerate_outcomes(spec, out)
     else:

@@ -96,8 +96,9 @@ def ring(capacity: int, batch: int, gamma: float = 0.99, n_step: int = 1, sequen
         del step
         complete = state.size - (span - 1) * state.envs
         age_rank = integers(key, (batch,), complete)  # 0 is the oldest
-        slots = (state.head - state.size + age_rank) % capacity
+        return at(state, (state.head - state.size + age_rank) % capacity)
 
+    def at(state: RingState, slots: Array) -> Transition | Sequences:
         def successor(slots: Array, k: int) -> Array:
             return (slots + k * state.envs) % capacity
 
@@ -115,5 +116,5 @@ def ring(capacity: int, batch: int, gamma: float = 0.99, n_step: int = 1, sequen
         return linked_ring(capacity, batch, gamma, n_step, sequence)
 
     if span == 1:
-        return Replay(capacity, batch, init, add, sample)
-    return Replay(capacity, batch, init, add, sample, ragged, cut)
+        return Replay(capacity, batch, init, add, sample, at=at)
+    return Replay(capacity, batch, init, add, sample, ragged, cut, at)

@@ -28,7 +28,12 @@ class Sequences(NamedTuple):
 
 
 def with_sequence(
-    transition: Transition, data: Timestep, slots: Array, successor: Callable[[Array, int], Array], steps: int
+    transition: Transition,
+    data: Timestep,
+    slots: Array,
+    successor: Callable[[Array, int], Array],
+    steps: int,
+    next_obs: Callable[[Array], Array] | None = None,
 ) -> Sequences:
     """Reads the steps that follow ``slots``: nothing is stored for it.
 
@@ -39,10 +44,12 @@ def with_sequence(
       successor: ``(slots [B], k) -> slots [B]`` of the same environments' steps k later; the slot itself where the next
         step never came.
       steps: K, at least 1.
+      next_obs: ``slots [B, K] -> next_obs [B, K, *obs_shape]`` where ``data`` does not hold them.
     """
+    observed = next_obs or (lambda here: data.next_obs[here])
     here = jnp.stack([successor(slots, k) for k in range(steps)], axis=1)
     came = (here[:, 1:] != here[:, :-1]) & ~data.last[here[:, :-1]]
     running = jnp.cumprod(came.astype(jnp.float32), axis=1)
     mask = jnp.concatenate([jnp.ones((slots.shape[0], 1), jnp.float32), running], axis=1)
-    obs = jnp.concatenate([transition.obs[:, None], data.next_obs[here]], axis=1)
+    obs = jnp.concatenate([transition.obs[:, None], observed(here)], axis=1)
     return Sequences(transition, obs, data.action[here], mask)

@@ -6,28 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-
-def iqm(values: np.ndarray, axis: int = 0) -> np.ndarray:
-    """Interquartile mean: the mean of what is left when a quarter of the values is cut off at either end.
-
-    Agarwal et al. (2021), "Deep RL at the edge of the statistical precipice", section 4.3; a quarter that is no whole
-    number is rounded down, as rliable does, so fewer than four values give the plain mean.
-
-    Args:
-      values: at least one along ``axis``.
-      axis: the axis of the seeds.
-    """
-    ordered = np.sort(np.asarray(values, float), axis=axis)
-    cut = ordered.shape[axis] // 4
-    return np.mean(np.take(ordered, range(cut, ordered.shape[axis] - cut), axis=axis), axis=axis)
-
-
-def interval(values: np.ndarray, resamples: int = 10_000) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the interquartile mean. values [seeds]"""
-    values = np.asarray(values, float)
-    drawn = np.random.default_rng(0).choice(values, (resamples, len(values)))
-    low, high = np.percentile(iqm(drawn, axis=1), [2.5, 97.5])
-    return float(low), float(high)
+from qtwin.lab.statistics import iqm
 
 
 def draw(points: list[dict], title: str, file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 from qtwin.engine.devices import prepare
 from qtwin.envs.base import JaxEnv
 from qtwin.envs.fit import mismatch
+from qtwin.envs.preprocessing import PREPROCESSINGS, PROTOCOLS
+from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.types import Variables
 
@@ -39,7 +42,20 @@ def greedy_player(act: Callable, env: JaxEnv | Callable, episodes: int) -> Calla
     return lambda v, seed: play_on_host(v, (seed, FINAL))
 
 
-def run(path: str, episodes: int, env: str | None, seed: int) -> int:
+def judged_in(description: dict, env: str | None) -> EnvSpec:
+    """The environment that a policy is judged in.
+
+    Args:
+      description: what ``policy.json`` holds.
+      env: another one's name; the policy's own if None.
+    """
+    from qtwin.envs.catalog import resolve
+
+    name = env or description["env"]
+    return resolve(name, description["preprocessing"] if name.startswith("ale:") else "")
+
+
+def run(path: str, episodes: int, env: str | None, seed: int, protocol: str = "", video: str | None = None) -> int:
     """``qtwin eval RUN``: plays greedy episodes with each of a run's seeds and prints their returns.
 
     Args:
@@ -47,15 +63,15 @@ def run(path: str, episodes: int, env: str | None, seed: int) -> int:
       episodes: for each seed.
       env: another environment of the same shapes; the run's own if None.
       seed: what the episodes' chance is drawn from.
+      protocol: of an Atari game, a key of `qtwin.envs.preprocessing.PROTOCOLS`; its preprocessing's own if "".
+      video: a file for one episode of the first seed; None writes none.
     """
-    from qtwin.envs.catalog import resolve
     from qtwin.envs.make import make
-    from qtwin.run.curve import interval, iqm
+    from qtwin.lab.statistics import interval, iqm
     from qtwin.run.policy import load, read_description, spec_of
 
     description = read_description(Path(path))
-    spec = resolve(env or description["env"])
-    trained_in = spec_of(description)
+    spec, trained_in = judged_in(description, env), spec_of(description)
     if field := mismatch(trained_in, spec):
         raise Refusal(
             f"the run in {path} was trained with {field} {getattr(trained_in, field)} and {spec.id} has"
@@ -64,10 +80,15 @@ def run(path: str, episodes: int, env: str | None, seed: int) -> int:
     prepare(1)
     from rich.console import Console
 
-    console = Console(highlight=False)
-    means = []
+    console = Console(highlight=False, markup=False)
+    games, means = make(spec), []
+    if spec.preprocessing:
+        protocol = protocol or PREPROCESSINGS[spec.preprocessing].protocol
+        about = f"{PROTOCOLS[protocol].about}; whole games, raw rewards"
+        console.print(f"{spec.id}  protocol {protocol}: {about}", soft_wrap=True)
+        games = dataclasses.replace(games, protocol=protocol)
     policies = [load(path, each) for each in description["seeds"]]
-    play = greedy_player(policies[0].act, make(spec), episodes)
+    play = greedy_player(policies[0].act, games, episodes)
     for policy in policies:
         returns = play(policy.variables, seed)
         means.append(returns.mean())
@@ -78,4 +99,16 @@ def run(path: str, episodes: int, env: str | None, seed: int) -> int:
     if len(means) > 2:
         low, high = interval(np.array(means))
         console.print(f"interquartile mean over {len(means)} seeds: {iqm(np.array(means)):.1f} [{low:.1f}, {high:.1f}]")
+    if spec.preprocessing:
+        from qtwin.scores import beside, lines
+
+        over = "" if len(means) == 1 else f", mean of {len(means)} seeds"
+        for line in lines(beside(spec.id.removeprefix("ale:"), {f"this run{over}": float(np.mean(means))})):
+            console.print(line, soft_wrap=True)
+    if video is not None:
+        from qtwin.run.video import film, write
+
+        pictures, per_second = film(spec, lambda obs: np.asarray(policies[0].inside(obs)), protocol, seed)
+        count = write(video, pictures, per_second)
+        console.print(f"one episode of seed {policies[0].seed}, {count:,} pictures: {video}", soft_wrap=True)
     return 0

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
+import time
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from qtwin.files import replace
+
 
 class Logs:
-    """Writes log points as they come; a resumed run goes on where its checkpoint stands."""
+    """Writes log points as they come; a resumed run goes on where its checkpoint stands.
+
+    A disk that is full costs no point: what could not be written is written with the next one.
+    """
 
     def __init__(self, out: Path, seeds: tuple[int, ...], resumed_at: int | None):
         """Opens the files.
@@ -23,31 +30,85 @@ class Logs:
           resumed_at: cycles at the checkpoint that the run goes on from; later log points are dropped, they will come
             again. None for a new run.
         """
-        from tensorboardX import SummaryWriter
+        self._file, self._events, self._seeds = out / "metrics.jsonl", out / "tensorboard", seeds
+        points = [] if resumed_at is None else read_points(self._file)
+        self._begin([point for point in points if point["cycles"] <= resumed_at])
 
-        self._file = out / "metrics.jsonl"
-        self.points = [] if resumed_at is None else [p for p in read_points(self._file) if p["cycles"] <= resumed_at]
-        self._file.write_text("".join(json.dumps(point) + "\n" for point in self.points))
-        self._seeds = seeds
-        self._board = SummaryWriter(str(out / "tensorboard"), flush_secs=10)
+    def _begin(self, points: list[dict]) -> None:
+        """Both records with exactly these points."""
+        self.points, self._board, self._waiting, self._whole = points, None, [], False
+        self._shown = 0
+        self._write()
 
     def write(self, point: dict) -> None:
         """Adds one log point; lists in it hold one number per seed, None where there is none or it is not finite."""
-        point = {name: _finite(value) for name, value in point.items()}
-        self.points.append(point)
-        with open(self._file, "a") as file:
-            file.write(json.dumps(point) + "\n")
-        step = point["transitions"] or point["gradient_steps"]
-        for name, value in point.items():
-            if isinstance(value, list):
-                for seed, number in zip(self._seeds, value, strict=True):
-                    if number is not None:
-                        self._board.add_scalar(f"{name}/seed-{seed}", number, step)
-            elif isinstance(value, (int, float)):
-                self._board.add_scalar(name, value, step)
+        self.points.append({name: _finite(value) for name, value in point.items()})
+        self._waiting.append(self.points[-1])
+        self._write()
+
+    def go_back(self, cycles: int) -> None:
+        """Drops the points after ``cycles``; they will come again."""
+        self._close()
+        self._begin([point for point in self.points if point["cycles"] <= cycles])
 
     def close(self) -> None:
-        self._board.close()
+        self._write()
+        self._close()
+
+    def _write(self) -> None:
+        try:
+            if self._whole:
+                with open(self._file, "a") as file:
+                    file.write("".join(json.dumps(point) + "\n" for point in self._waiting))
+                    file.flush()
+                    os.fsync(file.fileno())
+            else:
+                replace(self._file, "".join(json.dumps(point) + "\n" for point in self.points).encode())
+            self._whole, self._waiting = True, []
+        except OSError:
+            self._whole = False  # half a line may stand there: the whole file is written the next time
+        try:
+            self._show()
+        except OSError:
+            self._close()
+            self._board, self._shown = None, 0
+
+    def _show(self) -> None:
+        """TensorBoard's events, written here and now: no thread that a full disk kills, and no point twice."""
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
+        if self._board is None:
+            self._events.mkdir(exist_ok=True)
+            for old in self._events.glob("events.out.tfevents.*"):
+                old.unlink()  # of the run before it was stopped; its points come again
+            self._board = EventsWriter(str(self._events / "events"))
+        for point in self.points[self._shown :]:
+            step = point["transitions"] or point["gradient_steps"]
+            for name, number in _scalars(point, self._seeds):
+                self._board.write_event(Event(wall_time=time.time(), step=step, summary=scalar(name, number)))
+        self._shown = len(self.points)
+        self._board.flush()
+
+    def _close(self) -> None:
+        try:
+            if self._board is not None:
+                self._board.close()
+        except OSError:
+            pass
+        self._board = None
+
+
+def _scalars(point: dict, seeds: tuple[int, ...]) -> list[tuple[str, float]]:
+    found = []
+    for name, value in point.items():
+        if isinstance(value, list):
+            named = zip((f"{name}/seed-{seed}" for seed in seeds), value, strict=True)
+            found += [(each, number) for each, number in named if number is not None]
+        elif isinstance(value, (int, float)):
+            found.append((name, value))
+    return found
 
 
 def _finite(value):

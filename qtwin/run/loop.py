@@ -10,10 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from qtwin.engine.fleet import Fleet
-from qtwin.rates import Plan
+from qtwin.errors import Diverged
+from qtwin.rates import Cycle, Plan
+from qtwin.run.keep import parse_checkpoints
 from qtwin.run.logs import Logs, Screen, mean
 from qtwin.types import Clock
 
+BAD_IN_A_ROW = 10  # updates that could not be applied, one after another, until the run goes back
+RETRY_SECONDS = 30.0  # of training, until a checkpoint that could not be written is tried again
 PIECE_SECONDS = 1.0  # how long the loop is away in compiled code, so that a stop or a bar never waits long
 
 
@@ -31,20 +35,37 @@ class Marks(NamedTuple):
     Attributes:
       logs: an evaluation and a log point.
       checkpoints: a checkpoint.
+      looks: a look at the twin between log points.
     """
 
     logs: frozenset[int]
     checkpoints: frozenset[int]
+    looks: frozenset[int] = frozenset()
 
 
-def marks(cycles: int, log_points: int, checkpoints: int) -> Marks:
-    """Evenly spaced pauses; the last of each is the end. They depend on the budget alone, never on a stop."""
+def marks(plan: Plan, log_points: int, checkpoints: str) -> Marks:
+    """The pauses, evenly spaced; the last of each is the end. They depend on the request alone, never on a stop.
+
+    Args:
+      plan: the whole run.
+      log_points: how many.
+      checkpoints: how many, or ``every:N`` (`qtwin.run.keep.parse_checkpoints`).
+    """
+    cycles, turn = plan.cycles, plan.cycle
 
     def even(count: int) -> frozenset[int]:
         count = max(1, min(count, cycles))
         return frozenset(cycles * (k + 1) // count for k in range(count))
 
-    return Marks(even(log_points), even(checkpoints))
+    count, apart = parse_checkpoints(checkpoints)
+    if apart is None:
+        return Marks(even(log_points), even(count))
+    step = max(1, apart // (turn.transitions or turn.gradient_steps))
+    return Marks(even(log_points), frozenset([*range(step, cycles, step), cycles]))
+
+
+class Abandoned(Exception):
+    """An evaluation was broken off by a signal: nothing that it does is part of the run."""
 
 
 class Interrupts:
@@ -52,6 +73,7 @@ class Interrupts:
 
     def __init__(self):
         self.asked: int | None = None
+        self.evaluating = False
         self._before = {}
 
     def __enter__(self) -> Interrupts:
@@ -60,6 +82,8 @@ class Interrupts:
             self.asked = number
             for each in self._before:
                 signal.signal(each, signal.SIG_DFL)
+            if self.evaluating:
+                raise Abandoned
 
         for number in (signal.SIGINT, signal.SIGTERM):
             try:
@@ -73,17 +97,30 @@ class Interrupts:
             signal.signal(number, handler)
 
 
+class Watch(NamedTuple):
+    """What the loop does when something goes wrong.
+
+    Attributes:
+      save: ``cycles -> bool``, writes a checkpoint; False where it could not be written.
+      go_back: ``why -> cycles``, to the newest good checkpoint; raises `qtwin.errors.Diverged` where that was done.
+    """
+
+    save: Callable[[int], bool]
+    go_back: Callable[[str], int]
+
+
 def loop(
     fleet: Fleet,
     plan: Plan,
     pauses: Marks,
     screen: Screen,
     logs: Logs | None,
-    save: Callable[[int], None] | None,
+    watch: Watch | None,
     start: int = 0,
     describe: Callable[[int], dict] | None = None,
     measure: Callable[[Fleet, int, np.ndarray, float, float], dict] | None = None,
     score: str = "eval_return",
+    look: Callable[[int], None] | None = None,
 ) -> float:
     """Turns the cycle from ``start`` to the end of the plan.
 
@@ -93,31 +130,52 @@ def loop(
       pauses: where to pause.
       screen: the progress.
       logs: where log points go; None keeps none.
-      save: ``cycles -> None``, writes a checkpoint; None keeps none.
+      watch: checkpoints; None keeps none.
       start: cycles already turned.
       describe: ``transitions -> dict``, more for a log point (the present epsilon).
       measure: makes a log point of what an evaluation gave, as `log_point` does, which it is if left out.
       score: the log point's number that the screen shows.
+      look: ``cycles -> None``, takes a look at the twin.
 
     Returns:
       the seconds spent in the three processes.
 
     Raises:
       Stopped: after a signal, when the checkpoint is written.
+      Diverged: `BAD_IN_A_ROW` updates one after another could not be applied, and going back has not helped.
     """
     turn, done, spent = plan.cycle, start, 0.0
-    speed, shown, piece = 0.0, None, 1
+    speed, shown, piece, retry_at, skipped = 0.0, None, 1, None, 0
     if logs is not None and logs.points:
         spent = logs.points[-1]["seconds"]
     since, since_cycles = spent, start
+
+    def report(interrupts: Interrupts) -> None:
+        nonlocal shown, since, since_cycles
+        interrupts.evaluating = True
+        try:
+            if interrupts.asked is not None:
+                return
+            returns = fleet.evaluate(done)
+        except Abandoned:
+            return  # the log point is made when the run goes on
+        finally:
+            interrupts.evaluating = False
+        point = (measure or log_point)(fleet, done, returns, spent, speed)
+        if describe is not None:
+            point |= describe(point["transitions"])
+        shown, since, since_cycles = mean(point[score]), spent, done
+        if logs is not None:
+            logs.write(point)
+        _show(screen, fleet, done, shown, speed)
+
     with Interrupts() as interrupts:
-        if start == 0 and turn.warmup_vector_steps:
-            began = time.perf_counter()
-            fleet.warm_up(turn.warmup_vector_steps)
-            fleet.wait()
-            spent += time.perf_counter() - began
+        if done in pauses.logs and logs is not None and (not logs.points or logs.points[-1]["cycles"] < done):
+            report(interrupts)  # stopped between the checkpoint and its log point
         while done < plan.cycles:
-            goal = min(mark for mark in pauses.logs | pauses.checkpoints if mark > done)
+            if done == 0:
+                spent += _warm_up(fleet, turn, interrupts)
+            goal = min(mark for mark in pauses.logs | pauses.checkpoints | pauses.looks if mark > done)
             while done < goal and interrupts.asked is None:
                 cycles = min(piece, goal - done)
                 began = time.perf_counter()
@@ -131,27 +189,53 @@ def loop(
                 per_cycle = (turn.transitions or turn.gradient_steps) * len(fleet.seeds)
                 speed = (done - since_cycles) * per_cycle / max(spent - since, 1e-9)
                 _show(screen, fleet, done, shown, speed)
-            if done in pauses.logs and done == goal:
-                returns = fleet.evaluate(done)
-                point = (measure or log_point)(fleet, done, returns, spent, speed)
-                transitions = point["transitions"]
-                if describe is not None:
-                    point |= describe(transitions)
-                shown = mean(point[score])
-                since, since_cycles = spent, done
-                if logs is not None:
-                    logs.write(point)
-                _show(screen, fleet, done, shown, speed)
-                for seed, loss in zip(fleet.seeds, point["loss"], strict=True):
-                    if loss is not None and not np.isfinite(loss):
-                        screen.say(
-                            f"seed {seed}: the loss is {loss} at {transitions:,} transitions; try a smaller --lr"
-                        )
-            if save is not None and (done in pauses.checkpoints or interrupts.asked is not None):
-                save(done)
-            if interrupts.asked is not None and done < plan.cycles:
-                raise Stopped(interrupts.asked)
+                bad, skipped = _look_at_faults(fleet, screen, skipped)
+                if bad is not None:
+                    if watch is None:
+                        raise Diverged(f"{bad}; try a smaller learning rate")
+                    done = since_cycles = watch.go_back(bad)
+                    since, skipped = spent, 0
+                    break
+                if watch is not None and retry_at is not None and spent >= retry_at:
+                    retry_at = None if watch.save(done) else spent + RETRY_SECONDS
+            else:
+                if look is not None and done in pauses.looks and done == goal:
+                    look(done)
+                if done in pauses.logs and done == goal:
+                    report(interrupts)
+                if watch is not None and (done in pauses.checkpoints or interrupts.asked is not None):
+                    retry_at = None if watch.save(done) else spent + RETRY_SECONDS
+                if interrupts.asked is not None and done < plan.cycles:
+                    raise Stopped(interrupts.asked)
     return spent
+
+
+def _warm_up(fleet: Fleet, turn: Cycle, interrupts: Interrupts) -> float:
+    """Gathers what the warm-up lacks, a second's worth at a time; returns the seconds it took."""
+    began, piece = time.perf_counter(), 1
+    left = turn.warmup_vector_steps - fleet.clocks()[0].transitions // turn.envs
+    while left > 0 and interrupts.asked is None:
+        steps, before = min(piece, left), time.perf_counter()
+        fleet.warm_up(steps)
+        fleet.wait()
+        left -= steps
+        piece = max(1, min(64 * piece, int(steps * PIECE_SECONDS / max(time.perf_counter() - before, 1e-6))))
+    return time.perf_counter() - began
+
+
+def _look_at_faults(fleet: Fleet, screen: Screen, seen: int) -> tuple[str | None, int]:
+    """What is wrong, if so many updates in a row were not applied that it is, and how many were not applied in all."""
+    faults = fleet.faults()
+    for seed, fault in zip(fleet.seeds, faults, strict=True):
+        if fault.longest >= BAD_IN_A_ROW:
+            return (
+                f"seed {seed}: {fault.longest} updates in a row had a loss or gradient that was no finite number"
+                " (none was applied)"
+            ), seen
+    total = sum(fault.skipped for fault in faults)
+    if total > seen:
+        screen.say(f"{total - seen} updates were not applied, for their loss or gradient was no finite number")
+    return None, total
 
 
 def _show(screen: Screen, fleet: Fleet, done: int, value: float | None, speed: float) -> None:
@@ -190,5 +274,6 @@ def log_point(fleet: Fleet, cycles: int, returns: np.ndarray, spent: float, spee
         "q": [per(t.q, t.gradient_steps) for t in tallies],
         "td_error": [per(t.td_error, t.gradient_steps) for t in tallies],
         **beside,
+        "skipped_updates": [fault.skipped for fault in fleet.faults()],
         "twin_distance": [float(d) for d in fleet.twin_distances()],
     }

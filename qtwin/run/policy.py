@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from qtwin.agents import ACTOR_CRITICS
+from qtwin.bootstrap_specs import parse as parse_bootstrap
 from qtwin.config import Config
 from qtwin.envs.actions import to_bounds
+from qtwin.envs.preprocessing import IN_WORDS
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest, one_of
-from qtwin.nets.names import NetName
 from qtwin.nets.names import parse as parse_net
+from qtwin.run.in_words import Gives, check_gives, gives_of, how_to_compute
 from qtwin.types import Array, Variables
+
+if TYPE_CHECKING:
+    from qtwin.nets.net import Net
 
 FORMAT = 2
 # What the exported network's output is, by agent, and what to do with it.
@@ -52,13 +57,15 @@ def export(folder: Path, spec: EnvSpec, config: Config, variables: dict[int, Var
     from qtwin.run.checkpoint import named_leaves
 
     folder.mkdir(parents=True, exist_ok=True)
-    acts = "actor" if config.agent in ACTOR_CRITICS else "q" if config.self_predict else None
+    acts = "actor" if config.agent in ACTOR_CRITICS else "q" if config.self_predict else last_of(config)
     for seed, online in variables.items():
         network = online.part(acts) if acts else online
         named = named_leaves(network.params) | {f"stats.{k}": v for k, v in named_leaves(network.stats).items()}
         save_file(named, str(folder / f"seed-{seed}.safetensors"))
     net, output = (config.actor_net if acts == "actor" else "") or config.net, output_of(config.agent, spec)
+    first = [IN_WORDS] if spec.preprocessing else []
     last = ["action_low (1 - t) + action_high t, t = (action + 1) / 2"] if spec.continuous else []
+    gives = gives_of(config)
     description = {
         "format": FORMAT,
         "env": spec.id,
@@ -69,46 +76,30 @@ def export(folder: Path, spec: EnvSpec, config: Config, variables: dict[int, Var
         "action_low": list(spec.action_low),
         "action_high": list(spec.action_high),
         "net": net,
+        "preprocessing": spec.preprocessing,
+        "stack": spec.stack,
         "normalise": config.normalise,
+        "least_of": (least := parse_bootstrap(config.bootstrap).networks),
+        "gives": list(gives),
         "output": output,
         "seeds": sorted(variables),
         "act": OUTPUTS[output],
-        "how": [*_how_to_compute(parse_net(net, spec), config.normalise), *last],
+        "how": [*first, *how_to_compute(parse_net(net, spec), config.normalise, gives), *_least_of(least), *last],
     }
     (folder / "policy.json").write_text(json.dumps(description, indent=1) + "\n")
 
 
-def _how_to_compute(net: NetName, normalise: str) -> list[str]:
-    """The network's arithmetic in words, so that the weights can be used without qtwin."""
-    start = "x = the observation as float32, flattened; a state's index becomes one-hot of num_states"
-    if normalise == "running":
-        start = (
-            "x = (observation - stats.obs.mean) / sqrt(stats.obs.m2 / stats.obs.count + 1e-8), within [-10, 10], flat"
-        )
-    if net.kind == "table":
-        return ["output = table[observation]"]
-    if net.kind == "minatar":
-        return [
-            "x = the image as float32, [height, width, channel]",
-            "x = relu(3x3 convolution without padding by conv.kernel [3, 3, in, out], + conv.bias), flattened",
-            "x = relu(x @ dense.kernel + dense.bias)",
-            "output = x @ head.kernel + head.bias",
-        ]
-    stats = "stats.net.norms" if normalise == "running" else "stats.norms"
-    lines, head = [start], "output = x @ head.kernel + head.bias"
-    for i in range(len(net.widths) + 1):
-        if net.norm.startswith("batch"):
-            lines.append(
-                f"x = (x - {stats}.{i}.mean) / sqrt({stats}.{i}.var + 1e-3) * norms.{i}.scale + norms.{i}.bias"
-            )
-        if i == len(net.widths):
-            break
-        linear = f"x @ hidden.{i}.kernel + hidden.{i}.bias"
-        if net.norm == "layernorm":
-            lines.append(f"u = {linear}")
-            linear = f"(u - mean of u) / sqrt(variance of u + 1e-6) * norms.{i}.scale + norms.{i}.bias"
-        lines.append(f"x = relu({linear})")
-    return [*lines, head]
+def last_of(config: Config) -> str | None:
+    """The part of the network that acts, of several in a row; None where it is the network as a whole."""
+    if not config.target.startswith("chain"):
+        return None
+    return str(int(config.target.split(":")[1]) - 1)
+
+
+def _least_of(networks: int) -> list[str]:
+    if networks == 1:
+        return []
+    return [f"so for each of {networks} networks, the names beginning with 0., 1., ...; output = the least of theirs"]
 
 
 class Policy(NamedTuple):
@@ -191,13 +182,20 @@ def load(run: str | Path, seed: int | None = None) -> Policy:
     from safetensors import SafetensorError
     from safetensors.numpy import load as load_arrays
 
+    from qtwin.nets.acting import of_values
     from qtwin.nets.bodies import network
     from qtwin.run.checkpoint import fill
 
     spec = spec_of(description)
     output = description["output"]
     outputs = spec.num_actions or len(spec.action_low) * (2 if output == "tanh of the mean" else 1)
-    net = network(spec, description["net"], outputs, normalise=description["normalise"])
+    gives = Gives(*description.get("gives", Gives()))
+    if gives.kind:
+        net = of_values(spec, description["net"], gives, description["normalise"])
+    else:
+        net = network(spec, description["net"], outputs, normalise=description["normalise"])
+    if description.get("least_of", 1) > 1:
+        net = least_of(net, description["least_of"])
     like = net.init(jax.random.key(0))
     file = folder / f"seed-{seed}.safetensors"
     try:
@@ -210,6 +208,14 @@ def load(run: str | Path, seed: int | None = None) -> Policy:
     return Policy(spec, seed, variables, jax.jit(net.apply), output)
 
 
+def least_of(net: Net, networks: int) -> Net:
+    """Several networks side by side as one, whose output is the least of theirs."""
+    from qtwin.nets.ensemble import ensemble
+
+    several = ensemble(net, networks)
+    return several._replace(apply=lambda variables, obs: several.apply(variables, obs).min(axis=0))
+
+
 def spec_of(description: dict) -> EnvSpec:
     """The environment that a policy was trained in, as ``policy.json`` describes it."""
     return EnvSpec(
@@ -218,6 +224,8 @@ def spec_of(description: dict) -> EnvSpec:
         description["obs_dtype"],
         description["num_actions"],
         description["num_states"],
+        stack=description["stack"],
+        preprocessing=description["preprocessing"],
         action_low=tuple(description["action_low"]),
         action_high=tuple(description["action_high"]),
     )
@@ -246,8 +254,12 @@ def read_description(run: Path) -> dict:
                 raise Refusal(f"{file}: '{field}' is expected to be {kind.__name__}, not {description[field]!r}")
         if not isinstance(description["num_actions"], int if not description["action_low"] else type(None)):
             raise Refusal(f"{file}: 'num_actions' does not fit 'action_low' {description['action_low']!r}")
+        if not 1 <= int(description.get("least_of", 1)) <= 100:
+            raise Refusal(f"{file}: 'least_of' is expected to be from 1 to 100, not {description['least_of']!r}")
         one_of("output", description["output"], OUTPUTS)
+        check_gives(file, description.get("gives", list(Gives())))
         description["num_states"]
+        description = {"preprocessing": "", "stack": 1} | description  # which a policy of an earlier version lacks
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, Refusal):
             raise

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
-import importlib.metadata
-import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qtwin.config import Config
-from qtwin.engine.devices import prepare
+from qtwin.engine.devices import free_memory, prepare
+from qtwin.envs.preprocessing import PREPROCESSINGS
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.names import self_predict_choice
 from qtwin.processes.target_specs import parse
 from qtwin.rates import Plan, budget, plan, target_updates_after
+from qtwin.replay.size import room_for
+from qtwin.run.keep import parse_keep
+from qtwin.run.lock import Lock
+from qtwin.run.saved import bound, description_of, write_json
+from qtwin.value_check import outside_support
 
 if TYPE_CHECKING:
     from qtwin.engine.fleet import Fleet
     from qtwin.request import Request
 
-CHECKPOINTS = 5  # per run
 PERIODIC_EPISODES = 10  # greedy episodes at a log point, for each seed
 
 
@@ -34,6 +36,9 @@ def run(request: Request) -> int:
 
     try:
         summary = execute(request)
+    except OSError as error:
+        print(f"qtwin: {error.filename or request.out} cannot be written ({error.strerror or error})", file=sys.stderr)
+        return 1
     except Stopped as stop:
         print(f"qtwin: {stop}; go on with --resume --out {request.out}", file=sys.stderr)
         return stop.exit_code
@@ -52,64 +57,84 @@ def execute(request: Request) -> dict:
       Refusal: the request was wrong; nothing is left behind.
       qtwin.run.loop.Stopped: a signal came; the checkpoint is written.
     """
+    with Lock(Path(request.out)):  # before JAX is imported: a second run is turned away at once
+        if not request.resume and (Path(request.out) / "config.json").exists():
+            raise Refusal(f"--out {request.out} holds another run; write another --out, or --resume to go on with it")
+        return _execute(request)
+
+
+def _execute(request: Request) -> dict:
     began = time.perf_counter()
     from qtwin.envs.catalog import resolve
     from qtwin.envs.make import make
     from qtwin.run.logs import Logs, Screen
-    from qtwin.run.loop import loop, marks
+    from qtwin.run.loop import Watch, loop, marks
 
     config, out = request.config, Path(request.out)
-    spec = resolve(config.env)
+    spec = resolve(config.env, config.preprocessing)
     prepare(len(request.seeds))
     from qtwin.agents import algorithm as build
     from qtwin.engine.fleet import fleet_of
-    from qtwin.run import checkpoint, policy
+    from qtwin.run import policy
     from qtwin.run.curve import draw
+    from qtwin.run.diagnose import Diagnosis, diagnose_every, looks, reading_marks
     from qtwin.run.evaluate import greedy_player
+    from qtwin.run.saver import Saver
 
+    memory = room_for(spec, config, len(request.seeds), free_memory()) if config.replay and not config.data else ""
     algorithm = build(spec, config)
     spending = plan(algorithm.rates, config.envs, config.steps)
-    saved = saved_run(out, config, request.seeds, ("steps",)) if request.resume else None
-    env = make(spec, request.engine)
+    pauses = marks(spending, request.log_points, request.checkpoints)
+    env = make(spec, request.engine, request.env_timeout or None)
     fleet = fleet_of(algorithm, env, config.envs, request.seeds, PERIODIC_EPISODES, request.overlap)
-    screen = Screen(spending.cycles, saved[1]["cycles"] if saved else 0, request.quiet)
+    screen = Screen(spending.cycles, 0, request.quiet)
     try:
         screen.say(
             f"{spec.id}  {config.agent}  target {config.target}  {span(request.seeds)}  "
-            f"{'resumed in' if saved else 'to'} {out}"
+            f"{'resumed in' if request.resume else 'to'} {out}"
         )
+        if spec.preprocessing:
+            screen.say(f"preprocessing {spec.preprocessing}: {PREPROCESSINGS[spec.preprocessing].about}")
+        if memory:
+            screen.say(memory)
         compile_seconds = fleet.compile()
         screen.say(f"compiled in {compile_seconds:.1f} s")
-        boundary, start = 0, 0
-        if saved:
-            path, manifest = saved
-            start, boundary = manifest["cycles"], manifest["boundary"] + 1
-            fleet.restore(checkpoint.read(path, manifest, [fleet.snapshot(i) for i in range(len(fleet.seeds))]))
-            fleet.re_make(manifest["boundary"])
-        else:
-            out.mkdir(parents=True, exist_ok=True)
-        write_json(out / "config.json", description_of(config, request.seeds, env=spec.id))
-        logs = Logs(out, request.seeds, start if saved else None)
-        pauses = marks(spending.cycles, request.log_points, CHECKPOINTS)
+        saver = Saver(out / "checkpoints", fleet, screen, parse_keep(request.keep))
+        start = saver.go_on() if request.resume else 0
+        if start > spending.cycles:
+            done = fleet.clocks()[0]
+            raise Refusal(
+                f"the run in {out} has come to {done.transitions:,} transitions and {done.gradient_steps:,} gradient"
+                f" steps, and a budget of {config.steps:,} steps came; write --steps with more"
+            )
+        described = description_of(config, request.seeds, env=spec.id, run=bound(request))
+        write_json(out / "config.json", described)
+        saver.logs = logs = Logs(out, request.seeds, start if request.resume else None)
 
-        def save(cycles: int) -> None:
-            nonlocal boundary
-            states = [fleet.snapshot(i) for i in range(len(fleet.seeds))]
-            try:
-                checkpoint.write(out / "checkpoints", cycles, boundary, fleet.seeds, states)
-            except OSError as error:
-                screen.say(f"the checkpoint at cycle {cycles:,} could not be written ({error}); training goes on")
-            fleet.re_make(boundary)
-            boundary += 1
+        rule = algorithm.rates.target_update
+        every = diagnose_every(request.diagnose, spending)
+        readings = reading_marks(pauses.logs) if every else frozenset()
+        diagnosis = Diagnosis(fleet, rule, config, out, logs.points, start, readings, screen.say, every)
+        pauses = pauses._replace(looks=looks(spending, rule) | readings if every else frozenset())
+
+        warned = False
 
         def extra(transitions: int) -> dict:
+            nonlocal warned
+            if not warned and (warning := outside_support(config, logs.points)):
+                screen.say(warning)
+                warned = True
+            return present(transitions) | diagnosis(transitions)
+
+        def present(transitions: int) -> dict:
             now = float(algorithm.explore(np.int32(transitions)))
             if algorithm.improvement is None:
                 return {"epsilon": now}
             logs = [fleet.variables(i).params.get("temperature") for i in range(len(fleet.seeds))]
             return {"explore": now} | ({} if logs[0] is None else {"temperature": [float(np.exp(t)) for t in logs]})
 
-        seconds = loop(fleet, spending, pauses, screen, logs, save, start, extra)
+        watch = Watch(saver.save, saver.go_back)
+        seconds = loop(fleet, spending, pauses, screen, logs, watch, start, extra, look=diagnosis.look)
         screen.close()
         play = greedy_player(algorithm.agent.act, env, request.eval_episodes)
         returns = np.stack([play(fleet.variables(i), seed) for i, seed in enumerate(fleet.seeds)])
@@ -139,7 +164,7 @@ def summarise(
 
     ``transitions_per_second`` counts the seconds in the three processes: compilation and evaluation are left out.
     """
-    from qtwin.run.curve import interval, iqm
+    from qtwin.lab.statistics import interval, iqm
     from qtwin.run.loop import moves
 
     clocks, beside = fleet.clocks(), {}
@@ -147,6 +172,9 @@ def summarise(
         rule = parse(self_predict_choice(config).target, budget(config))
         moved = target_updates_after(rule, clocks[0].gradient_steps)
         beside = {"self_predict_target": rule.spec, "self_predict_target_updates": moved}
+    if spec.frames_per_transition:
+        beside["emulator_frames"] = clocks[0].transitions * spec.frames_per_transition
+        beside["preprocessing"] = spec.preprocessing
     means = returns.mean(axis=1)
     low, high = interval(means)
     return {
@@ -170,82 +198,6 @@ def summarise(
     }
 
 
-def saved_run(out: Path, config: Any, seeds: tuple[int, ...], free: tuple[str, ...] = ()) -> tuple[Path, dict]:
-    """The newest good checkpoint of the run in ``out``, after a look at whether it is the same run.
-
-    Args:
-      out: the run directory.
-      config: what is asked for now, a `Config` or another kind of run's.
-      seeds: likewise.
-      free: fields that may differ.
-    """
-    from qtwin.run.checkpoint import newest
-
-    saved = read_config(out, type(config))
-    for field in dataclasses.fields(config):
-        before, now = saved["config"][field.name], getattr(config, field.name)
-        if before != now and field.name not in free:
-            raise Refusal(
-                f"the run in {out} was started with {field.name} {before!r} and is asked to go on with {now!r};"
-                f" leave that option out, or train to another --out"
-            )
-    if list(seeds) != saved["seeds"]:
-        raise Refusal(f"the run in {out} holds the seeds {saved['seeds']} and is asked to go on with {list(seeds)}")
-    found = newest(out / "checkpoints")
-    if found is None:
-        raise Refusal(f"the run in {out} has no checkpoint that can be read; train anew to another --out")
-    return found
-
-
-def read_config(out: Path, kind: type = Config) -> dict:
-    """A run's ``config.json``: ``{"config": {...}, "seeds": [...], ...}``, checked field by field.
-
-    Args:
-      out: the run directory.
-      kind: the dataclass that its "config" holds.
-    """
-    file = out / "config.json"
-    try:
-        saved = json.loads(file.read_text())
-        # A run of an earlier version has no settings that came later, and goes on without them.
-        settings = [field for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING]
-        saved["config"] = {field.name: field.default for field in settings} | saved["config"]
-        if kind is Config and "method" in saved["config"]:
-            raise Refusal(
-                f"the run in {out} is one of qtwin siamese, which has an encoder and no policy; write qtwin siamese to"
-                " go on with it, or qtwin.load_encoder to use it"
-            )
-        for field in dataclasses.fields(kind):
-            if type(saved["config"][field.name]) is not type(field.default) and field.name != "env":
-                raise Refusal(f"{file}: '{field.name}' has the wrong type ({saved['config'][field.name]!r})")
-        list(saved["seeds"])
-    except OSError:
-        raise Refusal(f"there is no run at {out} to go on with ({file.name} is missing); leave --resume out") from None
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, Refusal):
-            raise
-        raise Refusal(f"{file} is damaged ({type(error).__name__}: {error}); train anew to another --out") from None
-    return saved
-
-
-def description_of(config: Any, seeds: tuple[int, ...], **more: str) -> dict:
-    """What ``config.json`` holds: the settings, the seeds, the versions, and ``more``."""
-    versions = {
-        name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "gymnax", "gymnasium", "numpy")
-    }
-    return {
-        "config": dataclasses.asdict(config),
-        **more,
-        "seeds": list(seeds),
-        "versions": {"python": sys.version.split()[0], **versions},
-    }
-
-
-def write_json(file: Path, value: dict) -> None:
-    """``value`` as a file."""
-    file.write_text(json.dumps(value, indent=1) + "\n")
-
-
 def span(seeds: tuple[int, ...]) -> str:
     """``seed 0``, or ``seeds 0 to 4``."""
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
@@ -259,9 +211,13 @@ def _report(summary: dict, out: Path) -> None:
     low, high = summary["eval_return_interval"]
     spread = f"  interquartile mean {summary['eval_return_iqm']:.1f} [{low:.1f}, {high:.1f}]"
     moved = summary["target_updates"]
-    say(f"greedy return over {summary['eval_episodes']} episodes: {each}{spread if len(summary['seeds']) > 2 else ''}")
+    frames = f" ({summary['emulator_frames']:,} emulator frames)" if "emulator_frames" in summary else ""
+    judged = "greedy return"
+    if "preprocessing" in summary:
+        judged = f"return by the protocol {PREPROCESSINGS[summary['preprocessing']].protocol}"
+    say(f"{judged} over {summary['eval_episodes']} episodes: {each}{spread if len(summary['seeds']) > 2 else ''}")
     say(
-        f"{summary['transitions']:,} transitions, {summary['gradient_steps']:,} gradient steps,"
+        f"{summary['transitions']:,} transitions{frames}, {summary['gradient_steps']:,} gradient steps,"
         f" {moved if isinstance(moved, list) else format(moved, ',')} target updates for each seed;"
         f" {summary['transitions_per_second']:,.0f} transitions a second,"
         f" compiled in {summary['compile_seconds']:.1f} s, {summary['wall_seconds']:.1f} s in all"

@@ -14,6 +14,7 @@ from qtwin.siamese.config import BATCH_NORMS, METHODS, PREDICTORS, SiameseConfig
 from qtwin.siamese.data import Images, load_images
 from qtwin.siamese.defaults import defaults_for
 from qtwin.siamese.names import augment_choice, encoder_choice, widths_choice
+from qtwin.target_check import is_plain
 
 # field of `SiameseConfig`: (what its option takes, what it means), in the order in which a method reads
 SETTINGS = {
@@ -110,6 +111,8 @@ def check(c: SiameseConfig) -> None:
     one_of("batch-norm policy", c.stats_policy, STATS_POLICIES)
     augment_choice(c.augment)
     rule = parse_target(c.target, 1)
+    if not is_plain(rule):
+        raise Refusal(f"--target {c.target} is for action values, and a Siamese network has none; write soft:0.01")
     if c.batch < 2:
         raise Refusal(
             f"batch norm learns from what differs in a batch, and a batch of {c.batch} holds nothing that does; write"
@@ -144,7 +147,7 @@ def check(c: SiameseConfig) -> None:
 
 def saved_config(path: Path) -> tuple[SiameseConfig, tuple[int, ...]]:
     """The settings and the seeds of the Siamese run in ``path``."""
-    from qtwin.run.train import read_config
+    from qtwin.run.saved import read_config
 
     saved = read_config(path, SiameseConfig)
     known = {field.name for field in dataclasses.fields(SiameseConfig)}

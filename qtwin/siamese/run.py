@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qtwin.engine.devices import prepare
+from qtwin.errors import Refusal
+from qtwin.run.lock import Lock
 from qtwin.siamese.config import SiameseConfig
 
 if TYPE_CHECKING:
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from qtwin.envs.base import JaxEnv
     from qtwin.siamese.request import SiameseRequest
     from qtwin.types import Array
-
-CHECKPOINTS = 5  # per run
 
 
 def method_of(images: Array, c: SiameseConfig) -> Algorithm:
@@ -34,6 +34,9 @@ def run(request: SiameseRequest) -> int:
 
     try:
         summary = execute(request)
+    except OSError as error:
+        print(f"qtwin: {error.filename or request.out} cannot be written ({error.strerror or error})", file=sys.stderr)
+        return 1
     except Stopped as stop:
         print(f"qtwin: {stop}; go on with --resume --out {request.out}", file=sys.stderr)
         return stop.exit_code
@@ -49,26 +52,36 @@ def execute(request: SiameseRequest) -> dict:
       Refusal: the request was wrong; nothing is left behind.
       qtwin.run.loop.Stopped: a signal came; the checkpoint is written.
     """
+    with Lock(Path(request.out)):
+        if not request.resume and (Path(request.out) / "config.json").exists():
+            raise Refusal(f"--out {request.out} holds another run; write another --out, or --resume to go on with it")
+        return _execute(request)
+
+
+def _execute(request: SiameseRequest) -> dict:
     began = time.perf_counter()
     prepare(len(request.seeds))
     from qtwin.rates import plan
-    from qtwin.run import checkpoint
+    from qtwin.run.keep import CHECKPOINTS
     from qtwin.run.logs import Logs, Screen
-    from qtwin.run.loop import loop, marks
-    from qtwin.run.train import description_of, saved_run, span, write_json
+    from qtwin.run.loop import Watch, loop, marks
+    from qtwin.run.saved import description_of, read_config, same_run, write_json
+    from qtwin.run.saver import Saver
+    from qtwin.run.train import span
     from qtwin.siamese import encoder, features, picture, recipe
 
     c, images, out = request.config, request.images, Path(request.out)
     algorithm = method_of(images.train, c)
     spending = plan(algorithm.rates, 1, recipe.gradient_steps(c, len(images.train)))
-    saved = saved_run(out, c, request.seeds) if request.resume else None
+    if request.resume:
+        same_run(out, read_config(out, SiameseConfig), c, request.seeds)
     judge = features.judging(images, c)
     fleet = _fleet(algorithm, images.train, request.seeds, judge)
-    screen = Screen(spending.cycles, saved[1]["cycles"] if saved else 0, request.quiet, "kNN", 3)
+    screen = Screen(spending.cycles, 0, request.quiet, "kNN", 3)
     try:
         screen.say(
             f"{images.name}: {len(images.train):,} images {list(images.train.shape[1:])}  {c.method}"
-            f"  target {c.target}  {span(request.seeds)}  {'resumed in' if saved else 'to'} {out}"
+            f"  target {c.target}  {span(request.seeds)}  {'resumed in' if request.resume else 'to'} {out}"
         )
         compile_seconds = fleet.compile()
         screen.say(f"compiled in {compile_seconds:.1f} s")
@@ -79,31 +92,14 @@ def execute(request: SiameseRequest) -> dict:
             "untrained_knn": [judge(v).knn for v in untrained],
             "untrained_linear": [features.linear_accuracy(featurise, v.part("encoder"), images) for v in untrained],
         }
-        boundary, start = 0, 0
-        if saved:
-            path, manifest = saved
-            start, boundary = manifest["cycles"], manifest["boundary"] + 1
-            like = [fleet.snapshot(i) for i in range(len(fleet.seeds))]
-            loaded = checkpoint.read(path, manifest, [state._replace(replay=()) for state in like])
-            fleet.restore([s._replace(replay=fresh.replay) for s, fresh in zip(loaded, like, strict=True)])
-        else:
-            out.mkdir(parents=True, exist_ok=True)
+        # The images are not saved with the run: they are where they came from.
+        saver = Saver(out / "checkpoints", fleet, screen, score="knn", stripped=lambda state: state._replace(replay=()))
+        start = saver.go_on() if request.resume else 0
         write_json(out / "config.json", description_of(c, request.seeds))
-        logs = Logs(out, request.seeds, start if saved else None)
-
-        def save(cycles: int) -> None:
-            nonlocal boundary
-            # The images are not saved with the run: they are where they came from.
-            states = [fleet.snapshot(i)._replace(replay=()) for i in range(len(fleet.seeds))]
-            try:
-                checkpoint.write(out / "checkpoints", cycles, boundary, fleet.seeds, states)
-            except OSError as error:
-                screen.say(f"the checkpoint at step {cycles:,} could not be written ({error}); the run goes on")
-            boundary += 1
-
-        pauses = marks(spending.cycles, request.log_points, CHECKPOINTS)
+        saver.logs = logs = Logs(out, request.seeds, start if request.resume else None)
+        pauses, watch = marks(spending, request.log_points, CHECKPOINTS), Watch(saver.save, saver.go_back)
         measure = _measure(c)
-        seconds = loop(fleet, spending, pauses, screen, logs, save, start, None, measure, "knn")
+        seconds = loop(fleet, spending, pauses, screen, logs, watch, start, None, measure, "knn")
         screen.close()
         learned = {seed: fleet.variables(i) for i, seed in enumerate(fleet.seeds)}
         linear = [features.linear_accuracy(featurise, v.part("encoder"), images) for v in learned.values()]
@@ -204,7 +200,7 @@ def _finite(value):
 def _report(summary: dict, out: Path) -> None:
     from rich.console import Console
 
-    from qtwin.run.curve import interval, iqm
+    from qtwin.lab.statistics import interval, iqm
 
     say = Console(highlight=False).print
 

@@ -108,7 +108,12 @@ def self_predictive(algorithm: Algorithm, env: EnvSpec, c: Config) -> Algorithm:
 
     # RATES: the agent's, and the second target's own
     rule = target_specs.parse(choice.target, budget(c))
-    return algorithm._replace(agent=Agent(init, act, loss), twinned=("q",), sibling=Sibling(("q", "projector"), rule))
+
+    def of_q(function: Callable | None) -> Callable | None:
+        return None if function is None else lambda variables, obs: function(variables.part("q"), obs)
+
+    agent = Agent(init, act, loss, of_q(inner.values), of_q(inner.layers))
+    return algorithm._replace(agent=agent, twinned=("q",), sibling=Sibling(("q", "projector"), rule))
 
 
 def views(c: Config, env: EnvSpec) -> Callable[[Array, Array], Array]:

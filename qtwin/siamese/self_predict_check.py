@@ -12,6 +12,7 @@ from qtwin.nets.names import parse as parse_net
 from qtwin.processes.target_specs import parse as parse_target
 from qtwin.rates import budget
 from qtwin.settings import option
+from qtwin.target_check import is_plain
 
 AGENTS = ("dqn", "fqi")
 BESIDE = ("self_predict_target", "self_predict_steps", "self_predict_weight", "augment")
@@ -39,9 +40,15 @@ def check_self_prediction(c: Config, spec: EnvSpec) -> None:
     if c.replay == 0:
         raise Refusal("--self-predict needs what followed each transition, and --replay 0 came; write --replay 10000")
     _check_network(c, spec)
-    if parse_target(choice.target, budget(c)).spec.startswith("until"):
+    rule = parse_target(choice.target, budget(c))
+    if rule.spec.startswith("until"):
         raise Refusal(
             f"'until' watches the Q loss and --self-predict-target {choice.target} came; write soft:0.01 or tied"
+        )
+    if rule.counts is not None or not is_plain(rule):
+        raise Refusal(
+            f"a self-predictive reference follows by an even rule, and --self-predict-target {choice.target} came;"
+            " write soft:0.01 or tied"
         )
     if choice.rolls and c.self_predict_steps < 1:
         raise Refusal(f"--self-predict-steps is a whole number of at least 1, not {c.self_predict_steps}; write 5")
@@ -50,7 +57,7 @@ def check_self_prediction(c: Config, spec: EnvSpec) -> None:
 
 def _check_network(c: Config, spec: EnvSpec) -> None:
     net, instead = parse_net(c.net, spec), "minatar" if len(spec.obs_shape) == 3 else "mlp:120,84"
-    if net.kind not in ("mlp", "minatar"):
+    if net.kind in ("table", "linear"):
         raise Refusal(f"--self-predict needs a network with an encoder, and '{c.net}' has none; write --net {instead}")
     if net.norm.startswith("batch"):
         raise Refusal(

@@ -1,0 +1,114 @@
+"""The compiled half of the hosted engine."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qtwin import rng
+from qtwin.agent import Algorithm
+from qtwin.engine.cycle import cycle, targets
+from qtwin.engine.fused import in_one_program, state_around, when_due
+from qtwin.engine.state import ACT, TrainState, stream
+from qtwin.envs.spec import EnvSpec
+from qtwin.explore import uniform_actions
+from qtwin.processes.regress import regress
+from qtwin.rates import Cycle
+from qtwin.types import Array, PyTree, Variables
+
+KEYS = 256  # keys for acting, drawn for so many vector steps at once: folding one in costs as much as a small network
+
+
+class Programs(NamedTuple):
+    """The compiled half, shared by all seeds of an algorithm.
+
+    Attributes:
+      start: ``key -> state`` with no world.
+      act: ``(variables, obs [N, ...], key data, transitions []) -> action [N]``.
+      keys: ``(key, first vector step []) -> (key data [KEYS, ...], random actions [KEYS, N])``: process 1's stream from
+        there on, and what it gives where actions are random.
+      remember: ``(state, chunk, its transitions []) -> state``: into the replay.
+      learn: ``(state, key, chunk, gradient steps []) -> state``: a cycle's chunk into the replay, then its processes 2
+        and 3.
+      regress_all: ``(state, key, gradient steps []) -> state``: a cycle's processes 2 and 3.
+      regress_once: ``(state, key) -> state``: one gradient step of them.
+      way: which of these make a cycle, "together" (``learn``), "apart" (``remember``, ``regress_all``) or "stepwise"
+        (``remember``, ``regress_once``).
+      cut: the replay's (`qtwin.replay.base.Replay`), None where it has none.
+    """
+
+    start: Callable
+    act: Callable
+    keys: Callable
+    remember: Callable
+    learn: Callable
+    regress_all: Callable
+    regress_once: Callable
+    way: str
+    cut: Callable | None
+
+
+@functools.lru_cache(maxsize=8)
+def programs(algorithm: Algorithm, spec: EnvSpec, turn: Cycle, linked: bool, platform: str) -> Programs:
+    """The functions to be compiled; the same objects for the same algorithm, so that each is compiled once.
+
+    A cycle's regression is one program with a loop in it. Two things are called apart: writing chunks whose length
+    varies, so that the rest need not be compiled anew for each; and on a CPU a regression that has convolutions, one
+    gradient step at a time, for inside a loop XLA's are ten times as slow there.
+    """
+    if linked:
+        algorithm = algorithm._replace(replay=algorithm.replay.ragged())
+
+    def act(variables: Variables, obs: Array, key_data: Array, epsilon: Array) -> Array:
+        return algorithm.agent.act(variables, obs, epsilon, rng.wrap(key_data))
+
+    def keys(key: Array, first: Array) -> tuple[Array, Array]:
+        drawn = jax.vmap(lambda count: stream(key, ACT, count))(first + jnp.arange(KEYS))
+        return jax.random.key_data(drawn), jax.vmap(lambda key: uniform_actions(spec, turn.envs, key))(drawn)
+
+    def remember(s: TrainState, chunk: PyTree, transitions: Array) -> TrainState:
+        clock = s.clock._replace(transitions=s.clock.transitions + transitions)
+        chunk = chunk if algorithm.relabel is None else algorithm.relabel(s.twin, chunk)
+        return s._replace(clock=clock, replay=algorithm.replay.add(s.replay, chunk))
+
+    def start(key: Array) -> TrainState:
+        return state_around(algorithm, spec, turn, (), key)
+
+    def learn(s: TrainState, key: Array, chunk: PyTree, gradient_steps: Array) -> TrainState:
+        turn_once = in_one_program(algorithm, turn, lambda s: remember(s, chunk, turn.transitions))
+        return turn_once(s._replace(key=key), gradient_steps)._replace(key=())
+
+    def regress_all(s: TrainState, key: Array, gradient_steps: Array) -> TrainState:
+        turn_once = in_one_program(algorithm, turn, lambda s: s)
+        return turn_once(s._replace(key=key), gradient_steps)._replace(key=())
+
+    def regress_once(s: TrainState, key: Array) -> TrainState:
+        step = cycle(lambda s: s, process_3, targets(algorithm), 1, lambda step, times: step, when_due)
+        return step(s._replace(key=key))._replace(key=())
+
+    process_3 = regress(algorithm, turn.gradient_steps)
+    way = "together" if algorithm.replay.framer is None else "apart"
+    if platform == "cpu" and len(spec.obs_shape) > 1 and _convolves(process_3, start):
+        way = "stepwise"
+    return Programs(
+        start=jax.jit(start),
+        act=jax.jit(lambda variables, obs, key, count: act(variables, obs, key, algorithm.explore(count))),
+        keys=jax.jit(keys),
+        remember=jax.jit(remember, donate_argnums=0),
+        learn=jax.jit(learn, donate_argnums=0),
+        regress_all=jax.jit(regress_all, donate_argnums=0),
+        regress_once=jax.jit(regress_once, donate_argnums=0),
+        way=way,
+        cut=algorithm.replay.cut,
+    )
+
+
+def _convolves(process_3: Callable[[TrainState], TrainState], start: Callable[[Array], TrainState]) -> bool:
+    """Has the regression one of XLA's convolutions in it?"""
+    state = jax.eval_shape(start, rng.root(np.uint32(0)))
+    return "conv_general_dilated" in str(jax.make_jaxpr(process_3)(state))

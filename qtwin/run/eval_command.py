@@ -1,0 +1,51 @@
+"""``qtwin eval``: its options, and what is wrong with them. Read without importing JAX."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from qtwin.envs.catalog import resolve
+from qtwin.envs.preprocessing import PROTOCOLS
+from qtwin.errors import Refusal, one_of
+from qtwin.settings import whole
+
+
+def eval_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run directory")
+    parser.add_argument("--episodes", metavar="N", default="100", help="greedy episodes for each seed of the run")
+    parser.add_argument("--env", metavar="ENV", help="another environment of the same shapes")
+    parser.add_argument("--seed", metavar="S", default="0", help="what the episodes' chance is drawn from")
+    parser.add_argument("--protocol", metavar="HOW", help="Atari: nature, machado, greedy (qtwin list protocols)")
+    parser.add_argument("--video", metavar="FILE", help="one episode of the first seed, as .gif, .webp, .png or .mp4")
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    from qtwin.run.evaluate import judged_in, run
+    from qtwin.run.policy import read_description
+    from qtwin.run.video import check_video
+
+    episodes = whole(arguments.episodes, "--episodes", 1)
+    seed = whole(arguments.seed, "--seed", 0)
+    if arguments.env:
+        resolve(arguments.env)
+    if arguments.protocol is not None:
+        one_of("protocol", arguments.protocol, PROTOCOLS)
+    read_run(arguments.run)
+    spec = judged_in(read_description(Path(arguments.run)), arguments.env)
+    if arguments.protocol is not None and not spec.preprocessing:
+        raise Refusal(f"--protocol is of Atari's games, and the policy is judged in {spec.id}; leave it out")
+    if arguments.video is not None:
+        check_video(arguments.video, spec)
+    return run(arguments.run, episodes, arguments.env, seed, arguments.protocol or "", arguments.video)
+
+
+def read_run(run: str) -> None:
+    """Refuses a path that is no run, or whose ``config.json`` is damaged."""
+    from qtwin.place import near_run
+    from qtwin.run.saved import read_config
+
+    path = Path(run)
+    if not (path / "config.json").is_file():
+        raise Refusal(f"there is no run at {run}{near_run(path) or '; write the directory that qtwin train named'}")
+    read_config(path)
