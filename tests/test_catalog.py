@@ -123,7 +123,6 @@ def test_every_listed_name_resolves_to_what_the_list_says():
         ("gymx:CartPole-v1", "unknown home 'gymx:'"),
         ("Pendulum-v2", "did you mean 'Pendulum-v1'?"),
         ("MNISTBandit-bsuite", "downloads"),
-        ("ale:Breakout", "gym:ALE/"),
         ("probe:nothing", "probe:"),
         ("", "unknown environment"),
     ],

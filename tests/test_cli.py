@@ -1,6 +1,7 @@
 """The command line: what is wrong is said in one line with exit code 2, without JAX, and nothing is left behind."""
 
 import dataclasses
+import importlib.util
 import json
 import os
 import subprocess
@@ -28,7 +29,7 @@ REFUSED = [
     ("train gymnax:Catc", "did you mean 'gymnax:Catch"),
     ("train minatar:Pong", "unknown environment 'minatar:Pong'"),
     ("train gymnx:CartPole-v1", "did you mean 'gymnax'?"),
-    ("train ale:Breakout", "gym:ALE/"),
+    ("train CartPole-v1 --preprocessing v5", "--preprocessing is of Atari's frames"),
     ("train envpool:CartPol-v1", "envpool"),
     ("train probe:constent", "did you mean 'probe:constant'?"),
     ("train MNISTBandit-bsuite", "download"),
@@ -51,12 +52,12 @@ REFUSED = [
     ("train Pendulum-v1 --optimiser adam:1e-8:1", "B1"),
     ("train Pendulum-v1 --bootstrap double", "actor"),
     ("train CartPole-v1 MountainCar-v0", "'MountainCar-v0'"),
-    ("train CartPole-v1 --agent dpn", "did you mean 'dqn'?"),
+    ("train CartPole-v1 --agent dqnn", "did you mean 'dqn'?"),
     ("train CartPole-v1 --agent sak", "sac"),
     ("train CartPole-v1 --preset dopamin", "did you mean 'dopamine'?"),
     ("train CartPole-v1 --preset sb3 --agent fqi", "recipe for the agent dqn"),
     ("train Catch --preset sb3-zoo", "none for gymnax:Catch-bsuite"),
-    ("train CartPole-v1 --preset nature", "not in this version"),
+    ("train CartPole-v1 --preset nature", "images of at least 36x36"),
     ("train CartPole-v1 --preset minatar", "--net mlp:120,84"),
     ("train CartPole-v1 --targt hard:5", "did you mean '--target'?"),
     ("train CartPole-v1 --targ hard:5", "did you mean '--target'?"),
@@ -136,6 +137,7 @@ REFUSED = [
     ("rates --preset sb3 --agent dqn", "both came"),
     ("rates --agent dnq", "did you mean 'dqn'?"),
     ("rates --envs x", "--envs"),
+    ("rates --preset nature --preprocessing natur", "did you mean 'nature'?"),
     ("rates --target soft:0.7", "soft:0.3"),
     ("list", "needs WHAT"),
     ("list agent", "did you mean 'agents'?"),
@@ -148,6 +150,12 @@ REFUSED = [
     ("record CartPole-v1 --out new.safetensors --steps 10 --epsilon 2", "--epsilon"),
     ("record FrozenLake-v1 --out new.safetensors --steps 10 --enumerate", "leave one of them out"),
 ]
+if importlib.util.find_spec("ale_py"):
+    REFUSED += [
+        ("train ale:Pnog --preset nature", "did you mean 'ale:Pong'?"),
+        ("train ale:Pong", "write --net nature"),
+        ("train ale:Pong --preset nature --preprocessing v4", "did you mean 'v5'?"),
+    ]
 
 
 @pytest.fixture(name="here")

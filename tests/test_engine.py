@@ -92,13 +92,17 @@ def replay_copies(text, capacity):
         Config("CartPole-v1", replay=12_341, warmup=0),  # a size that the environments do not divide
         Config("CartPole-v1", replay=12_340, warmup=0, collect=40, regress=4),
         MINATAR,
+        Config("CartPole-v1", replay=12_340, warmup=100, n_step=3, prioritise="0.6:0.4"),
     ],
-    ids=["dqn", "n-step", "odd-size", "many", "minatar"],
+    ids=["dqn", "n-step", "odd-size", "many", "minatar", "prioritised"],
 )
 def test_the_compiled_loop_holds_no_copy_of_the_replay(config):
     text = compiled_text(config, config.envs)
     assert re.search(rf"\[(1,)?{config.replay}[,\]]", text), "the replay is in there"
     assert not replay_copies(text, config.replay)
+    if config.prioritise:
+        assert re.search(r"\[(1,)?97,128\]", text), "and so is its tree, 97 rows of 128 leaves"
+        assert not replay_copies(text, 97)
 
 
 def test_the_look_for_copies_finds_them_where_they_are():

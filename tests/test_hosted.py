@@ -315,11 +315,11 @@ def test_the_compiled_calls_hold_no_copy_of_the_replay(config, linked):
     spec = resolve("gym:CartPole-v1")
     algorithm = dqn(spec, config)
     turn = cycle_of(algorithm.rates, config.envs)
-    run = programs(algorithm, spec, turn, linked)
+    run = programs(algorithm, spec, turn, linked, "cpu")
     key = jax.random.key(0)
     state = run.start(key)._replace(key=())
     many, one = (chunk_of(spec, steps, config.envs, linked) for steps in (turn.vector_steps, 1))
-    for lowered in (run.learn.lower(state, key, many, np.int32(1)), run.remember.lower(state, one)):
+    for lowered in (run.learn.lower(state, key, many, np.int32(1)), run.remember.lower(state, one, np.int32(1))):
         text = lowered.compile().as_text()
         assert f"[{config.replay}" in text, "the replay is in there"
         copies = re.findall(rf"= \S*\[{config.replay}[^=]*? copy(?:-start|-done)?\(.*", text)
@@ -374,7 +374,7 @@ def test_rows_that_break_the_contract_are_an_error(script, ragged, says, linked)
     def gather():
         from qtwin.engine.hosted import Outside
 
-        keys = lambda key, first: np.zeros((4, 2), np.uint32)  # noqa: E731
+        keys = lambda key, first: (np.zeros((4, 2), np.uint32), ())  # noqa: E731
         gatherer = Gatherer(Scripted(script, ragged), keys, linked)
         world = gatherer.start(0, Outside(np.int32(0), ()), None)
         return gatherer.gather(lambda *_: np.zeros(2, np.int32), None, world, 0, 2, Episodes())

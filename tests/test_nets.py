@@ -7,8 +7,10 @@ import pytest
 from flax import linen, nnx
 
 from qtwin.envs.catalog import resolve
+from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.nets.bodies import Conv3x3, q_network
+from qtwin.nets.convs import convolved, convolved_bytes, scaled
 from qtwin.nets.net import from_linen, from_nnx
 from qtwin.processes.update_target import soft
 from qtwin.twin import twin
@@ -103,3 +105,55 @@ def test_batch_norm_and_dropout_belong_to_learning_alone(which):
     pair = twin(variables, soft(0.25))
     _, pair = pair.learn(variables._replace(stats=stats)).follow(soft(0.25), ())
     jax.tree.map(np.testing.assert_array_equal, pair.target.stats, stats)
+
+
+ATARI = EnvSpec("ale:Pong", (84, 84, 4), "uint8", 6, engine="hosted", stack=4)
+
+
+def test_the_nature_network_has_the_papers_parameters():
+    net = q_network(ATARI, "nature")
+    params = jax.eval_shape(net.init, jax.random.key(0)).params
+    sizes = [8 * 8 * 4 * 32 + 32, 4 * 4 * 32 * 64 + 64, 3 * 3 * 64 * 64 + 64, 7 * 7 * 64 * 512 + 512, 512 * 6 + 6]
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == sum(sizes) == 1_687_206
+
+
+@pytest.mark.parametrize(("name", "latent"), [("nature+bfloat16", (2, 1, 2, 64)), ("impala", (2, 5, 6, 32))])
+def test_images_become_action_values(name, latent):
+    env = EnvSpec("gym:Small-v0", (36, 44, 3), "uint8", 4, engine="hosted")
+    net = q_network(env, name, "torch")
+    obs = jax.random.randint(jax.random.key(1), (2, *env.obs_shape), 0, 256).astype(jnp.uint8)
+    variables = jax.jit(net.init)(jax.random.key(0))
+    q, seen = jax.jit(lambda v, o: (net.apply(v, o), net.encode(v, o)))(variables, obs)
+    assert (q.shape, q.dtype, seen.shape, seen.dtype) == ((2, 4), jnp.float32, latent, jnp.float32)
+    if name == "nature+bfloat16":
+        plain = q_network(env, "nature", "torch")
+        np.testing.assert_allclose(q, jax.jit(plain.apply)(variables, obs), atol=0.02)
+
+
+def test_the_first_convolution_of_bytes_equals_the_plain_one_and_so_does_its_gradient():
+    random = np.random.default_rng(0)
+    images = jnp.asarray(random.integers(0, 256, (3, 24, 20, 2)).astype(np.uint8))
+    kernel = jnp.asarray(random.normal(size=(8, 8, 2, 5)).astype(np.float32))
+    gradient = jnp.asarray(random.normal(size=(3, 5, 4, 5)).astype(np.float32))
+    plain, back = jax.vjp(lambda k: convolved(scaled(images, jnp.float32), k, 4, "VALID"), kernel)
+    ours, ours_back = jax.vjp(lambda k: convolved_bytes(images, k, 4), kernel)
+    np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(ours_back(gradient)[0], back(gradient)[0], rtol=1e-4, atol=1e-4)
+    patch = images[1, 4:12, 8:16].astype(jnp.float32) / 255  # one place by hand
+    np.testing.assert_allclose(ours[1, 1, 2], jnp.einsum("ijc,ijco->o", patch, kernel), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("env", "name", "says"),
+    [
+        (ATARI, "mlp:120,84", "--net nature"),
+        (ATARI, "nature:2", "takes nothing after its name"),
+        (ATARI, "impala:x", "a whole number"),
+        (ATARI, "nature+layernorm", "takes \\+bfloat16, .*and no other layer"),
+        (BREAKOUT, "nature", "at least 36x36.*--net minatar"),
+        (CARTPOLE, "impala", "at least 8x8.*--net mlp"),
+    ],
+)
+def test_networks_of_images_refuse_what_they_cannot_take(env, name, says):
+    with pytest.raises(Refusal, match=says):
+        q_network(env, name)

@@ -15,7 +15,9 @@ from qtwin.presets import AGENT_DEFAULTS, AGENTS, PRESETS, ZOO_SPELLING
 from qtwin.processes.target_specs import parse
 from qtwin.rates import Rates, plan
 
-ATARI = EnvSpec("gym:ALE/Breakout-v5", (84, 84, 4), "uint8", 4, frames_per_transition=4, engine="hosted")
+ATARI = EnvSpec(
+    "ale:Breakout", (84, 84, 4), "uint8", 4, frames_per_transition=4, stack=4, preprocessing="nature", engine="hosted"
+)
 
 ACTOR_CRITICS = ("ddpg", "td3", "sac", "redq", "droq", "tqc", "crossq")
 
@@ -259,7 +261,29 @@ def sb3_actor_critic(train_freq, gradient_steps, delay, together):
     return loop
 
 
+def pqn(steps, epochs, minibatches):
+    """The target of a tied twin is new after every gradient step; the returns are computed before the epochs."""
+
+    def loop(n):
+        while True:
+            yield from "t" * (steps * n)
+            for _ in range(epochs):
+                yield from "gc" * minibatches
+
+    return loop
+
+
+def streaming(n):
+    while True:
+        yield from "tgc"
+
+
 LOOPS = {
+    **dict.fromkeys(("dopamine-c51", "dopamine-rainbow", "dopamine-quantile", "dopamine-iqn", "rainbow"), dopamine),
+    "pqn-cartpole": pqn(64, 4, 16),
+    "pqn-minatar": pqn(32, 2, 32),
+    "stream-q": streaming,
+    "stream-q-minatar": streaming,
     "nature": nature,
     "dqn-zoo": dqn_zoo,
     "dopamine": dopamine,
@@ -267,6 +291,7 @@ LOOPS = {
     "sbx": sb3(1_000, 4, 1),
     "cleanrl": cleanrl(10, 500),
     "cleanrl-atari": cleanrl(4, 1_000),
+    "atari-quick": learner_period(4, 500),
     "acme": learner_period(8, 100),
     "rllib": rllib,
     "d3rlpy": learner_period(1, 8_000),
@@ -390,6 +415,7 @@ def test_the_figures_that_are_known():
     assert said == {
         "nature": "hard:2500", "dqn-zoo": "hard:2500", "dopamine": "hard:2000", "sb3": "hard:2500", "sbx": "hard:250",
         "cleanrl": "hard:50", "cleanrl-atari": "hard:250", "acme": "hard:100", "rllib": "hard:500",
+        "atari-quick": "hard:500",
         "d3rlpy": "hard:8000", "skrl": "soft:0.005/10", "rejax": "soft:0.01", "stoix": "soft:0.005",
         "minatar": "hard:1000", "spr": "hard:1", "curl": "hard:2000",
         "sb3-zoo CartPole-v1": "hard:128", "sb3-zoo MountainCar-v0": "hard:300",

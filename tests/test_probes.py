@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qtwin.agents import algorithm
+from qtwin.agents import PRIORITISING, algorithm
 from qtwin.config import Config
 from qtwin.engine.fused import fused
 from qtwin.envs.probe_specs import DISCRETE
@@ -25,6 +25,7 @@ DQN = {
     "agent": "dqn", "discount": GAMMA, "loss": "mse", "learning_rate": 3e-3, "collect": 16, "regress": 4, "warmup": 0,
     "replay": 1000, "batch": 32, "explore": "1", "envs": 4, "steps": 16_000,
 }  # fmt: skip
+ATOMS = {"loss": "cross-entropy", "atoms": 21, "support": "-2:11"}
 FQI = DQN | {"agent": "fqi", "collect": 200, "regress": 100}
 AGENTS = {
     "dqn, max, hard": DQN | {"target": "hard:20"},
@@ -39,6 +40,27 @@ AGENTS = {
     "sac, next to no temperature": DQN | {
         "agent": "sac", "target": "soft:0.05", "temperature": "0.001", "warmup": 4000, "replay": 16_000,
     },
+    "munchausen_dqn, no bonus, next to no temperature": DQN | {
+        "agent": "munchausen_dqn", "target": "hard:20", "bootstrap": "munchausen:0:0.001:0",
+    },
+    "c51": DQN | ATOMS | {"agent": "c51", "target": "hard:20"},
+    "hl_gauss": DQN | ATOMS | {"agent": "hl_gauss", "target": "hard:20", "atoms": 101, "batch": 64},
+    "qr_dqn": DQN | {"agent": "qr_dqn", "loss": "huber", "quantiles": 5, "target": "hard:20"},
+    "iqn": DQN | {"agent": "iqn", "loss": "huber", "quantiles": 4, "target": "hard:20", "warmup": 4000},
+    "rainbow": DQN | ATOMS | {
+        "agent": "rainbow", "target": "hard:20", "bootstrap": "double", "n_step": 3, "prioritise": "0.5:0.4",
+        "net": "mlp:32+duelling+noisy=0.1", "warmup": 4000, "replay": 16_000,
+    },
+    "pqn": {
+        "agent": "pqn", "discount": GAMMA, "loss": "half-mse", "trace": 0.65, "optimiser": "radam", "steps": 12_000,
+        "learning_rate": 3e-3, "collect": 64, "regress": 16, "batch": 16, "warmup": 0, "replay": 0, "explore": "1",
+        "envs": 4, "target": "tied", "net": "mlp:32+layernorm",
+    },
+    "stream_q": {
+        "agent": "stream_q", "discount": GAMMA, "loss": "half-mse", "trace": 0.3, "learning_rate": 1.0, "collect": 1,
+        "regress": 1, "batch": 1, "warmup": 0, "replay": 0, "explore": "1", "envs": 1, "steps": 12_000,
+        "target": "tied",
+    },
     "fqi, until converged": FQI | {"regress": 200, "target": "until:0.3/300", "steps": 24_000},
 }  # fmt: skip
 
@@ -49,6 +71,8 @@ def values(c, spec, variables, name):
     net, variables = q_network(spec, c.net), jax.tree.map(lambda leaf: leaf[0], variables)
     if c.agent == "sac":
         q = jnp.mean(ensemble(net, c.critics).apply(variables.part("critic"), jnp.asarray(obs)), axis=0)
+    elif c.agent in (*PRIORITISING, "pqn"):
+        q = algorithm(spec, c).agent.values(variables, jnp.asarray(obs))
     else:
         q = net.apply(variables, jnp.asarray(obs))
     return np.asarray(q)[np.arange(len(action)), action], exact
@@ -74,9 +98,11 @@ def learned(c, names):
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_every_agent_learns_every_probe_to_its_exact_value(agent):
-    c = Config("probe", net="mlp:32", **AGENTS[agent])
+    """A distribution learned by samples of it, or by classes that are a tenth wide, comes as near as these allow."""
+    c = Config("probe", **{"net": "mlp:32"} | AGENTS[agent])
+    near = 0.1 if agent in ("iqn", "hl_gauss", "rainbow") else 0.01
     for name, came, exact in learned(c, VECTOR):
-        np.testing.assert_allclose(came, exact, rtol=0.01, atol=0.01, err_msg=f"{agent}: probe:{name}")
+        np.testing.assert_allclose(came, exact, rtol=near, atol=near, err_msg=f"{agent}: probe:{name}")
 
 
 def test_with_a_temperature_the_value_is_the_exact_soft_value():

@@ -477,7 +477,7 @@ def test_the_compiled_engines_hold_no_copy_of_the_replay(home):
         spec = resolve("gym:CartPole-v1")
         chosen = algorithm(spec, c)
         turn = cycle_of(chosen.rates, c.envs)
-        run, key = programs(chosen, spec, turn, True), jax.random.key(0)
+        run, key = programs(chosen, spec, turn, True, "cpu"), jax.random.key(0)
         flat = np.zeros((turn.vector_steps, c.envs), np.float32)
         obs = np.zeros((*flat.shape, 4), np.float32)
         step = Timestep(obs, flat.astype(np.int32), flat, flat, obs, flat.astype(bool))

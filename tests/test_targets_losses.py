@@ -27,11 +27,43 @@ def test_double_target_takes_the_online_networks_choice_and_the_target_networks_
     )
 
 
+def test_munchausen_target_by_hand():
+    # Two actions at tau 1, q (0, log 3): pi is (1/4, 3/4), and sum pi (q - log pi) is log of the sum, log 4.
+    q, one = jnp.array([[0.0, jnp.log(3.0)]]), jnp.ones(1)
+    for action, log_pi in ((0, np.log(0.25)), (1, np.log(0.75))):
+        came = targets.munchausen_target(one, 0.5 * one, q, q, jnp.array([action]), 0.9, 1.0, -1.0)
+        np.testing.assert_allclose(came, 1 + 0.9 * max(log_pi, -1.0) + 0.5 * np.log(4), rtol=1e-6)
+
+
+def test_munchausen_target_is_the_paper_in_numpy_and_without_its_bonus_soft_then_plain_q_learning():
+    random = np.random.default_rng(0)
+    q_next, q_here = random.normal(size=(2, 64, 5)) * 3
+    reward, discount, action = random.normal(size=64), 0.99 * (random.random(64) > 0.2), random.integers(0, 5, 64)
+    alpha, tau, least = 0.9, 0.03, -1.0
+
+    def tau_log_pi(q):  # appendix B.1's stable form: q - v - tau log sum exp((q - v) / tau)
+        v = q.max(axis=1, keepdims=True)
+        return q - v - tau * np.log(np.exp((q - v) / tau).sum(axis=1, keepdims=True))
+
+    soft = (np.exp(tau_log_pi(q_next) / tau) * (q_next - tau_log_pi(q_next))).sum(axis=1)
+    bonus = np.clip(tau_log_pi(q_here)[np.arange(64), action], least, 0)
+    columns = [jnp.asarray(column, jnp.float32) for column in (reward, discount, q_next, q_here)]
+
+    def came(**settings):
+        return targets.munchausen_target(*columns, jnp.asarray(action), **settings)
+
+    np.testing.assert_allclose(came(), reward + alpha * bonus + discount * soft, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(came(alpha=0.0), reward + discount * soft, rtol=1e-4, atol=1e-4)
+    plain = targets.max_target(*columns[:3])
+    np.testing.assert_allclose(came(alpha=0.0, tau=1e-4), plain, rtol=1e-3, atol=1e-3)
+
+
 def test_no_gradient_passes_through_a_target():
     for function in (
         lambda q: targets.max_target(REWARD, DISCOUNT, q),
         lambda q: targets.double_target(REWARD, DISCOUNT, q, Q_ONLINE),
         lambda q: targets.double_target(REWARD, DISCOUNT, Q_TARGET, q),
+        lambda q: targets.munchausen_target(REWARD, DISCOUNT, q, q, jnp.array([2, 0, 1])),
     ):
         np.testing.assert_array_equal(jax.grad(lambda q, f=function: f(q).sum())(Q_TARGET), np.zeros((3, 3)))
 

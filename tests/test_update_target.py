@@ -10,8 +10,9 @@ from worlds import little_dqn, walk
 
 from qtwin.engine.fused import fused
 from qtwin.errors import Refusal
+from qtwin.processes.adaptive_targets import Fit, until_converged
 from qtwin.processes.target_specs import SPECS, parse
-from qtwin.processes.update_target import Fit, frozen, hard, soft, tied, until_converged
+from qtwin.processes.update_target import frozen, hard, soft, tied
 from qtwin.twin import STATS_POLICIES, Twin, distance, twin
 from qtwin.types import Clock, Variables
 
@@ -111,8 +112,14 @@ def test_until_converged_stops_where_nothing_can_be_gained():
 
 
 @pytest.mark.parametrize(
-    "spec", ["hard:500", "soft:0.005", "soft:0.005/10", "cosine:0.004/100", "tied", "frozen", "until:0.01/2000"]
-)
+    "spec",
+    [
+        "hard:500", "soft:0.005", "soft:0.005/10", "cosine:0.004/100", "tied", "frozen", "until:0.01/2000",
+        "geometric:100:1.1", "t-soft:0.005", "t-soft:0.005:3", "averaged:5:100", "chain:5:500/30",
+        "last-layer:hard:500",
+        "last-layer:soft:0.01",
+    ],
+)  # fmt: skip
 def test_specs_read_back(spec):
     assert parse(spec).spec == spec
 
@@ -141,6 +148,19 @@ def test_specs_read_back(spec):
         ("cosine:0.004/0", "cosine:0.004/10000"),
         ("cosine", "cosine:0.004"),
         ("sfot:0.1", "'soft'"),
+        ("geometric:100", "geometric:100:1.1"),
+        ("geometric:100:0.9", "geometric:100:1.1"),
+        ("geometric:0:2", "geometric:100:1.1"),
+        ("t-soft:0.7", "t-soft:0.005"),
+        ("t-soft:0.1:0", "t-soft:0.005:1"),
+        ("averaged:5", "averaged:5:100"),
+        ("averaged:0:5", "averaged:5:100"),
+        ("chain:3", "chain:5:500/30"),
+        ("chain:3:10/0", "chain:5:500/30"),
+        ("last-layer", "last-layer:hard:500"),
+        ("last-layer:tied", "last-layer:hard:500"),
+        ("last-layer:hard:0", "hard:500"),
+        ("last-layer:last-layer:hard:3", "last-layer:hard:500"),
         ("", "hard:C"),
     ],
 )
@@ -151,7 +171,75 @@ def test_specs_that_make_no_sense_are_refused(spec, says):
 
 
 def test_every_spec_is_listed():
-    assert set(SPECS) == {"hard", "soft", "cosine", "tied", "frozen", "until"}
+    plain = {"hard", "soft", "cosine", "tied", "frozen", "until"}
+    assert set(SPECS) == plain | {"geometric", "t-soft", "averaged", "chain", "last-layer"}
+
+
+def ages_when_moved(rule, gradient_steps):
+    """The gradient steps at which a rule moves, told of each of them."""
+    memory, age, moved = rule.init(ONLINE), 0, []
+    for step in range(1, gradient_steps + 1):
+        memory, age = rule.watch(memory, jnp.float32(1.0)), age + 1
+        if bool(rule.due(memory, at(age))):
+            row = {"0": ONLINE, "1": ONLINE}
+            memory, _ = rule.move(memory, row, row)
+            age = 0
+            moved.append(step)
+    assert rule.moves_in(gradient_steps) == len(moved)
+    return moved
+
+
+def test_geometric_periods_grow():
+    assert ages_when_moved(parse("geometric:4:1.5"), 40) == [4, 10, 19, 33]  # after 4, 6, 9, 13.5 and so 14
+    assert parse("geometric:4:1").moves_in(40) == 10
+
+
+def test_t_soft_by_hand():
+    """nu = 1, tau = 0.1: W = 9. First D^2 = sigma^2, so w = 2 / 2 = 1 and tau_i = 1 / 10; then a jump of ten times."""
+    rule = parse("t-soft:0.1")
+    memory, target = rule.move(rule.init({"w": 0}), {"w": jnp.array([1.0, -1.0])}, {"w": jnp.zeros(2)})
+    np.testing.assert_allclose(target["w"], [0.1, -0.1], rtol=1e-6)
+    weight, scale = 0.9 * 10, 1.0
+    np.testing.assert_allclose(memory[0], [weight, scale], rtol=1e-6)
+    gap = 100 * 0.9**2
+    w = 2 / (1 + gap / scale)
+    tau = w / (weight + w)
+    memory, target = rule.move(memory, {"w": jnp.array([9.1, -9.1])}, target)
+    np.testing.assert_allclose(target["w"], [0.1 + 9 * tau, -0.1 - 9 * tau], rtol=1e-5)
+    np.testing.assert_allclose(memory[0], [0.9 * (weight + w), scale + 0.1 * w / 2 * (gap - scale)], rtol=1e-5)
+    assert tau < 0.01, "what jumps is followed less"
+
+
+def test_averaged_keeps_the_last_snapshots():
+    rule = parse("averaged:3:2")
+    pair = twin(Variables({"w": jnp.float32(0.0)}, {}), rule)
+    for value in range(1, 5):
+        _, pair = pair.learn(Variables({"w": jnp.float32(value)}, {})).follow(rule, ())
+    assert [float(copy.params["w"]) for copy in pair.targets] == [4.0, 3.0, 2.0]
+    assert rule.mean_age == 0.5 + 2.0, "(C - 1) / 2, and C (K - 1) / 2 for the snapshots behind it"
+
+
+def test_a_chain_shifts_its_window_and_keeps_its_inner_targets_up_to_date():
+    """Q_1 and Q_2 hold 10 and 20, the targets 1 and 2. A sync gives Qbar_1 <- Q_1; a shift Qbar <- Q, Q_1 <- Q_2."""
+    rule = parse("chain:2:6/4")
+    assert ages_when_moved(rule, 13) == [4, 6, 8, 12]
+    online = Variables({"0": jnp.float32(10.0), "1": jnp.float32(20.0)}, {})
+    pair = Twin(online, Variables({"0": jnp.float32(1.0), "1": jnp.float32(2.0)}, {}))
+    _, synced = pair.follow(rule, jnp.int32(4))
+    assert (synced.online.params, synced.follower.params) == ({"0": 10, "1": 20}, {"0": 1, "1": 10})
+    _, shifted = pair.follow(rule, jnp.int32(6))
+    assert (shifted.online.params, shifted.follower.params) == ({"0": 20, "1": 20}, {"0": 10, "1": 20})
+
+
+def test_last_layer_only_shares_the_trunk():
+    rule = parse("last-layer:hard:3")
+    first = Variables({"hidden": jnp.float32(1.0), "head": jnp.float32(1.0)}, {})
+    pair = twin(first, rule).learn(Variables({"hidden": jnp.float32(5.0), "head": jnp.float32(6.0)}, {}))
+    assert pair.target.params == {"hidden": 5.0, "head": 1.0}
+    assert set(pair.follower.params) == {"head"}
+    assert pair.follow(rule, ())[1].target.params == {"hidden": 5.0, "head": 6.0}
+    with pytest.raises(Refusal, match="head"):
+        twin(Variables({"table": jnp.zeros(1)}, {}), rule)
 
 
 # The twin
@@ -211,11 +299,11 @@ def run(target, cycles=40, **kwargs):
 
 def test_law_5_tied_is_hard_1_is_soft_1():
     """...bit for bit, online network and optimiser, after 40 gradient steps."""
-    states = [run(target) for target in ("tied", "hard:1", "soft:1")]
+    states = [run(target) for target in ("tied", "hard:1", "soft:1", "averaged:1:1", "geometric:1:1")]
     leaves = [jax.tree.leaves((s.twin.online, s.optimiser, s.replay, s.clock)) for s in states]
-    for one, two, three in zip(*leaves, strict=True):
-        np.testing.assert_array_equal(one, two)
-        np.testing.assert_array_equal(one, three)
+    for one, *others in zip(*leaves, strict=True):
+        for other in others:
+            np.testing.assert_array_equal(one, other)
     assert states[0].twin.follower is None
     assert int(states[0].clock.target_updates[0]) == 40
 

@@ -1,0 +1,245 @@
+"""Atari behind the one contract: Gymnasium's frames, bit for bit; lives, ends and stacks; what is scored."""
+
+import dataclasses
+import sys
+
+import area
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from qtwin.engine.hosted import Outside
+from qtwin.engine.hosted_fleet import host_returns
+from qtwin.envs import ale_envs
+from qtwin.envs.ale_envs import AleMaker, AleVector, ale_spec
+from qtwin.envs.base import for_evaluation
+from qtwin.envs.catalog import resolve
+from qtwin.envs.make import make
+from qtwin.envs.preprocessing import PREPROCESSINGS, PROTOCOLS, evaluation, training
+from qtwin.errors import Refusal
+from qtwin.presets import PRESETS, preset_of
+from qtwin.processes.gather import Episodes, Gatherer
+
+ale_py = pytest.importorskip("ale_py")
+
+# A seed from which Gymnasium draws one for ALE that fits into 31 bits, as AtariVectorEnv needs it.
+SEED = 1
+QUICK = dataclasses.replace(training("nature"), noops=0)
+
+
+def gymnasium_games(name, sticky, monkeypatch):
+    """Gymnasium's own preprocessing, and the seed that it hands to ALE."""
+    monkeypatch.setitem(sys.modules, "cv2", area.OPENCV)
+    gym.register_envs(ale_py)
+    env = gym.make(f"ALE/{name}-v5", frameskip=1, repeat_action_probability=sticky)
+    env = gym.wrappers.AtariPreprocessing(env, noop_max=0)
+    seeds = np.random.SeedSequence(SEED).generate_state(2)[1:].astype(np.int64)
+    return gym.wrappers.FrameStackObservation(env, 4, padding_type="zero"), seeds
+
+
+@pytest.mark.parametrize("play", [QUICK, training("v5")], ids=["nature without no-ops", "v5"])
+@pytest.mark.parametrize("name", ["Pong", "Breakout", "Freeway"])
+def test_every_frame_reward_and_end_is_gymnasiums(name, play, monkeypatch):
+    theirs, seeds = gymnasium_games(name, play.sticky, monkeypatch)
+    monkeypatch.setattr(ale_envs, "chance_of", lambda seed, envs: (seeds, None))
+    spec = ale_spec(name)
+    ours = AleVector(spec, 1, play)
+    obs = ours.reset(0)
+    assert (obs[0] == np.moveaxis(theirs.reset(seed=SEED)[0], 0, -1)).all()
+    assert obs.shape == (1, *spec.obs_shape)
+    assert spec.num_actions == theirs.action_space.n
+    chance = np.random.default_rng(0)
+    for _ in range(150):
+        action = chance.integers(spec.num_actions, size=1)
+        _, outcome, valid = ours.step(action)
+        frames, reward, terminated, truncated, _ = theirs.step(int(action[0]))
+        assert valid is None
+        assert (outcome.next_obs[0] == np.moveaxis(frames, 0, -1)).all()
+        assert (ours.score.reward[0], ours.score.over[0]) == (reward, terminated or truncated)
+        assert outcome.reward[0] == np.clip(reward, -1, 1)
+        if terminated:
+            break
+
+
+def test_the_stand_in_for_opencv_is_opencv():
+    cv2 = pytest.importorskip("cv2")
+    noise = np.random.default_rng(0).integers(0, 256, (210, 160), dtype=np.uint8)
+    assert (cv2.resize(noise, (84, 84), interpolation=cv2.INTER_AREA) == area.resize(noise, (84, 84))).all()
+
+
+def played(env, steps, seed=0):
+    """Random play: every (obs, fresh, action, next obs, outcome, score) of it."""
+    chance, obs, rows = np.random.default_rng(seed), env.reset(seed), []
+    fresh = env.fresh
+    for _ in range(steps):
+        action = chance.integers(env.spec.num_actions, size=env.num_envs)
+        following, outcome, _ = env.step(action)
+        rows.append((obs, fresh, action, following, outcome, env.score))
+        obs, fresh = following, env.fresh
+    return rows
+
+
+@pytest.fixture(scope="module", name="breakout")
+def played_breakout():
+    """Breakout, which a random player loses quickly."""
+    return played(AleVector(ale_spec("Breakout"), 3, training("nature")), 450)
+
+
+def test_a_lost_life_ends_an_episode_and_neither_the_game_nor_the_stack(breakout):
+    lost = over = 0
+    for obs, _, _, following, outcome, score in breakout:
+        within = ~score.over
+        # The newest frames move up by one wherever no game began.
+        assert (following[within][..., :3] == obs[within][..., 1:]).all()
+        assert (outcome.next_obs[within] == following[within]).all()
+        assert (outcome.discount == 1.0 - outcome.last).all()
+        assert outcome.last[score.over].all()
+        lost, over = lost + (outcome.last & within).sum(), over + score.over.sum()
+    assert over >= 5
+    assert lost == pytest.approx(4 * over, abs=4 * 5)
+
+
+def test_a_game_that_is_over_shows_its_own_end_and_begins_a_stack_of_zeros(breakout):
+    began = 0
+    for obs, fresh, _, following, outcome, score in breakout:
+        assert not obs[fresh][..., :3].any()
+        assert obs[..., 3].any(axis=(1, 2)).all()
+        assert (outcome.next_obs[score.over][..., :3] == obs[score.over][..., 1:]).all()
+        assert (outcome.next_obs[score.over] != following[score.over]).any(axis=(1, 2, 3)).all()
+        began += fresh.sum()
+    assert began >= 3 + 3
+
+
+def test_in_evaluation_and_in_v5_only_a_whole_game_is_an_episode():
+    spec = ale_spec("Breakout", "v5")
+    for env in (AleMaker(spec)(2), for_evaluation(make(ale_spec("Breakout")))(2)):
+        for *_, outcome, score in played(env, 100):
+            assert (outcome.last == score.over).all()
+
+
+def test_rewards_are_clipped_for_learning_only():
+    env, judged = AleMaker(ale_spec("Asterix"))(2), AleMaker(ale_spec("Asterix")).evaluation(2)
+    learned = played(env, 20)
+    assert max(score.reward.max() for *_, score in learned) == 50.0
+    assert max(outcome.reward.max() for *_, outcome, _ in learned) == 1.0
+    assert max(outcome.reward.max() for *_, outcome, _ in played(judged, 20)) == 50.0
+
+
+def test_the_time_limit_truncates():
+    env = AleVector(ale_spec("Pong"), 2, dataclasses.replace(QUICK, max_frames=18))
+    *_, (obs, _, _, following, outcome, score) = played(env, 5)
+    assert outcome.last.all()
+    assert score.over.all()
+    assert (outcome.discount == 1.0).all()
+    assert env.fresh.all()
+    assert (outcome.next_obs[..., :3] == obs[..., 1:]).all()
+    assert not following[..., :3].any()
+
+
+def test_to_send_and_then_receive_is_to_step():
+    env, other = (AleVector(ale_spec("Pong"), 2, QUICK) for _ in range(2))
+    assert (env.reset(3) == other.reset(3)).all()
+    for action in np.random.default_rng(0).integers(6, size=(20, 2)):
+        env.send(action)
+        for ours, theirs in zip(env.recv()[1], other.step(action)[1], strict=True):
+            assert (ours == theirs).all()
+
+
+def test_a_seed_is_a_stream_of_games_and_no_other_seeds():
+    def frames(seed, envs=2):
+        return np.stack([row[3] for row in played(AleMaker(ale_spec("Breakout", "v5"))(envs), 30, seed)])
+
+    first = frames(0)
+    assert (first == frames(0)).all()
+    assert (first != frames(1)).any()
+    assert not set(ale_envs.chance_of(0, 8)[0]) & set(ale_envs.chance_of(1, 8)[0])
+
+
+def test_a_protocol_acts_at_random_now_and_then():
+    env = AleVector(ale_spec("Pong"), 2, dataclasses.replace(QUICK, epsilon=0.5))
+    handed, send = [], env._games.send
+    env._games.send = lambda actions: handed.append(actions) or send(actions)
+    env.reset(0)
+    for _ in range(100):
+        env.step(np.full(2, 2))
+    assert (np.concatenate(handed) == 2).mean() == pytest.approx(0.5 + 0.5 / 6, abs=0.12)
+    assert len(set(np.concatenate(handed))) == 6
+
+
+def test_protocols_are_what_the_papers_say():
+    nature, machado = evaluation("nature"), evaluation("v5")
+    assert (nature.noops, nature.sticky, nature.epsilon, nature.max_frames) == (30, 0.0, 0.05, 5 * 60 * 60)
+    assert (machado.noops, machado.sticky, machado.epsilon, machado.max_frames) == (0, 0.25, 0.001, 30 * 60 * 60)
+    assert evaluation("nature", "machado") == dataclasses.replace(machado, noops=0, sticky=0.25)
+    for learned in PREPROCESSINGS:
+        greedy = evaluation(learned, "greedy")
+        assert (greedy.noops, greedy.sticky, greedy.epsilon) == (training(learned).noops, training(learned).sticky, 0.0)
+        for protocol in PROTOCOLS:
+            judged = evaluation(learned, protocol)
+            assert not judged.clip
+            assert not judged.lives
+    with pytest.raises(Refusal, match="did you mean 'nature'"):
+        evaluation("nature", "natur")
+
+
+class Lives:
+    """Two games of four steps, a life lost halfway; an episode for learning is a life, its rewards are clipped."""
+
+    spec, num_envs = dataclasses.replace(ale_spec("Pong"), obs_shape=()), 2
+
+    def reset(self, seed):
+        self.t, self.score = 0, None
+        return np.zeros(2, np.uint8)
+
+    def step(self, actions):
+        from qtwin.envs.base import Outcome, Score
+
+        self.t += 1
+        over, last = np.full(2, self.t % 4 == 0), np.full(2, self.t % 2 == 0)
+        self.score = Score(np.float32([10.0, 0.5]), over)
+        obs = np.zeros(2, np.uint8)
+        return obs, Outcome(np.float32([1.0, 0.5]), np.float32(~last), obs, last), None
+
+
+def test_returns_are_of_whole_games_and_raw_rewards():
+    gatherer, episodes = Gatherer(Lives(), lambda key, first: (np.zeros((256, 1)), ()), linked=False), Episodes()
+    world = gatherer.start(0, Outside(np.zeros((), np.int32), ()), None)
+    act = lambda *_: np.zeros(2, np.int32)  # noqa: E731
+    chunk, world = gatherer.gather(act, None, world, 0, 8, episodes)
+    assert (episodes.count, episodes.returns, episodes.lengths) == (4, 2 * (40.0 + 2.0), 16)
+    assert chunk.reward.sum() == 8 * 1.5
+    assert chunk.last.sum() == 8
+    assert host_returns(act, Lives(), None, 4, (0, 0)).tolist() == [40.0, 40.0, 2.0, 2.0]
+
+
+def test_every_game_that_gymnasium_knows_has_a_name():
+    gym.register_envs(ale_py)
+    theirs = {name[4:-3] for name in gym.registry if name.startswith("ALE/") and name.endswith("-v5")}
+    assert set(ale_envs.games()) == theirs
+    assert resolve("ale:ms_pacman") == resolve("ale:MsPacman", "nature")
+    spec = resolve("ale:Pong", "v5")
+    assert (spec.id, spec.obs_shape, spec.obs_dtype, spec.stack) == ("ale:Pong", (84, 84, 4), "uint8", 4)
+    assert (spec.num_actions, spec.frames_per_transition, spec.preprocessing, spec.engine) == (6, 4, "v5", "hosted")
+    for name, says in (("ale:Pnog", "did you mean 'ale:Pong'"), ("ale:combat", "unknown Atari game 'ale:combat'")):
+        with pytest.raises(Refusal, match=says):
+            resolve(name)
+
+
+def test_without_ale_the_refusal_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ale_py", None)
+    with pytest.raises(Refusal, match=r"pip install 'qtwin\[atari\]'"):
+        resolve("ale:Pong")
+
+
+def test_atari_presets_name_their_preprocessing():
+    theirs = {"nature": "nature", "dqn-zoo": "nature", "dopamine": "v5", "cleanrl-atari": "cleanrl"}
+    theirs |= {"cleanrl-sac-atari": "cleanrl", "spr": "nature", "curl": "nature", "atari-quick": "nature"}
+    theirs |= dict.fromkeys(("dopamine-c51", "dopamine-rainbow", "dopamine-quantile", "dopamine-iqn"), "v5")
+    theirs["rainbow"] = "nature"
+    assert {name for name, preset in PRESETS.items() if preset.frames} == set(theirs)
+    for name, preprocessing in theirs.items():
+        preset = preset_of(name)
+        assert preset.fits(resolve("ale:Pong"))
+        assert preset.config.env.startswith("ale:")
+        assert preset.config_for(resolve("ale:Pong")).preprocessing == preprocessing
+        assert preset.config_for(resolve("CartPole-v1")).preprocessing == ""
