@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tables import table
 from training import HERE, ROOT, keep
 
-from qtwin.run.curve import interval, iqm
+from qtwin.lab.statistics import interval, iqm
 
 RESULTS = HERE / "results" / "siamese.json"
 SHORT = ("--epochs", "40")  # a sixth of the recipe's: the ablations are compared with one another, not with the best
