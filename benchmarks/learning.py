@@ -19,7 +19,7 @@ from tables import table
 from training import HERE, ROOT, extremes, interval, keep, train
 
 sys.path.insert(0, str(ROOT))
-from qtwin.run import curve
+from qtwin.lab import statistics
 
 # By name: the environment, the preset, the budget, and what is published for it.
 CLAIMS = {
@@ -56,7 +56,7 @@ def main() -> None:
             rows.append((f"{CLAIMS[name][0]}, {CLAIMS[name][1]}", *told))
     for env, r in (json.loads(PEER.read_text()) if PEER.is_file() else {}).items():
         returns = np.array(r["eval_return"])
-        (low, high), middle = curve.interval(returns), float(curve.iqm(returns))
+        (low, high), middle = statistics.interval(returns), float(statistics.iqm(returns))
         r = r | {"iqm": middle, "low": low, "high": high}
         told = (f"{r['transitions']:,}", str(len(returns)), interval(r), extremes(r), "")
         rows.append((f"{env}, Stable-Baselines3 itself", *told))

@@ -1,0 +1,48 @@
+"""Atari on two cores with the preset atari-quick: Freeway and Boxing at 200,000 agent steps, Pong at 1,000,000.
+
+    python benchmarks/atari/learning.py [--only NAME ...] [--seeds K]
+
+``--only`` without a name trains nothing and prints the results that are there; a row that was stopped goes on where it
+was. The random score beside each is Mnih et al. (2015), extended data table 2. Evaluated as the preset's preprocessing
+is (protocol nature: 30 episodes with no-op starts, epsilon 0.05, at most five minutes).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "continuous"))
+from shared import report, rows_of
+from training import HERE, extremes, interval
+
+STEPS = {"Freeway": 200_000, "Boxing": 200_000, "Pong": 1_000_000}
+SHARED = ("--preset", "atari-quick", "--log-points", "8", "--overlap")
+SEEDS = 3
+
+
+def main() -> None:
+    results, path = rows_of(
+        __doc__.splitlines()[0],
+        {game: [f"ale:{game}", *SHARED] for game in STEPS},
+        STEPS,
+        SEEDS,
+        HERE / "results" / "learning_atari.json",
+        curves=True,
+        eval_episodes=30,
+    )
+    from qtwin.scores import NATURE, key, table
+
+    head = ("game", "agent steps", "seeds", "return, IQM [95 %]", "worst ... best", "random", "a second")
+    rows = []
+    for game in STEPS:
+        if game in results:
+            r = results[game]
+            told = (f"{r['transitions']:,}", str(len(r["seeds"])), interval(r), extremes(r))
+            rows.append((game, *told, f"{table(NATURE)[key(game)]['random']:g}", f"{r['transitions_per_second']:,.0f}"))
+    report(head, rows, path)
+
+
+if __name__ == "__main__":
+    main()

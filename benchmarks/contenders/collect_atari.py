@@ -1,0 +1,55 @@
+"""Collection with random actions on 8 Atari environments: every frame stored, or (``--bare``) nothing at all."""
+
+from __future__ import annotations
+
+from common import arguments, before_jax, report, timed
+
+PACKAGES = ("jax", "ale-py", "numpy")
+ENVS, FIRST = 8, 800
+
+
+def main() -> None:
+    parser = arguments(__doc__, 40_000)
+    parser.add_argument("--game", default="Pong")
+    parser.add_argument("--bare", action="store_true", help="step ale-py's own AtariVectorEnv and keep nothing")
+    args = parser.parse_args()
+    before_jax()
+    import numpy as np
+
+    from qtwin.envs.catalog import resolve
+
+    spec = resolve(f"ale:{args.game}")
+    steps = args.transitions // ENVS
+    if args.bare:
+        from qtwin.envs.ale_envs import vector_of
+        from qtwin.envs.preprocessing import training
+
+        games = vector_of(spec, ENVS, training(spec.preprocessing))
+        games.reset(seed=0)
+        random = np.random.default_rng(0)
+
+        def play(count: int) -> None:
+            for actions in random.integers(0, spec.num_actions, (count, ENVS)):
+                games.step(actions)
+
+        play(FIRST // ENVS)
+        seconds = timed(lambda: play(steps))
+    else:
+        import jax
+
+        from qtwin.agents import algorithm as build
+        from qtwin.config import Config
+        from qtwin.engine.hosted import hosted
+        from qtwin.envs.make import make
+
+        config = Config(spec.id, net="nature", collect=8, regress=1, warmup=8, replay=50_000, batch=32, envs=ENVS)
+        engine = hosted(build(spec, config), make(spec)(ENVS), overlap=False)
+        state = jax.block_until_ready(engine.warm_up(engine.init(0), FIRST // ENVS))
+        seconds = timed(lambda: jax.block_until_ready(engine.warm_up(state, steps)))
+        engine.close()
+    name = "bare AtariVectorEnv" if args.bare else "qtwin, collecting"
+    report(name, steps * ENVS, seconds, PACKAGES, game=args.game)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Row 1 of docs/reliability.md: kill -9 at random moments, a third of them inside a save; resume; compare every bit.
+
+    python benchmarks/reliability/kill.py [--trials 200]
+
+Each trial takes one kind of agent, kills its run one to three times, resumes it, and holds the last checkpoint (both
+networks, optimiser, replay, random state, counters) against that of the run that was never killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+RESULT = HERE.parent / "results" / "reliability_kill.json"
+COMMON = [
+    "--steps", "1300", "--log-points", "4", "--checkpoints", "6", "--eval-episodes", "1", "--quiet", "--batch", "8",
+    "--replay", "500", "--warmup", "100",
+]  # fmt: skip
+KINDS = {
+    "replay, fused, two seeds": ["CartPole-v1", "--net", "mlp:16", "--seeds", "2"],
+    "online": ["CartPole-v1", "--agent", "online_q", "--net", "linear", "--replay", "0", "--batch", "1"],
+    "prioritised, fused": ["CartPole-v1", "--net", "mlp:16", "--prioritise", "0.6:0.4"],
+    "actor-critic, fused": ["Pendulum-v1", "--agent", "sac", "--net", "mlp:16"],
+    "self-predictive, fused": ["CartPole-v1", "--net", "mlp:16", "--self-predict", "simsiam"],
+    "replay, hosted": ["gym:CartPole-v1", "--net", "mlp:16"],
+    "replay, hosted, overlapped": ["gym:CartPole-v1", "--net", "mlp:16", "--overlap"],
+    "actor-critic, hosted": ["gym:Pendulum-v1", "--agent", "td3", "--net", "mlp:16"],
+}
+
+# The child ends itself with SIGKILL: in the middle of a file of a save (half of it written), at a rename, or between
+# two calls of the engine; or the parent does, after a time.
+CHILD = """
+import os, signal, sys
+from qtwin import files
+from qtwin.run import checkpoint
+where, count, request = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+def counting(function, half):
+    def called(*args, **kwargs):
+        global count
+        count -= 1
+        if count == 0:
+            if half: args[0].write_bytes(bytes(args[1])[: len(args[1]) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args, **kwargs)
+    return called
+if where == "save": checkpoint.write_flushed = counting(checkpoint.write_flushed, True)
+elif where == "rename": os.replace = counting(os.replace, False)
+elif where == "engine":
+    from qtwin.engine.fleet import FusedFleet
+    from qtwin.engine.hosted_fleet import HostedFleet
+    for fleet in (FusedFleet, HostedFleet): fleet.advance = counting(fleet.advance, False)
+from qtwin.cli import main
+sys.exit(main(["train", *request]))
+"""
+
+
+def run(where: str, count: int, request: list[str], seconds: float | None = None) -> int:
+    child = subprocess.Popen([sys.executable, "-c", CHILD, where, str(count), *request], stderr=subprocess.PIPE)
+    try:
+        told = child.communicate(timeout=seconds)[1]
+    except subprocess.TimeoutExpired:
+        child.send_signal(signal.SIGKILL)
+        child.communicate()
+        return -signal.SIGKILL
+    if child.returncode not in (0, -signal.SIGKILL):
+        raise SystemExit(f"exit code {child.returncode}: {told.decode()[-1000:]}")
+    return child.returncode
+
+
+def last(out: Path) -> tuple:
+    from qtwin.run import checkpoint
+
+    path, manifest = checkpoint.newest(out / "checkpoints")
+    return path.name, manifest["sha256"], manifest["columns"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    trials = parser.parse_args()
+    rng, whole, rows = random.Random(trials.seed), {}, []
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.setdefault("QTWIN_CACHE", str(Path(folder) / "cache"))
+        for trial in range(trials.trials):
+            kind = list(KINDS)[trial % len(KINDS)]
+            request = [KINDS[kind][0], *COMMON, *KINDS[kind][1:]]
+            if kind not in whole:
+                began, out = time.monotonic(), Path(folder) / f"whole-{len(whole)}"
+                run("never", 0, [*request, "--out", str(out)])
+                whole[kind] = last(out), time.monotonic() - began
+            out, kills, done = Path(folder) / f"trial-{trial}", [], None
+            wanted = rng.randint(1, 3)
+            while done != 0:
+                resumed = ["--resume"] if (out / "config.json").exists() else []
+                where = rng.choice(["save", "rename", "engine", "engine", "time", "time"])
+                words = [*request, "--out", str(out), *resumed]
+                if len(kills) == wanted:
+                    done = run("never", 0, words)
+                elif where == "time":
+                    done = run("never", 0, words, rng.uniform(0.1, 1.0) * whole[kind][1])
+                else:
+                    done = run(where, rng.randint(1, 8), words)
+                if done != 0:
+                    kills.append(where)
+            rows.append({"kind": kind, "kills": kills, "same": last(out) == whole[kind][0]})
+            print(f"{trial + 1}: {kind}, killed at {', '.join(kills) or 'no time'}: {rows[-1]['same']}", flush=True)
+    killed = [row for row in rows if row["kills"]]
+    table = {
+        "trials": len(rows),
+        "asked_for_by_default": 200,
+        "runs_killed": len(killed),
+        "kills": sum(len(row["kills"]) for row in rows),
+        "kills_inside_a_save": sum(where in ("save", "rename") for row in rows for where in row["kills"]),
+        "identical": sum(row["same"] for row in rows),
+        "by_kind": {kind: [sum(r["same"] for r in rows if r["kind"] == kind), sum(r["kind"] == kind for r in rows)]
+                    for kind in KINDS},
+    }  # fmt: skip
+    RESULT.write_text(json.dumps(table, indent=1) + "\n")
+    print(json.dumps(table, indent=1))
+
+
+if __name__ == "__main__":
+    main()

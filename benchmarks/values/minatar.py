@@ -1,0 +1,78 @@
+"""MinAtar with every value-based agent: four games, 1,000,000 frames, three seeds.
+
+    python benchmarks/values/minatar.py [--only NAME ...] [--seeds K]
+
+All but pqn and stream_q run MinAtar's own DQN (the preset minatar) with their own head, loss and target in place of
+DQN's; pqn and stream_q run their presets. gymnax's minimal action sets. Distributions range over -10 to 100, on
+SpaceInvaders to 200. ``--only`` without a name trains nothing and prints the results that are there; a row that was
+stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "continuous"))
+from shared import report, rows_of
+from training import HERE, extremes, interval
+
+GAMES = ("Breakout", "Asterix", "Freeway", "SpaceInvaders")
+ATOMS = ("--loss", "cross-entropy", "--atoms", "51")
+DQN = (  # the preset minatar, said aloud, so that an agent of another name can take it
+    "--init", "torch", "--optimiser", "rmsprop:0.01:outside", "--lr", "2.5e-4", "--collect", "1", "--regress", "1",
+    "--target", "hard:1000", "--warmup", "5000", "--replay", "100000", "--batch", "32", "--envs", "1",
+)  # fmt: skip
+PLAIN, EPSILON = ("--net", "minatar", "--loss", "huber"), ("--explore", "1:0.1:100000")
+AGENTS = {
+    "dqn": (*PLAIN, *EPSILON, *DQN),
+    "double_dqn": (*PLAIN, *EPSILON, *DQN),
+    "dqn, duelling": ("--net", "minatar+duelling", "--loss", "huber", *EPSILON, *DQN),
+    "dqn, noisy": ("--net", "minatar+noisy", "--loss", "huber", "--explore", "1", *DQN),
+    "dqn, 3 steps": (*PLAIN, "--n-step", "3", *EPSILON, *DQN),
+    "dqn, prioritised": (*PLAIN, "--prioritise", "0.6:0.4", *EPSILON, *DQN),
+    "munchausen_dqn": (*PLAIN, *EPSILON, *DQN),
+    "c51": ("--net", "minatar", *ATOMS, *EPSILON, *DQN),
+    "hl_gauss": ("--net", "minatar", *ATOMS, *EPSILON, *DQN),
+    "qr_dqn": ("--net", "minatar", "--quantiles", "51", *EPSILON, *DQN),
+    "iqn": ("--net", "minatar", "--quantiles", "32", *EPSILON, *DQN),
+    "rainbow": ("--net", "minatar+duelling+noisy", *ATOMS, "--explore", "1", *DQN),
+    "pqn": ("--preset", "pqn-minatar"),
+    "stream_q": ("--preset", "stream-q-minatar"),
+}  # fmt: skip
+STEPS, SEEDS = 1_000_000, 3
+# DQN's own curve at 1M frames (30 runs, training return, 6 actions), read off the figure of Young & Tian (2019).
+PUBLISHED = {"Breakout": "9.3", "Asterix": "7.2", "Freeway": "47.8", "SpaceInvaders": "33.3"}
+
+
+def options(game: str, name: str) -> list[str]:
+    """Of ``qtwin train``, for one row."""
+    agent = name.partition(",")[0]
+    support = ["--support", "-10:200" if game == "SpaceInvaders" else "-10:100"] if "--atoms" in AGENTS[name] else []
+    support = [f"--support={support[1]}"] if support else []  # a value that begins with a minus
+    return [f"minatar:{game}", "--agent", agent, *AGENTS[name], *support]
+
+
+def main() -> None:
+    cells = {f"{game} {name}": (game, name) for game in GAMES for name in AGENTS}
+    results, path = rows_of(
+        __doc__.splitlines()[0],
+        {cell: options(*which) for cell, which in cells.items()},
+        dict.fromkeys(cells, STEPS),
+        SEEDS,
+        HERE / "results" / "minatar.json",
+        curves=True,
+    )
+    head = ("game, agent", "seeds", "greedy return, IQM [95 %]", "worst ... best", "a second", "DQN, published")
+    rows = []
+    for cell, (game, name) in cells.items():
+        if cell in results:
+            r = results[cell]
+            told = (str(len(r["seeds"])), interval(r), extremes(r), f"{r['transitions_per_second']:,.0f}")
+            rows.append((f"{game}, {name}", *told, PUBLISHED[game] if name == "dqn" else ""))
+    report(head, rows, path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""PQN: CartPole to 500,000 transitions over seeds, and MinAtar's transitions a second beside purejaxql.
+
+    python benchmarks/values/pqn.py [--only NAME ...] [--seeds K] [--steps N]
+
+The rows are purejaxql's published recipes (the presets pqn-cartpole and pqn-minatar). The peer's own figure for MinAtar
+is taken by its own command, in its own environment and checkout:
+
+    python purejaxql/pqn_minatar.py +alg=pqn_minatar alg.ENV_NAME=Breakout-MinAtar NUM_SEEDS=1 WANDB_MODE=disabled
+
+whose transitions over the seconds that it says it took, compilation included, stand beside ``wall_seconds`` here.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "continuous"))
+from shared import report, rows_of
+from training import HERE, extremes, interval
+
+ROWS = {
+    "CartPole-v1": (["CartPole-v1", "--preset", "pqn-cartpole"], 500_000),
+    "MinAtar Breakout": (["minatar:Breakout", "--preset", "pqn-minatar"], 10_000_000),
+}
+WANTED = {"CartPole-v1": "490"}
+
+
+def main() -> None:
+    results, path = rows_of(
+        __doc__.splitlines()[0],
+        {name: options for name, (options, _) in ROWS.items()},
+        {name: steps for name, (_, steps) in ROWS.items()},
+        5,
+        HERE / "results" / "pqn.json",
+        curves=True,
+    )
+    head = (
+        "environment", "transitions", "seeds", "greedy return, IQM [95 %]", "worst ... best", "wanted", "a second",
+        "a second, with compilation",
+    )  # fmt: skip
+    rows = []
+    for name, r in results.items():
+        told = (f"{r['transitions']:,}", str(len(r["seeds"])), interval(r), extremes(r), WANTED.get(name, ""))
+        whole = r["transitions"] * len(r["seeds"]) / r["wall_seconds"]
+        rows.append((name, *told, f"{r['transitions_per_second']:,.0f}", f"{whole:,.0f}"))
+    report(head, rows, path)
+
+
+if __name__ == "__main__":
+    main()
