@@ -84,10 +84,14 @@ def lottery(chance: float, limit: int) -> JaxEnv:
 
 @pytest.mark.parametrize(
     ("chance", "limit", "gamma", "episodes"),
-    [(0.1, 1000, 0.99, 20_000), (0.0, 400, 0.97, 2)],  # ends by itself; and is cut by its time limit
+    [(0.1, 1000, 0.9, 60_000), (0.0, 400, 0.97, 2)],  # ends by itself; and is cut by its time limit
 )
 def test_over_estimation_equals_what_is_known(chance, limit, gamma, episodes):
-    """V = 1 / (1 - gamma (1 - p)) in every state, and the agent says 30."""
+    """V = 1 / (1 - gamma (1 - p)) in every state, and the agent says 30.
+
+    One episode's error is half of V at gamma 0.9 and p = 0.1, so that 1 % is five standard errors of 60,000. Where the
+    episode is cut, 99 % of the weight that follows a state is in its 152 next rewards: 0.97^152 < 0.01 < 0.97^151.
+    """
 
     def act(variables, obs, epsilon, key):
         return jnp.zeros(obs.shape[0], jnp.int32)
@@ -100,7 +104,7 @@ def test_over_estimation_equals_what_is_known(chance, limit, gamma, episodes):
     assert found.said == pytest.approx(30.0, rel=1e-5)
     assert found.said - found.came == pytest.approx(30.0 - value, abs=0.01 * value)
     assert (found.largest_q, found.largest_reward) == (30.0, 1.0)
-    assert found.states == (episodes * (limit - 152) if chance == 0 else pytest.approx(10 * episodes, rel=0.05))
+    assert found.states == (episodes * (limit - 151) if chance == 0 else pytest.approx(10 * episodes, rel=0.05))
 
 
 def test_a_ledger_by_hand():
