@@ -11,12 +11,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from qtwin.config_file import config_option, said
 from qtwin.errors import Broken, Diverged, Refusal, nearest, one_of
 from qtwin.lab.command import compare, compare_options, report, report_options
 from qtwin.listing import LISTS
 from qtwin.run.eval_command import eval_options, evaluate, read_run
 from qtwin.settings import SETTINGS, number, option, read_settings, whole
 from qtwin.siamese.command import siamese, siamese_options
+
+ENV_TIMEOUT = "60"  # seconds
 
 
 class Parser(argparse.ArgumentParser):
@@ -129,7 +132,8 @@ def settings_of(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def train_options(parser: Parser) -> None:
-    parser.add_argument("env", metavar="ENV", help="the environment, for example CartPole-v1 (qtwin list envs)")
+    parser.add_argument("env", metavar="ENV", nargs="?", help="the environment, as CartPole-v1 (qtwin list envs)")
+    config_option(parser)
     parser.add_argument("--agent", metavar="NAME", help="the algorithm (qtwin list agents)")
     parser.add_argument("--preset", metavar="NAME", help="settings by name (qtwin list presets)")
     parser.add_argument("--seeds", metavar="K", default=None, help="how many seeds, trained side by side")
@@ -137,13 +141,13 @@ def train_options(parser: Parser) -> None:
     parser.add_argument("--out", metavar="DIR", help="the run directory; a fresh one under runs/ if left out")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_argument("--data", metavar="FILE", help="learn offline from a recording (qtwin record)")
-    parser.add_argument("--eval-episodes", metavar="N", default="100", help="greedy episodes at the end, for each seed")
-    parser.add_argument("--log-points", metavar="N", default="20", help="evaluations on the way")
-    parser.add_argument("--engine", metavar="E", default="auto", help="auto, fused (in JAX) or hosted (in Python)")
+    parser.add_argument("--eval-episodes", metavar="N", help="greedy episodes at the end, for each seed (100)")
+    parser.add_argument("--log-points", metavar="N", help="evaluations on the way (20)")
+    parser.add_argument("--engine", metavar="E", help="auto, fused (in JAX) or hosted (in Python)")
     parser.add_argument("--overlap", action="store_true", help="hosted: collect while the regression runs")
     parser.add_argument("--diagnose", metavar="K", help="measure the twin at every Kth of them; 0 never")
     parser.add_argument("--checkpoints", metavar="N", help="so many in the run (5), or every:N transitions one")
-    parser.add_argument("--env-timeout", metavar="S", default="60", help="seconds for a step in Python; 0 is for ever")
+    parser.add_argument("--env-timeout", metavar="S", help="seconds for a step in Python (60); 0 is for ever")
     parser.add_argument("--keep", metavar="HOW", help="which stay: last:2, every:10, best:1, or several with commas")
     parser.add_argument("--quiet", action="store_true", help="say nothing")
     setting_options(parser)
@@ -152,25 +156,11 @@ def train_options(parser: Parser) -> None:
 def train(arguments: argparse.Namespace) -> int:
     from qtwin.request import build
 
-    request = build(
-        arguments.env,
-        agent=arguments.agent,
-        preset=arguments.preset,
-        seeds=arguments.seeds,
-        seed=arguments.seed,
-        out=arguments.out,
-        resume=arguments.resume,
-        eval_episodes=arguments.eval_episodes,
-        log_points=arguments.log_points,
-        engine=arguments.engine,
-        overlap=arguments.overlap,
-        checkpoints=arguments.checkpoints,
-        keep=arguments.keep,
-        env_timeout=arguments.env_timeout,
-        quiet=arguments.quiet,
-        diagnose=arguments.diagnose,
-        settings=settings_of(arguments),
-    )
+    asked = said(arguments)
+    if "env" not in asked:
+        raise Refusal("qtwin train needs ENV and none came; write qtwin train CartPole-v1")
+    settings = {field: asked.pop(field) for field in (*SETTINGS, "data") if field in asked}
+    request = build(**{"env_timeout": ENV_TIMEOUT} | asked, settings=settings)
     for note in () if request.quiet else request.notes:
         print(f"note: {note}", file=sys.stderr)
     from qtwin.run.train import run

@@ -178,3 +178,14 @@ def test_a_run_of_another_method_or_other_settings_is_not_resumed(pictures, fini
     for words in (["eval", out], ["train", "CartPole-v1", "--resume", "--out", out]):
         assert main(words) == 2
         assert "has an encoder and no policy" in capsys.readouterr().err
+
+
+def test_a_siamese_run_saves_as_often_and_keeps_as_many_as_it_is_asked_to(pictures, tmp_path, capsys):
+    out = tmp_path / "run"
+    words = ["siamese", "simsiam", "--data", pictures, *QUICK, "--log-points", "1", "--quiet", "--out", str(out)]
+    assert main([*words, "--checkpoints", "every:4", "--keep", "last:3"]) == 0
+    assert [path.name[-2:] for path in sorted((out / "checkpoints").glob("cycle-*"))] == ["08", "12", "16"]
+    assert main([*words, "--resume", "--checkpoints", "2"]) == 2
+    assert "checkpoints 'every:4', not '2'" in capsys.readouterr().err
+    assert main(["siamese", "--config", str(out), "--checkpoints", "0", "--out", str(tmp_path / "other")]) == 2
+    assert "--checkpoints" in capsys.readouterr().err

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from qtwin.config_file import config_option, said
 from qtwin.errors import Refusal
 from qtwin.settings import option
 from qtwin.siamese.request import SETTINGS, build, saved_config
 
 
 def siamese_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("method", metavar="METHOD", help="simsiam, byol, moco, simclr (qtwin list methods)")
+    parser.add_argument("method", metavar="METHOD", nargs="?", help="simsiam, byol, ... (qtwin list methods)")
+    config_option(parser)
     parser.add_argument(
         "--data",
         metavar="DATA",
@@ -21,7 +23,9 @@ def siamese_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", metavar="S", default=None, help="the first of them")
     parser.add_argument("--out", metavar="DIR", help="the run directory; a fresh one under runs/ if left out")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    parser.add_argument("--log-points", metavar="N", default="15", help="how often on the way the features are judged")
+    parser.add_argument("--log-points", metavar="N", help="how often on the way the features are judged (15)")
+    parser.add_argument("--checkpoints", metavar="N", help="so many in the run (5), or every:N gradient steps one")
+    parser.add_argument("--keep", metavar="HOW", help="which stay: last:2, every:10, best:1, or several with commas")
     parser.add_argument("--quiet", action="store_true", help="say nothing")
     group = parser.add_argument_group("settings", "over the method's own for such images")
     for field, (takes, means) in SETTINGS.items():
@@ -29,30 +33,22 @@ def siamese_options(parser: argparse.ArgumentParser) -> None:
 
 
 def siamese(arguments: argparse.Namespace) -> int:
-    said = {field: getattr(arguments, field) for field in SETTINGS if getattr(arguments, field) is not None}
-    data, seeds, seed = arguments.data, arguments.seeds, arguments.seed
-    if arguments.resume and arguments.out and (Path(arguments.out) / "config.json").is_file():
-        config, saved = saved_config(Path(arguments.out))
-        if arguments.method != config.method:
+    asked = said(arguments)
+    if "method" not in asked:
+        raise Refusal("qtwin siamese needs METHOD and none came; write qtwin siamese simsiam")
+    settings, method = {field: asked.pop(field) for field in SETTINGS if field in asked}, asked["method"]
+    if asked.get("resume") and "out" in asked and (Path(asked["out"]) / "config.json").is_file():
+        config, seeds = saved_config(Path(asked["out"]))
+        if method != config.method:
             raise Refusal(
-                f"the run in {arguments.out} is one of {config.method}, not {arguments.method}; write qtwin siamese"
-                f" {config.method} --resume --out {arguments.out}"
+                f"the run in {asked['out']} is one of {config.method}, not {method}; write qtwin siamese"
+                f" {config.method} --resume --out {asked['out']}"
             )
-        said = {field: getattr(config, field) for field in SETTINGS} | said
-        data = data or config.data
-        if seeds is None and seed is None:
-            seed, seeds = saved[0], len(saved)
-    request = build(
-        arguments.method,
-        data=data or "digits",
-        seeds=seeds,
-        seed=seed,
-        out=arguments.out,
-        resume=arguments.resume,
-        log_points=arguments.log_points,
-        quiet=arguments.quiet,
-        settings=said,
-    )
+        settings = {field: getattr(config, field) for field in SETTINGS} | settings
+        asked = {"data": config.data} | asked
+        if "seeds" not in asked and "seed" not in asked:
+            asked |= {"seed": seeds[0], "seeds": len(seeds)}
+    request = build(**asked, settings=settings)
     from qtwin.siamese.run import run
 
     return run(request)

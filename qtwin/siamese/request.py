@@ -9,6 +9,7 @@ from typing import Any
 from qtwin.errors import Refusal, one_of
 from qtwin.place import place_of, seeds_of
 from qtwin.processes.target_specs import parse as parse_target
+from qtwin.run.keep import KEEP, parse_checkpoints, parse_keep
 from qtwin.settings import option, read_fields, whole
 from qtwin.siamese.config import BATCH_NORMS, METHODS, PREDICTORS, SiameseConfig
 from qtwin.siamese.data import Images, load_images
@@ -51,6 +52,9 @@ class SiameseRequest:
       resume: go on with the run in ``out``.
       log_points: how many times on the way the features are judged.
       quiet: say nothing.
+      checkpoints: how many, or ``every:N`` gradient steps (`qtwin.run.keep.parse_checkpoints`); None as the run that is
+        gone on with had it, else 5.
+      keep: which of them stay (`qtwin.run.keep.parse_keep`).
     """
 
     config: SiameseConfig
@@ -60,6 +64,8 @@ class SiameseRequest:
     resume: bool
     log_points: int
     quiet: bool
+    checkpoints: str | None = None
+    keep: str = KEEP
 
 
 def build(
@@ -72,6 +78,8 @@ def build(
     resume: bool = False,
     log_points: int = 15,
     quiet: bool = False,
+    checkpoints: str | int | None = None,
+    keep: str | int | None = None,
     settings: dict[str, Any] | None = None,
 ) -> SiameseRequest:
     """Puts a request together: a setting said aloud, before the method's own for such images.
@@ -79,7 +87,7 @@ def build(
     Args:
       method: a key of `qtwin.siamese.config.METHODS`.
       data: the images (`qtwin.siamese.data.load_images`).
-      seeds, seed, out, resume, log_points, quiet: as for training (`qtwin.request.build`).
+      seeds, seed, out, resume, log_points, quiet, checkpoints, keep: as for training (`qtwin.request.build`).
       settings: fields of `SiameseConfig` by name, as values or as the text an option holds.
 
     Raises:
@@ -89,6 +97,11 @@ def build(
     base = defaults_for(method, data)
     config = dataclasses.replace(base, **read_fields(settings or {}, base, ("method", "data")))
     log_points = whole(log_points, "--log-points", 1)
+    keep = KEEP if keep is None else str(keep)
+    parse_keep(keep)
+    checkpoints = None if checkpoints is None else str(checkpoints)
+    if checkpoints is not None:
+        parse_checkpoints(checkpoints)
     picked = seeds_of(seeds, seed)
     check(config)
     images = load_images(data)
@@ -99,7 +112,7 @@ def build(
             f" {max(2, len(images.train) // 4)}"
         )
     place = place_of(out, resume, f"{images.name}-{method}")
-    return SiameseRequest(config, images, picked, place, resume, log_points, quiet)
+    return SiameseRequest(config, images, picked, place, resume, log_points, quiet, checkpoints, keep)
 
 
 def check(c: SiameseConfig) -> None:
