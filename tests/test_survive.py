@@ -9,12 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from worlds import little_dqn, walk
 
 from qtwin.cli import main
 from qtwin.engine.fleet import fleet_of
+from qtwin.engine.hosted_fleet import _placed
 from qtwin.errors import Refusal
 from qtwin.place import LOCK
 from qtwin.run import blocks, checkpoint
@@ -62,6 +64,23 @@ def test_a_large_replay_is_not_written_again(fleet, small_blocks, tmp_path):
     assert all(same(*pair) for pair in zip(checkpoint.read(path, manifest, states), later, strict=True))
     checkpoint.write(tmp_path, 3, 2, fleet.seeds, later, Keep(last=1), known=known)
     assert {file.name for file in (tmp_path / "blocks").iterdir()} == blocks._names([checkpoint.newest(tmp_path)[1]])
+
+
+def test_a_large_replay_is_read_into_the_array_that_there_is(small_blocks, tmp_path):
+    """Block by block, so that it never stands in memory twice."""
+    array = np.random.default_rng(0).normal(size=(1000, 3)).astype(np.float32)
+    _, described = blocks.split(tmp_path, {"column": array}, set())
+    column = blocks.column_of(tmp_path, described["column"], array, "here")
+    old = jnp.zeros((1000, 3))
+    place = old.unsafe_buffer_pointer()
+    new = _placed(old, column)
+    assert new.unsafe_buffer_pointer() == place
+    assert old.is_deleted()
+    np.testing.assert_array_equal(new, array)
+    np.testing.assert_array_equal(column, array)
+    (tmp_path / "blocks" / described["column"]["blocks"][1]).write_bytes(b"other")
+    with pytest.raises(Refusal, match=r"the checkpoint cannot be read: .* SHA-256 is not its name"):
+        np.asarray(column)
 
 
 def changed(ring, row):

@@ -83,7 +83,8 @@ class Fleet(Protocol):
         """One seed's whole state, as numpy arrays."""
 
     def restore(self, states: list[TrainState]) -> None:
-        """Puts K seeds' states, as `snapshot` gave them, in place of the present ones."""
+        """Puts K seeds' states, as `snapshot` gave them, in place of the present ones; where an array is large, a
+        `qtwin.run.blocks.Column` may stand for it."""
 
     def re_make(self, boundary: int) -> None:
         """Re-makes environments whose state cannot be saved, with seeds drawn from the run's and ``boundary``."""
@@ -216,7 +217,7 @@ class FusedFleet:
     def restore(self, states: list[TrainState]) -> None:
         restored = []
         for start, group in enumerate(self._groups(states)):
-            group = [keyed(state) for state in group]
+            group = [keyed(jax.tree.map(np.asarray, state)) for state in group]
             one = jax.tree.map(lambda *leaves: jnp.stack(leaves), *group)
             one = one._replace(clock=jax.tree.map(lambda leaf: leaf[:: self._lanes], one.clock))
             like = self._states[start]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from qtwin.engine.hosted import hosted
 from qtwin.engine.state import Faults, Tally, TrainState, keyed, unkeyed
 from qtwin.envs.base import HostEnv, JaxEnv, Outcome, Score, for_evaluation
 from qtwin.foresight import Foresight, Judged, Ledger, judged
+from qtwin.run.blocks import Column
 from qtwin.twin import distance
 from qtwin.types import Array, Clock, PyTree, Variables
 
@@ -127,7 +129,13 @@ class HostedFleet:
         return jax.tree.map(np.asarray, unkeyed(self._states[seed_index]))
 
     def restore(self, states: list[TrainState]) -> None:
-        self._states = [jax.tree.map(jnp.asarray, keyed(state)) for state in states]
+        # Into the arrays that there are: beside them a replay of gigabytes might not fit a second time.
+        before, self._states = [unkeyed(state) for state in self._states], []
+        while before:
+            leaves = zip(jax.tree.leaves(before.pop(0)), jax.tree.leaves(states[len(self._states)]), strict=True)
+            placed = [_placed(*pair) for pair in leaves]
+            like = states[len(self._states)]
+            self._states.append(keyed(jax.tree.unflatten(jax.tree.structure(like), placed)))
 
     def re_make(self, boundary: int) -> None:
         self._states = [e.rejoin(s, boundary) for e, s in zip(self._engines, self._states, strict=True)]
@@ -137,6 +145,20 @@ class HostedFleet:
         for engine in self._engines:
             engine.close()
         self._test_env.close()
+
+
+def _placed(old: Array, new: Array) -> Array:
+    """``new`` on the device; what is read block by block is written into ``old``, which is given away."""
+    if not isinstance(new, Column):
+        return jnp.asarray(new)
+    for start, rows in new:
+        old = _written(old, rows, np.int32(start))
+    return old
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _written(column: Array, rows: Array, start: Array) -> Array:
+    return jax.lax.dynamic_update_slice_in_dim(column, rows, start, axis=0)
 
 
 def player(agent: Agent) -> Callable:

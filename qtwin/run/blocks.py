@@ -8,10 +8,12 @@ end that is marked late, all come out of the bytes.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -89,19 +91,59 @@ def verify(folder: Path, manifest: dict) -> set[str]:
     return needed
 
 
-def joined(folder: Path, column: dict, like, where: str) -> np.ndarray:
-    """The array whose blocks ``column`` names; ``like`` says what shape and type it is to have."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Column:
+    """A large array on the disk, verified block by block as it is read.
+
+    `numpy.asarray` gives the whole of it; iterating gives where each block begins and its rows, so that it can go where
+    it belongs without being in memory twice.
+
+    Attributes:
+      folder: the run's ``checkpoints`` directory.
+      shape, dtype: of the array.
+      rows: in one block.
+      blocks: all blocks' hashes in order.
+      where: what a message says of it.
+    """
+
+    folder: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    rows: int
+    blocks: tuple[str, ...]
+    where: str
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        row_bytes = self.dtype.itemsize * math.prod(self.shape[1:])
+        for i, name in enumerate(self.blocks):
+            start = i * self.rows
+            count = min(self.rows, self.shape[0] - start)
+            try:
+                data = _read(self.folder, name)
+                if len(data) != count * row_bytes:
+                    wanted = f"{len(data)} bytes where {count * row_bytes} are expected"
+                    raise Unusable(f"{self.where}: block {name[:12]}... has {wanted}")
+            except Unusable as error:
+                raise unreadable(error) from None
+            yield start, np.frombuffer(data, self.dtype).reshape(count, *self.shape[1:])
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        del copy
+        whole = np.empty(self.shape, self.dtype)
+        for start, rows in self:
+            whole[start : start + len(rows)] = rows
+        return whole if dtype is None else whole.astype(dtype, copy=False)
+
+
+def column_of(folder: Path, column: dict, like, where: str) -> Column:
+    """The array that ``column`` describes; ``like`` says what shape and type it is to have."""
     same(where, column["dtype"], column["shape"], like)
-    array, rows = np.empty(like.shape, like.dtype), column["rows"]
-    row_bytes = array.dtype.itemsize * math.prod(array.shape[1:])
-    flat = array.reshape(-1).view(np.uint8)
-    for i, name in enumerate(column["blocks"]):
-        room = flat[i * rows * row_bytes : (i + 1) * rows * row_bytes]
-        data = _read(folder, name)
-        if len(data) != len(room):
-            raise Unusable(f"{where}: block {name[:12]}... has {len(data)} bytes where {len(room)} are expected")
-        room[:] = np.frombuffer(data, np.uint8)
-    return array
+    return Column(folder, tuple(like.shape), np.dtype(like.dtype), column["rows"], tuple(column["blocks"]), where)
+
+
+def unreadable(error: Exception) -> Refusal:
+    """A checkpoint was found good and cannot be read any more."""
+    return Refusal(f"the checkpoint cannot be read: {error}; name another --out")
 
 
 def same(where: str, dtype, shape, like) -> None:

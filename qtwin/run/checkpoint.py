@@ -211,7 +211,7 @@ def read_manifest(path: Path) -> dict:
 
 
 def read(
-    path: Path, manifest: dict, like: list[TrainState], put: Callable[[np.ndarray], Any] = lambda array: array
+    path: Path, manifest: dict, like: list[TrainState], put: Callable[[blocks.Column], Any] = np.asarray
 ) -> list[TrainState]:
     """The states that a checkpoint holds, each checked against ``like`` leaf by leaf.
 
@@ -219,7 +219,7 @@ def read(
       path: from `newest`.
       manifest: likewise.
       like: the shapes and types of what is expected.
-      put: what becomes of a large array as soon as it is read.
+      put: what becomes of a large array; left out, it is read whole.
 
     Raises:
       Refusal: it does not hold this run, or has changed since `newest` verified it.
@@ -236,9 +236,9 @@ def read(
             for name, column in manifest["columns"].get(str(seed), {}).items():
                 known = name in wanted  # `fill` says what is wrong with one that is not
                 where = f"{file}: '{name}'"
-                named[name] = put(blocks.joined(path.parent, column, wanted[name], where)) if known else np.zeros(())
+                named[name] = put(blocks.column_of(path.parent, column, wanted[name], where)) if known else np.zeros(())
         except (Unusable, SafetensorError) as error:
-            raise Refusal(f"the checkpoint cannot be read: {error}; name another --out") from None
+            raise blocks.unreadable(error) from None
         states.append(fill(state, named, str(file)))
     return states
 
