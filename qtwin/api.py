@@ -45,6 +45,7 @@ def train(
     overlap: bool = False,
     checkpoints: str | int | None = None,
     keep: str | int | None = None,
+    frames: str | None = None,
     quiet: bool = False,
     diagnose: int | None = None,
     **settings,
@@ -65,6 +66,7 @@ def train(
       overlap: hosted engine: collect while the regression runs; pays where environments are slow.
       checkpoints: how many in the run, or "every:N" for one each N transitions; 5, or a resumed run's, if left out.
       keep: which of them stay, "last:N", "every:N" (each N-th), "best:N", or several with commas; the last 2.
+      frames: where remembered images lie, "memory" or "disk", in the run directory; in memory if left out.
       quiet: say nothing.
       diagnose: the twin is measured at every so manieth of those evaluations, 0 never; each in a run of 2,000 gradient
         steps or more if left out.
@@ -91,6 +93,7 @@ def train(
         overlap=overlap,
         checkpoints=checkpoints,
         keep=keep,
+        frames=frames,
         quiet=quiet,
         diagnose=diagnose,
         settings=settings,

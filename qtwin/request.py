@@ -17,6 +17,7 @@ from qtwin.place import place_of, seeds_of
 from qtwin.presets import AGENT_DEFAULTS, Preset, preset_of
 from qtwin.processes.target_specs import parse as parse_target
 from qtwin.rates import Rates, budget, plan
+from qtwin.replay.size import in_frames
 from qtwin.run.keep import CHECKPOINTS, KEEP, parse_checkpoints, parse_keep
 from qtwin.run.saved import MAY_CHANGE, as_before, read_config, same_run
 from qtwin.settings import number, option, read_settings, whole
@@ -25,6 +26,7 @@ from qtwin.target_check import check_target
 from qtwin.value_check import check_values
 
 ENGINES = ("auto", "fused", "hosted")
+FRAMES = ("memory", "disk")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Request:
       keep: which of them stay (`qtwin.run.keep.parse_keep`).
       env_timeout: seconds after which a step of Python environments that has not come back ends the process; 0 never.
       notes: lines worth telling that are no refusals.
+      frames: where the images that a replay remembers lie, "memory" or "disk" (in the run directory).
       diagnose: the twin is measured at every so manieth log point; 0 never; None at each in a run that is long enough.
     """
 
@@ -62,6 +65,7 @@ class Request:
     keep: str = KEEP
     env_timeout: float = 0.0
     notes: tuple[str, ...] = ()
+    frames: str = "memory"
     diagnose: int | None = None
 
 
@@ -81,6 +85,7 @@ def build(
     checkpoints: str | int | None = None,
     keep: str | int | None = None,
     env_timeout: float | str = 0.0,
+    frames: str | None = None,
     quiet: bool = False,
     diagnose: int | None = None,
     settings: dict[str, Any] | None = None,
@@ -99,6 +104,7 @@ def build(
       resume: go on with the run in ``out``.
       eval_episodes, log_points, engine, overlap, quiet, diagnose: see `Request`.
       checkpoints, keep, env_timeout: likewise; 5 in a run, and the last 2, if None.
+      frames: likewise; "memory", or as before, if None.
       settings: fields of `Config` by name, as values or as the text an option holds.
 
     Raises:
@@ -134,13 +140,16 @@ def build(
         picked = saved_seeds
     else:
         picked = seeds_of(seeds, seed)
-    run = {"engine": engine, "overlap": overlap, "checkpoints": checkpoints}
+    run = {"engine": engine, "overlap": overlap, "checkpoints": checkpoints, "frames": None}
     if saved:
         run = as_before(run, saved[2]["run"])
         # The environment may be written in another way: `_saved` has seen that it is the same.
         again = dataclasses.replace(config, env=saved[0].env)
         same_run(Path(str(out)), saved[2], again, picked, run, MAY_CHANGE)
     run["checkpoints"] = str(run["checkpoints"] or CHECKPOINTS)
+    run["frames"] = one_of("place of frames", frames or run["frames"] or "memory", FRAMES)
+    if run["frames"] == "disk":
+        _check_frames(config, spec)
     stem = f"{spec.id.partition(':')[2]}-{config.agent}"
     place = place_of(out, resume, stem)
     return Request(
@@ -257,6 +266,12 @@ def _check_memory(c: Config, transitions: int, warmup: int) -> None:
             f"the first batch is drawn after {warmup + transitions} transitions, and {span} steps of {c.envs}"
             f" environments are {span * c.envs}; write --warmup {span * c.envs}"
         )
+
+
+def _check_frames(c: Config, spec: EnvSpec) -> None:
+    if not in_frames(spec) or c.data or not c.replay:
+        why = "no replay is kept" if in_frames(spec) else f"{spec.id} has observations that are no images of uint8"
+        raise Refusal(f"--frames disk puts remembered images on the disk, and {why}; leave it out")
 
 
 def _saved(out: str | None, env: str, spec: EnvSpec) -> tuple[Config, tuple[int, ...], dict]:

@@ -1,24 +1,41 @@
 """The frame replay beside a slow construction: every sampled stack, return and discount, whatever the stream."""
 
 import collections
+import errno
+import os
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+from qtwin.agent import Agent, Algorithm
 from qtwin.config import Config
+from qtwin.engine.host_programs import programs
+from qtwin.engine.hosted_fleet import HostedFleet
 from qtwin.envs.base import Outcome
 from qtwin.envs.catalog import resolve
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
+from qtwin.explore import constant
+from qtwin.processes import target_specs
 from qtwin.processes.framing import Framer
 from qtwin.processes.gather import Episodes, Gatherer
-from qtwin.rates import Cycle
+from qtwin.rates import Cycle, Rates
 from qtwin.replay.frames import Framed, FrameRow, frame_ring
-from qtwin.replay.size import bytes_per_frame, bytes_per_transition, replay_bytes, room_for
+from qtwin.replay.mapped import Mapped
+from qtwin.replay.size import bytes_per_frame, bytes_per_transition, replay_bytes, room_for, room_on_disk
+from qtwin.request import build
 from qtwin.rng import root
-from qtwin.types import Timestep
+from qtwin.run import blocks
+from qtwin.run.checkpoint import named_leaves
+from qtwin.run.keep import parse_keep
+from qtwin.run.logs import Screen
+from qtwin.run.saver import Saver
+from qtwin.targets import max_target, taken
+from qtwin.types import Aux, Timestep, Variables
 
 GAMMA = 0.9
 SIDE = 2  # frames of 2x2 bytes, which spell the number of the frame
@@ -107,7 +124,7 @@ def slow(told, n_step):
     return found
 
 
-def play(envs, stack, n_step, capacity, vector_steps, seed, ragged=False, chunk=2, batch=250):
+def play(envs, stack, n_step, capacity, vector_steps, seed, ragged=False, chunk=2, batch=250, folder=None):
     script = Script(envs, stack, seed, ragged)
     replay = frame_ring(script.spec, capacity, batch, GAMMA, n_step)
     keys = lambda key, first: (np.zeros((256, 1)), ())  # noqa: E731
@@ -118,22 +135,32 @@ def play(envs, stack, n_step, capacity, vector_steps, seed, ragged=False, chunk=
         Timestep(None, jax.ShapeDtypeStruct((), jnp.int32), None, None, None, None),
         Cycle(envs, chunk * envs, 1, chunk, 4),
     )
+    disk = None if folder is None else Mapped(folder, replay.bulk.shape, replay.bulk.dtype)
+    if disk is not None:
+        disk.begin()
+        state = replay.bulk.take(state)[0]
     place = gatherer.start(0, Outside(np.int32(0), ()), None)
     add, sample = jax.jit(replay.add, donate_argnums=0), jax.jit(replay.sample)
     act = lambda variables, obs, key, at: script.random.integers(0, 5, envs)  # noqa: E731
     for t in range(vector_steps // chunk):
         rows, place = gatherer.gather(act, None, place, t * chunk * envs, chunk, Episodes())
+        if disk is not None:
+            rows, frames = replay.bulk.take_rows(rows)
+            jax.block_until_ready(state)
+            disk.write(frames, int(state.head))
         state = add(state, rows)
-    return script, state, sample
+    return script, state if disk is None else replay.bulk.give(state, disk.array), sample
 
 
 CASES = [(1, 4, 1, False), (3, 4, 3, False), (8, 4, 1, False), (3, 4, 3, True), (8, 1, 3, True)]
+CASES = [(*case, False) for case in CASES] + [(3, 4, 3, True, True)]
 
 
-@pytest.mark.parametrize(("envs", "stack", "n_step", "ragged"), CASES)
-def test_every_sample_is_what_a_slow_construction_gives(envs, stack, n_step, ragged):
+@pytest.mark.parametrize(("envs", "stack", "n_step", "ragged", "on_disk"), CASES)
+def test_every_sample_is_what_a_slow_construction_gives(envs, stack, n_step, ragged, on_disk, tmp_path):
     capacity = 311 + 40 * envs  # no multiple of anything; the stream wraps around it several times
-    script, state, sample = play(envs, stack, n_step, capacity, 6 * capacity // envs, 7 + envs, ragged)
+    folder = tmp_path if on_disk else None
+    script, state, sample = play(envs, stack, n_step, capacity, 6 * capacity // envs, 7 + envs, ragged, folder=folder)
     expected = {}
     for told in script.told:
         expected |= slow(told, n_step)
@@ -157,6 +184,83 @@ def test_every_sample_is_what_a_slow_construction_gives(envs, stack, n_step, rag
     rows = capacity - (stack + n_step) * 2 * envs
     share = sum(len(told) for told in script.told) / script.frames
     assert len(seen) > 0.93 * share * rows
+
+
+def linear_dqn(envs, replay):
+    """Q-learning on the pixels themselves."""
+
+    def loss(twin, batch, key):
+        q = taken(values(twin.online, batch.obs), batch.action)
+        td_error = max_target(batch.reward, batch.discount, values(twin.target, batch.next_obs)) - q
+        return jnp.mean(td_error**2), Aux(td_error, q)
+
+    def values(variables, obs):
+        return (obs.reshape(len(obs), -1) / 255.0) @ variables.params["w"]
+
+    def act(variables, obs, epsilon, key):
+        return jnp.argmax(values(variables, obs), axis=-1)
+
+    agent = Agent(lambda key: Variables({"w": jnp.ones((4 * SIDE**2, 5)) * 0.01}, {}), act, loss)
+    rates = Rates(2 * envs, 2, target_specs.parse("hard:3"), 16)
+    return Algorithm(agent, rates, replay, optax.sgd(0.01), constant(0.0))
+
+
+def test_frames_on_the_disk_change_no_bit_and_a_run_goes_on_from_one_to_the_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 256)
+    replay = frame_ring(world(4), 300, 8, GAMMA, 3)
+    algorithm = linear_dqn(3, replay)
+
+    def fleet(folder, vector_steps=8):
+        made = HostedFleet(algorithm, lambda envs: Script(envs, 4, 5), 3, (0,), 1, frames=folder)
+        saver = Saver(tmp_path / "checkpoints", made, Screen(1, 0, True))
+        made.warm_up(vector_steps)
+        return made, saver
+
+    (memory, _), (disk, saver) = fleet(None), fleet(tmp_path)
+    for each in (memory, disk):
+        each.advance(70)  # past the end of the ring
+        each.re_make(7)
+    one, two = memory.snapshot(0), disk.snapshot(0)
+    assert named_leaves(one).keys() == named_leaves(two).keys()
+    for name, leaf in named_leaves(one).items():
+        np.testing.assert_array_equal(leaf, named_leaves(two)[name], err_msg=name)
+    assert int(one.replay.size) == 300
+    assert saver.save(70)
+    del one, two
+    for each in fleet(None), fleet(tmp_path):  # resumed either way
+        started, its_saver = each
+        assert its_saver.go_on() == 70
+        for name, leaf in named_leaves(started.snapshot(0)._replace(world=())).items():
+            np.testing.assert_array_equal(leaf, named_leaves(disk.snapshot(0)._replace(world=()))[name], err_msg=name)
+        started.advance(2)
+        started.close()
+    for each in (memory, disk):
+        each.close()
+    assert not list(tmp_path.glob(".frames*"))
+
+
+def test_a_program_that_reads_from_the_disk_makes_no_copy_of_it(tmp_path):
+    replay = frame_ring(world(4), 307, 8, GAMMA, 3)
+    algorithm = linear_dqn(3, replay)
+    turn = Cycle(3, 6, 2, 2, 16)
+    run = programs(algorithm, world(4), turn, False, "cpu", outside=True)
+    key = root(0)
+    state = run.start(key)._replace(world=(), key=())
+    column = jnp.zeros(replay.bulk.shape, replay.bulk.dtype)
+    for program, more in ((run.regress_once, ()), (run.regress_all, (np.int32(2),))):
+        text = program.lower(state, column, key, *more).compile().as_text()
+        assert f"[{307}," in text
+        assert not re.findall(r"= \S*\[307[^=]*? copy(?:-start|-done)?\(.*", text)
+
+
+def test_a_disk_without_room_is_refused_before_anything_runs(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(Refusal, match=r"no room for 1,200 bytes of frames .* write a smaller --replay"):
+        Mapped(tmp_path, (300, 2, 2, 1), "uint8").begin()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_row_takes_a_frame_and_little_more():
@@ -202,7 +306,36 @@ def test_what_a_replay_takes_is_told_and_refused_where_there_is_no_room():
     assert room_for(atari, million, 1, 20 * 10**9) == "replay 7.08 GB (1,000,000 frames), 20 GB of memory free"
     with pytest.raises(Refusal, match=r"3 x 7.08 GB .1,000,000 frames., and 20 GB .* --replay 890000 or fewer"):
         room_for(atari, million, 3, 20 * 10**9)
+    assert room_for(atari, million, 1, 10**9, on_disk=True).startswith("replay 22 MB (1,000,000 frames, their images")
     cartpole = resolve("CartPole-v1")
     assert bytes_per_transition(cartpole) == 2 * 4 * 4 + 4 + 4 + 4 + 1
     assert room_for(cartpole, Config("CartPole-v1"), 1, None) == "replay 450 kB (10,000 transitions)"
     assert replay_bytes(cartpole, Config("CartPole-v1", replay=0)) == 0
+
+
+def test_what_a_run_takes_of_the_disk_is_told_and_refused_where_there_is_no_room():
+    atari = EnvSpec("ale:Pong", (84, 84, 4), "uint8", 6, engine="hosted", stack=4)
+    million, free = Config("ale:Pong", replay=1_000_000), 40 * 10**9
+    # Three checkpoints at once share the blocks that have not changed: twice 200,000 new frames beside a million.
+    assert "checkpoints up to 9.91 GB, 40 GB free" in room_on_disk(atari, million, 1, free, 3, 200_000, "runs/a", False)
+    told = "on the disk images 7.06 GB, checkpoints up to 21.2 GB, 40 GB free"
+    assert room_on_disk(atari, million, 1, free, 3, 10**7, "runs/a", True) == told
+    with pytest.raises(
+        Refusal, match=r"take 7.06 GB of the disk, and .* 7.08 GB, and 10 GB are free at runs/a; .*670000"
+    ):
+        room_on_disk(atari, million, 1, 10**10, 3, 10**7, "runs/a", True)
+    assert [parse_keep(keep).at_once(5) for keep in ("last:2", "last:9", "last:1,best:1", "last:1,every:2")] == [
+        3,
+        5,
+        3,
+        5,
+    ]
+
+
+@pytest.mark.parametrize(("env", "more", "says"), [
+    ("CartPole-v1", {}, "observations that are no images"),
+    ("ale:Pong", {"replay": 0, "batch": 4, "net": "nature"}, "no replay"),
+])  # fmt: skip
+def test_frames_on_the_disk_where_there_are_none_are_refused(env, more, says):
+    with pytest.raises(Refusal, match=says):
+        build(env, frames="disk", settings=more)

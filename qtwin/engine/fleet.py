@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 import jax
@@ -253,6 +254,7 @@ def fleet_of(
     seeds: tuple[int, ...],
     episodes: int = 10,
     overlap: bool = False,
+    frames: Path | None = None,
 ) -> Fleet:
     """The engine that an environment takes, with its seeds.
 
@@ -263,6 +265,7 @@ def fleet_of(
       seeds: which seeds.
       episodes: greedy episodes in one evaluation of one seed.
       overlap: the hosted engine collects while the regression runs.
+      frames: the hosted engine's frames lie on this folder's disk; in memory if None.
     """
     if isinstance(env, JaxEnv):
         return FusedFleet(algorithm, env, envs, seeds, episodes)
@@ -271,4 +274,4 @@ def fleet_of(
     if algorithm.rates.collect == 0:  # learning needs no environment then, only evaluation does
         play = player_on(env, algorithm.agent.act, episodes)
         return FusedFleet(algorithm, nowhere(env), envs, seeds, episodes, play)
-    return HostedFleet(algorithm, env, envs, seeds, episodes, overlap)
+    return HostedFleet(algorithm, env, envs, seeds, episodes, overlap, frames)

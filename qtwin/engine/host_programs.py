@@ -35,8 +35,10 @@ class Programs(NamedTuple):
       remember: ``(state, chunk, its transitions []) -> state``: into the replay.
       learn: ``(state, key, chunk, gradient steps []) -> state``: a cycle's chunk into the replay, then its processes 2
         and 3.
-      regress_all: ``(state, key, gradient steps []) -> state``: a cycle's processes 2 and 3.
-      regress_once: ``(state, key) -> state``: one gradient step of them.
+      regress_all: ``(state, column, key, gradient steps []) -> state``: a cycle's processes 2 and 3. The replay's
+        column where that lies outside of the state (`qtwin.replay.base.Bulk`), which it then lacks in all of these;
+        else ().
+      regress_once: ``(state, column, key) -> state``: one gradient step of them.
       way: which of these make a cycle, "together" (``learn``), "apart" (``remember``, ``regress_all``) or "stepwise"
         (``remember``, ``regress_once``).
       cut: the replay's (`qtwin.replay.base.Replay`), None where it has none.
@@ -54,7 +56,9 @@ class Programs(NamedTuple):
 
 
 @functools.lru_cache(maxsize=8)
-def programs(algorithm: Algorithm, spec: EnvSpec, turn: Cycle, linked: bool, platform: str) -> Programs:
+def programs(
+    algorithm: Algorithm, spec: EnvSpec, turn: Cycle, linked: bool, platform: str, outside: bool = False
+) -> Programs:
     """The functions to be compiled; the same objects for the same algorithm, so that each is compiled once.
 
     A cycle's regression is one program with a loop in it. Two things are called apart: writing chunks whose length
@@ -79,24 +83,30 @@ def programs(algorithm: Algorithm, spec: EnvSpec, turn: Cycle, linked: bool, pla
     def start(key: Array) -> TrainState:
         return state_around(algorithm, spec, turn, (), key)
 
+    def without(s: TrainState) -> TrainState:
+        return s._replace(replay=algorithm.replay.bulk.take(s.replay)[0]) if outside else s
+
+    def with_it(s: TrainState, column: Array | tuple) -> TrainState:
+        return s._replace(replay=algorithm.replay.bulk.give(s.replay, column)) if outside else s
+
     def learn(s: TrainState, key: Array, chunk: PyTree, gradient_steps: Array) -> TrainState:
         turn_once = in_one_program(algorithm, turn, lambda s: remember(s, chunk, turn.transitions))
         return turn_once(s._replace(key=key), gradient_steps)._replace(key=())
 
-    def regress_all(s: TrainState, key: Array, gradient_steps: Array) -> TrainState:
+    def regress_all(s: TrainState, column: Array | tuple, key: Array, gradient_steps: Array) -> TrainState:
         turn_once = in_one_program(algorithm, turn, lambda s: s)
-        return turn_once(s._replace(key=key), gradient_steps)._replace(key=())
+        return without(turn_once(with_it(s, column)._replace(key=key), gradient_steps)._replace(key=()))
 
-    def regress_once(s: TrainState, key: Array) -> TrainState:
+    def regress_once(s: TrainState, column: Array | tuple, key: Array) -> TrainState:
         step = cycle(lambda s: s, process_3, targets(algorithm), 1, lambda step, times: step, when_due)
-        return step(s._replace(key=key))._replace(key=())
+        return without(step(with_it(s, column)._replace(key=key))._replace(key=()))
 
     process_3 = regress(algorithm, turn.gradient_steps)
     way = "together" if algorithm.replay.framer is None else "apart"
     if platform == "cpu" and len(spec.obs_shape) > 1 and _convolves(process_3, start):
         way = "stepwise"
     return Programs(
-        start=jax.jit(start),
+        start=jax.jit(lambda key: without(start(key))),
         act=jax.jit(lambda variables, obs, key, count: act(variables, obs, key, algorithm.explore(count))),
         keys=jax.jit(keys),
         remember=jax.jit(remember, donate_argnums=0),

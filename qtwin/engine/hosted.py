@@ -28,6 +28,7 @@ from qtwin.errors import Refusal
 from qtwin.processes.collect import begin
 from qtwin.processes.gather import Episodes, Gatherer
 from qtwin.rates import Cycle, cycle_of
+from qtwin.replay.mapped import Mapped
 from qtwin.types import Array, PyTree, Variables
 
 FRAMED_STEPS = 16  # vector steps of the warm-up that frames are written for at once: a call costs as much as 20 rows
@@ -69,7 +70,13 @@ class Hosted(NamedTuple):
     close: Callable[[], None]
 
 
-def hosted(algorithm: Algorithm, host_env: HostEnv, overlap: bool, device: jax.Device | None = None) -> Hosted:
+def hosted(
+    algorithm: Algorithm,
+    host_env: HostEnv,
+    overlap: bool,
+    device: jax.Device | None = None,
+    disk: Mapped | None = None,
+) -> Hosted:
     """An algorithm on environments in Python.
 
     Args:
@@ -79,6 +86,7 @@ def hosted(algorithm: Algorithm, host_env: HostEnv, overlap: bool, device: jax.D
         regression. Without it the engine equals the fused one, transition by transition.
       device: where replay and regression live; the first of ``jax.devices()`` if left out. On an accelerator the acting
         of an overlapped engine is done on the host's CPU, for there it would wait behind the regression.
+      disk: where the replay's largest column lies (`qtwin.replay.base.Bulk`), if not in memory; for a CPU.
 
     Raises:
       Refusal: an algorithm that collects nothing.
@@ -90,7 +98,8 @@ def hosted(algorithm: Algorithm, host_env: HostEnv, overlap: bool, device: jax.D
     framer = None if algorithm.replay.framer is None else algorithm.replay.framer()
     device = device or jax.devices()[0]
     actor = jax.devices("cpu")[0] if overlap and device.platform != "cpu" else device
-    run = programs(algorithm, host_env.spec, turn, linked, device.platform)
+    run = programs(algorithm, host_env.spec, turn, linked, device.platform, disk is not None)
+    bulk = algorithm.replay.bulk
     gatherer = Gatherer(host_env, run.keys, linked, framer)
     # On the CPU, XLA runs one thread's calls one after another: only from a thread of its own can the regression run
     # beside the calls that act.
@@ -102,9 +111,19 @@ def hosted(algorithm: Algorithm, host_env: HostEnv, overlap: bool, device: jax.D
             return variables  # read before the next regression takes its buffers over
         return _copy(variables) if actor == device else jax.device_put(variables, actor)
 
+    def parted(state: TrainState) -> tuple[TrainState, Array | tuple]:
+        """What compiled calls take over and give back, and what they only read: the column on the disk."""
+        core = state._replace(world=(), key=())
+        return (core, ()) if disk is None else (core._replace(replay=bulk.take(core.replay)[0]), disk.array)
+
+    def whole(core: TrainState) -> TrainState:
+        return core if disk is None else core._replace(replay=bulk.give(core.replay, disk.array))
+
     def init(seed: int) -> TrainState:
         key = jax.device_put(rng.root(np.uint32(seed)), device)
         state = run.start(key)
+        if disk is not None:
+            state = state._replace(replay=bulk.give(state.replay, disk.begin()))
         acting = to_actor(state.twin.online) if overlap else ()
         world = gatherer.start(seed, Outside(np.zeros((), np.int32), acting), jax.device_put(key, actor))
         return state._replace(world=world, key=key)
@@ -114,35 +133,42 @@ def hosted(algorithm: Algorithm, host_env: HostEnv, overlap: bool, device: jax.D
         seed = int(np.random.SeedSequence([*run_seed, boundary]).generate_state(1)[0] >> 1)
         outside = state.world.env._replace(acting=jax.device_put(state.world.env.acting, actor))
         world = gatherer.start(seed, outside, jax.device_put(state.key, actor))
-        state = jax.device_put(state._replace(world=()), device)
+        core, key = jax.device_put((parted(state)[0], state.key), device)
         # The episodes under way are over, and no return of n steps may go on into the new ones.
-        replay = state.replay if run.cut is None else run.cut(state.replay)
-        return state._replace(world=world, replay=replay)
+        replay = core.replay if run.cut is None else run.cut(core.replay)
+        return whole(core._replace(replay=replay))._replace(world=world, key=key)
+
+    def remember(core: TrainState, chunk: PyTree, transitions: int) -> TrainState:
+        if disk is not None:
+            chunk, rows = bulk.take_rows(chunk)
+            jax.block_until_ready(core)  # who reads from the disk has to be done before it is written to
+            disk.write(rows, int(bulk.head(core.replay)))
+        return run.remember(core, chunk, np.int32(transitions))
 
     def warm_up(state: TrainState, vector_steps: int) -> TrainState:
-        core, world, episodes = state._replace(world=(), key=()), state.world, Episodes()
+        (core, _), world, episodes = parted(state), state.world, Episodes()
         done = int(core.clock.transitions)
         while vector_steps:
             steps = min(vector_steps, 1 if framer is None else FRAMED_STEPS)
             chunk, world = gatherer.gather(None, core.twin.online, world, done, steps, episodes)
-            core, done = run.remember(core, chunk, np.int32(steps * turn.envs)), done + steps * turn.envs
+            core, done = remember(core, chunk, steps * turn.envs), done + steps * turn.envs
             vector_steps -= steps
-        return core._replace(world=world, key=state.key, tally=episodes.into(core.tally))
+        return whole(core)._replace(world=world, key=state.key, tally=episodes.into(core.tally))
 
     def advance(state: TrainState, cycles: int) -> TrainState:
-        core, world, episodes = state._replace(world=(), key=()), state.world, Episodes()
+        (core, column), world, episodes = parted(state), state.world, Episodes()
         done = int(core.clock.transitions)
 
         def learn(core: TrainState, chunk: PyTree) -> tuple[TrainState, Variables]:
             if run.way == "together":
                 core = run.learn(core, state.key, chunk, gradient_steps)
             else:
-                core = run.remember(core, chunk, np.int32(turn.transitions))
+                core = remember(core, chunk, turn.transitions)
                 if run.way == "apart":
-                    core = run.regress_all(core, state.key, gradient_steps)
+                    core = run.regress_all(core, column, state.key, gradient_steps)
                 else:
                     for _ in range(turn.gradient_steps):
-                        core = run.regress_once(core, state.key)
+                        core = run.regress_once(core, column, state.key)
             return core, to_actor(core.twin.online)
 
         acting = world.env.acting
@@ -157,11 +183,13 @@ def hosted(algorithm: Algorithm, host_env: HostEnv, overlap: bool, device: jax.D
             done += turn.transitions
         core, _ = learned.result()
         world = world._replace(env=world.env._replace(acting=acting if overlap else ()))
-        return core._replace(world=world, key=state.key, tally=episodes.into(core.tally))
+        return whole(core)._replace(world=world, key=state.key, tally=episodes.into(core.tally))
 
     def close() -> None:
         if pool is not None:
             pool.shutdown()
+        if disk is not None:
+            disk.close()
         host_env.close()
 
     return Hosted(turn, init, warm_up, advance, rejoin, close)

@@ -6,6 +6,7 @@ import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,8 @@ from qtwin.engine.hosted import hosted
 from qtwin.engine.state import Faults, Tally, TrainState, keyed, unkeyed
 from qtwin.envs.base import HostEnv, JaxEnv, Outcome, Score, for_evaluation
 from qtwin.foresight import Foresight, Judged, Ledger, judged
+from qtwin.replay.base import Bulk
+from qtwin.replay.mapped import Mapped, check_device
 from qtwin.run.blocks import Column
 from qtwin.twin import distance
 from qtwin.types import Array, Clock, PyTree, Variables
@@ -43,11 +46,29 @@ class HostedFleet:
         seeds: tuple[int, ...],
         episodes: int = 10,
         overlap: bool = False,
+        frames: Path | None = None,
     ):
+        """Begins K runs.
+
+        Args:
+          algorithm, make_env, envs, seeds, overlap: as for `qtwin.engine.fleet.fleet_of`.
+          episodes: greedy episodes in one evaluation of one seed.
+          frames: the frames that a replay remembers lie in files on this folder's disk; in memory if None.
+
+        Raises:
+          Refusal: ``frames`` where the learner computes on an accelerator.
+          ValueError: ``frames`` with a replay that keeps none.
+        """
         self.seeds = tuple(seeds)
+        if frames is not None:
+            check_device(jax.devices()[0])
+            if algorithm.replay.bulk is None:
+                raise ValueError("this replay keeps no frames that could lie on a disk")
+        bulk = algorithm.replay.bulk
+        self._disks = [None if frames is None else Mapped(frames, bulk.shape, bulk.dtype) for _ in self.seeds]
         self._threads = ThreadPoolExecutor(len(self.seeds), "qtwin-seed")
         self._algorithm, self._make_env, self._envs, self._overlap = algorithm, make_env, envs, overlap
-        self._engines = [hosted(algorithm, make_env(envs), overlap) for _ in self.seeds]
+        self._engines = [hosted(algorithm, make_env(envs), overlap, disk=disk) for disk in self._disks]
         self._test_env = for_evaluation(make_env)(min(episodes, 16))
         self._episodes = episodes
         self._act = player(algorithm.agent)
@@ -131,11 +152,8 @@ class HostedFleet:
     def restore(self, states: list[TrainState]) -> None:
         # Into the arrays that there are: beside them a replay of gigabytes might not fit a second time.
         before, self._states = [unkeyed(state) for state in self._states], []
-        while before:
-            leaves = zip(jax.tree.leaves(before.pop(0)), jax.tree.leaves(states[len(self._states)]), strict=True)
-            placed = [_placed(*pair) for pair in leaves]
-            like = states[len(self._states)]
-            self._states.append(keyed(jax.tree.unflatten(jax.tree.structure(like), placed)))
+        for state, disk in zip(states, self._disks, strict=True):
+            self._states.append(keyed(_placed(before.pop(0), state, self._algorithm.replay.bulk, disk)))
 
     def re_make(self, boundary: int) -> None:
         self._states = [e.rejoin(s, boundary) for e, s in zip(self._engines, self._states, strict=True)]
@@ -147,13 +165,23 @@ class HostedFleet:
         self._test_env.close()
 
 
-def _placed(old: Array, new: Array) -> Array:
+def _placed(old: TrainState, new: TrainState, bulk: Bulk | None = None, disk: Mapped | None = None) -> TrainState:
     """``new`` on the device; what is read block by block is written into ``old``, which is given away."""
-    if not isinstance(new, Column):
-        return jnp.asarray(new)
-    for start, rows in new:
-        old = _written(old, rows, np.int32(start))
-    return old
+    if disk is not None:
+        (kept, _), (replay, column) = bulk.take(old.replay), bulk.take(new.replay)
+        for start, rows in column if isinstance(column, Column) else [(0, column)]:
+            disk.write(rows, start)
+        placed = _placed(old._replace(replay=kept), new._replace(replay=replay))
+        return placed._replace(replay=bulk.give(placed.replay, disk.array))
+
+    def place(old: Array, new: Array | Column) -> Array:
+        if not isinstance(new, Column):
+            return jnp.asarray(new)
+        for start, rows in new:
+            old = _written(old, rows, np.int32(start))
+        return old
+
+    return jax.tree.map(place, old, new)
 
 
 @functools.partial(jax.jit, donate_argnums=0)

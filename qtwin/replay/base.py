@@ -12,6 +12,25 @@ if TYPE_CHECKING:
     from qtwin.processes.framing import Framer
 
 
+class Bulk(NamedTuple):
+    """The one column that makes nearly all of a replay's state, where it may lie elsewhere (`qtwin.replay.mapped`).
+
+    Attributes:
+      shape, dtype: of the column, [C, ...].
+      take: ``state -> (state without the column, column)``.
+      give: ``(state without it, column) -> state``.
+      take_rows: ``chunk -> (chunk without its part of the column, that part [R, ...])``, as numpy arrays.
+      head: ``state -> slot`` that the next row goes to.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    take: Callable[[PyTree], tuple[PyTree, Array]]
+    give: Callable[[PyTree, Array], PyTree]
+    take_rows: Callable[[PyTree], tuple[PyTree, Array]]
+    head: Callable[[PyTree], Array]
+
+
 class Replay(NamedTuple):
     """A memory of transitions, kept where the learner computes.
 
@@ -35,6 +54,7 @@ class Replay(NamedTuple):
         priorities go back. None where nothing does.
       framer: ``() -> Framer``, which makes of vector steps in Python the chunks that ``add`` takes, where those are not
         a `Timestep` (`qtwin.processes.framing`); else None.
+      bulk: the column that may lie elsewhere; None where there is none. ``add`` takes state and chunk without it too.
     """
 
     capacity: int
@@ -47,3 +67,4 @@ class Replay(NamedTuple):
     at: Callable[[PyTree, Array], Transition] | None = None
     update: Callable[[PyTree, Transition, Aux], PyTree] | None = None
     framer: Callable[[], Framer] | None = None
+    bulk: Bulk | None = None

@@ -20,7 +20,7 @@ from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.processes.framing import Framer
 from qtwin.rates import Cycle
-from qtwin.replay.base import Replay
+from qtwin.replay.base import Bulk, Replay
 from qtwin.replay.sequences import Sequences, with_sequence
 from qtwin.rng import integers
 from qtwin.types import Array, Timestep, Transition
@@ -196,7 +196,17 @@ def frame_ring(
     def framer() -> Framer:
         return Framer(FrameRow, Framed, env)
 
-    return Replay(capacity, batch, init, add, sample, cut=cut if span > 1 else None, framer=framer)
+    def take(state: FrameState) -> tuple[FrameState, Array]:
+        return dataclasses.replace(state, data=state.data._replace(frame=())), state.data.frame
+
+    def give(state: FrameState, frames: Array) -> FrameState:
+        return dataclasses.replace(state, data=state.data._replace(frame=frames))
+
+    def take_rows(chunk: Framed) -> tuple[Framed, Array]:
+        return chunk._replace(rows=chunk.rows._replace(frame=())), chunk.rows.frame[: chunk.count]
+
+    bulk = Bulk((capacity, height, width, depth), env.obs_dtype, take, give, take_rows, lambda state: state.head)
+    return Replay(capacity, batch, init, add, sample, cut=cut if span > 1 else None, framer=framer, bulk=bulk)
 
 
 def _complete(state: FrameState, ranks: Array, capacity: int, stack: int, span: int) -> Array:

@@ -50,6 +50,10 @@ class Keep(NamedTuple):
             kept |= set(sorted(scored, key=lambda each: (each.score, each.cycles))[-self.best :])
         return {each.cycles for each in kept}
 
+    def at_once(self, count: int) -> int:
+        """How many of a run's ``count`` checkpoints there are at once, with the one that is being written."""
+        return min(count, self.last + self.best + (-(-count // self.every) if self.every else 0) + 1)
+
 
 DEFAULT = Keep()
 

@@ -13,9 +13,9 @@ from qtwin.config import Config
 from qtwin.errors import Refusal
 from qtwin.files import read_json, replace
 
-# How a run is carried out, as far as its bits depend on it; the other options may differ when it is resumed.
-BOUND = {"engine": "auto", "overlap": False, "checkpoints": "5"}
-MAY_CHANGE = ("steps",)
+# How a run is carried out, as far as its bits or its memory depend on it; other options are said anew when it resumes.
+BOUND = {"engine": "auto", "overlap": False, "checkpoints": "5", "frames": "memory"}
+MAY_CHANGE = ("steps", "frames")
 
 
 def bound(request: Any) -> dict:

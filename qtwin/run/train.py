@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from qtwin.errors import Refusal
 from qtwin.names import self_predict_choice
 from qtwin.processes.target_specs import parse
 from qtwin.rates import Plan, budget, plan, target_updates_after
-from qtwin.replay.size import room_for
+from qtwin.replay.size import replay_bytes, room_for, room_on_disk
 from qtwin.run.keep import parse_keep
 from qtwin.run.lock import Lock
 from qtwin.run.saved import bound, description_of, write_json
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from qtwin.engine.fleet import Fleet
     from qtwin.request import Request
 
+MUCH = 10**8  # bytes of replays, from which on what their checkpoints take of the disk is told
 PERIODIC_EPISODES = 10  # greedy episodes at a log point, for each seed
 
 
@@ -73,20 +75,26 @@ def _execute(request: Request) -> dict:
     config, out = request.config, Path(request.out)
     spec = resolve(config.env, config.preprocessing)
     prepare(len(request.seeds))
+    import jax
+
     from qtwin.agents import algorithm as build
     from qtwin.engine.fleet import fleet_of
+    from qtwin.replay.mapped import check_device
     from qtwin.run import policy
     from qtwin.run.curve import draw
     from qtwin.run.diagnose import Diagnosis, diagnose_every, looks, reading_marks
     from qtwin.run.evaluate import greedy_player
     from qtwin.run.saver import Saver
 
-    memory = room_for(spec, config, len(request.seeds), free_memory()) if config.replay and not config.data else ""
+    if request.frames == "disk":
+        check_device(jax.devices()[0])
     algorithm = build(spec, config)
     spending = plan(algorithm.rates, config.envs, config.steps)
     pauses = marks(spending, request.log_points, request.checkpoints)
+    rooms = _rooms(request, spec, len(pauses.checkpoints)) if config.replay and not config.data else ()
     env = make(spec, request.engine, request.env_timeout or None)
-    fleet = fleet_of(algorithm, env, config.envs, request.seeds, PERIODIC_EPISODES, request.overlap)
+    frames = out if request.frames == "disk" else None
+    fleet = fleet_of(algorithm, env, config.envs, request.seeds, PERIODIC_EPISODES, request.overlap, frames)
     screen = Screen(spending.cycles, 0, request.quiet)
     try:
         screen.say(
@@ -95,8 +103,8 @@ def _execute(request: Request) -> dict:
         )
         if spec.preprocessing:
             screen.say(f"preprocessing {spec.preprocessing}: {PREPROCESSINGS[spec.preprocessing].about}")
-        if memory:
-            screen.say(memory)
+        for room in rooms:
+            screen.say(room)
         compile_seconds = fleet.compile()
         screen.say(f"compiled in {compile_seconds:.1f} s")
         saver = Saver(out / "checkpoints", fleet, screen, parse_keep(request.keep))
@@ -148,6 +156,19 @@ def _execute(request: Request) -> dict:
     finally:
         screen.close()
         fleet.close()
+
+
+def _rooms(request: Request, spec: EnvSpec, checkpoints: int) -> tuple[str, ...]:
+    """What the replay takes of the memory, and where that is much, of the disk; refuses what does not fit."""
+    config, on_disk, seeds = request.config, request.frames == "disk", len(request.seeds)
+    memory = room_for(spec, config, seeds, free_memory(), on_disk)
+    if seeds * replay_bytes(spec, config) < MUCH and not on_disk:
+        return (memory,)
+    there = next(folder for folder in (Path(request.out), *Path(request.out).absolute().parents) if folder.exists())
+    had = (Path(request.out) / "checkpoints" / "blocks").glob("*")
+    free = shutil.disk_usage(there).free + sum(file.stat().st_size for file in had)
+    kept, apart = parse_keep(request.keep).at_once(checkpoints), config.steps // checkpoints
+    return memory, room_on_disk(spec, config, seeds, free, kept, apart, request.out, on_disk)
 
 
 def summarise(
