@@ -24,8 +24,9 @@ from qtwin.processes import target_specs
 from qtwin.processes.framing import Framer
 from qtwin.processes.gather import Episodes, Gatherer
 from qtwin.rates import Cycle, Rates
-from qtwin.replay.frames import Framed, FrameRow, frame_ring
+from qtwin.replay.frames import Framed, FrameRow, _complete, frame_ring
 from qtwin.replay.mapped import Mapped
+from qtwin.replay.priority import prioritised
 from qtwin.replay.size import bytes_per_frame, bytes_per_transition, replay_bytes, room_for, room_on_disk
 from qtwin.request import build
 from qtwin.rng import root
@@ -35,7 +36,7 @@ from qtwin.run.keep import parse_keep
 from qtwin.run.logs import Screen
 from qtwin.run.saver import Saver
 from qtwin.targets import max_target, taken
-from qtwin.types import Aux, Timestep, Variables
+from qtwin.types import Aux, Timestep, Transition, Variables
 
 GAMMA = 0.9
 SIDE = 2  # frames of 2x2 bytes, which spell the number of the frame
@@ -124,9 +125,12 @@ def slow(told, n_step):
     return found
 
 
-def play(envs, stack, n_step, capacity, vector_steps, seed, ragged=False, chunk=2, batch=250, folder=None):
+def play(
+    envs, stack, n_step, capacity, vector_steps, seed, ragged=False, chunk=2, batch=250, folder=None,
+    wrapped=lambda replay: replay, after=lambda replay, state, rows: state,
+):  # fmt: skip
     script = Script(envs, stack, seed, ragged)
-    replay = frame_ring(script.spec, capacity, batch, GAMMA, n_step)
+    replay = wrapped(frame_ring(script.spec, capacity, batch, GAMMA, n_step))
     keys = lambda key, first: (np.zeros((256, 1)), ())  # noqa: E731
     gatherer = Gatherer(script, keys, False, replay.framer())
     from qtwin.engine.hosted import Outside
@@ -147,8 +151,8 @@ def play(envs, stack, n_step, capacity, vector_steps, seed, ragged=False, chunk=
         if disk is not None:
             rows, frames = replay.bulk.take_rows(rows)
             jax.block_until_ready(state)
-            disk.write(frames, int(state.head))
-        state = add(state, rows)
+            disk.write(frames, int(replay.bulk.head(state)))
+        state = after(replay, add(state, rows), rows)
     return script, state if disk is None else replay.bulk.give(state, disk.array), sample
 
 
@@ -184,6 +188,56 @@ def test_every_sample_is_what_a_slow_construction_gives(envs, stack, n_step, rag
     rows = capacity - (stack + n_step) * 2 * envs
     share = sum(len(told) for told in script.told) / script.frames
     assert len(seen) > 0.93 * share * rows
+
+
+@pytest.mark.parametrize(
+    ("envs", "stack", "n_step", "ragged", "on_disk"),
+    [(3, 4, 3, False, False), (2, 4, 1, False, True), (3, 4, 3, True, False)],
+)
+def test_priorities_over_frames_are_of_the_complete_transitions_and_of_no_other(
+    envs, stack, n_step, ragged, on_disk, tmp_path
+):
+    """After every chunk all that are complete can be drawn, new ones with the largest priority, others with theirs."""
+    capacity, expected, random = 311 + 40 * envs, {}, np.random.default_rng(0)
+    every = jax.jit(lambda memory: _complete(memory, jnp.arange(capacity), capacity, stack, n_step))
+    update = jax.jit(lambda replay, *given: replay.update(*given), static_argnums=0)
+
+    def look(replay, state, rows):
+        memory, written = state.memory, {(int(state.memory.head) - 1 - i) % capacity for i in range(int(rows.count))}
+        ranks = np.flatnonzero(np.asarray(every(memory))[: int(memory.size)])
+        complete = ((int(memory.head) - int(memory.size) + ranks) % capacity).tolist()
+        leaves = np.asarray(state.tree[0]).ravel()[:capacity]
+        assert np.flatnonzero(leaves).tolist() == sorted(complete)
+        known = {slot: expected[slot] for slot in complete if slot in expected and slot not in written}
+        largest = float(state.largest)
+        assert {slot: float(leaves[slot]) for slot in complete} == {slot: known.get(slot, largest) for slot in complete}
+        np.testing.assert_allclose(state.tree[-1].sum(), leaves.sum(), rtol=1e-5)
+        slots = jnp.asarray(random.choice(complete, 8))
+        batch = Transition(*[None] * 5, weight=None, slot=slots)
+        aux = Aux(jnp.asarray(random.uniform(0.1, 2.0, 8), jnp.float32), jnp.zeros(8))
+        state = update(replay, state, batch, aux)
+        leaves = np.asarray(state.tree[0]).ravel()
+        expected.clear()
+        expected.update({slot: float(leaves[slot]) for slot in complete})
+        return state
+
+    script, state, sample = play(
+        envs, stack, n_step, capacity, 3 * capacity // envs // 2, 3 + envs, ragged,
+        folder=tmp_path if on_disk else None, wrapped=lambda plain: prioritised(plain, 1.0, (0.4, 1.0), 100, n_step),
+        after=look,
+    )  # fmt: skip
+    told, seen = {}, set()
+    for each in script.told:
+        told |= slow(each, n_step)
+    for draw in range(8):
+        batch = jax.tree.map(np.asarray, sample(state, root(draw), 0))
+        for obs, action, reward, discount, next_obs in zip(*batch[:5], strict=True):
+            wanted = told[number(obs[..., -1])]
+            seen.add(number(obs[..., -1]))
+            np.testing.assert_array_equal(obs, wanted[0])
+            np.testing.assert_array_equal(next_obs, wanted[4])
+            assert (action, reward, discount) == (wanted[1], pytest.approx(wanted[2]), pytest.approx(wanted[3]))
+    assert len(seen) > 0.7 * len(expected)
 
 
 def linear_dqn(envs, replay):
@@ -251,6 +305,19 @@ def test_a_program_that_reads_from_the_disk_makes_no_copy_of_it(tmp_path):
         text = program.lower(state, column, key, *more).compile().as_text()
         assert f"[{307}," in text
         assert not re.findall(r"= \S*\[307[^=]*? copy(?:-start|-done)?\(.*", text)
+
+
+def test_priorities_over_frames_copy_neither_rows_nor_sums():
+    replay = prioritised(frame_ring(world(4), 40_007, 8, GAMMA, 3), 0.5, (0.4, 1.0), 100, 3)
+    run = programs(linear_dqn(3, replay), world(4), Cycle(3, 6, 2, 2, 16), False, "cpu")
+    key, state = root(0), run.start(root(0))._replace(world=(), key=())
+    rows = jax.tree.map(lambda column: np.zeros((8, *column.shape[1:]), column.dtype), state.replay.memory.data)
+    remember = run.remember.lower(state, Framed(rows, np.int32(6)), np.int32(6))
+    for lowered in (remember, run.regress_all.lower(state, (), key, np.int32(2))):
+        text = lowered.compile().as_text()
+        assert "[40007," in text
+        assert "[313," in text  # rows of sums
+        assert not re.findall(r"= \S*\[(?:40007|313)[^=]*? copy(?:-start|-done)?\(.*", text)
 
 
 def test_a_disk_without_room_is_refused_before_anything_runs(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 A library's "every 500" may count frames, transitions, vector steps, calls or gradient steps; here the target's period
 is always in gradient steps, and a test counts the copies that each library's own rule makes. Where a preset cannot
-follow a library (prioritised replay, dueling heads, gSDE), its note says so.
+follow a library (gSDE, say), its note says so.
 """
 
 from __future__ import annotations

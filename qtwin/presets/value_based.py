@@ -14,7 +14,7 @@ _C51 = dataclasses.replace(
     learning_rate=2.5e-4,
 )  # fmt: skip
 _QUANTILES = dataclasses.replace(_DOPAMINE, loss="huber", n_step=3, optimiser="adam:3.125e-4", learning_rate=5e-5)
-_UNIFORM = "there with prioritised replay, which frames are not drawn by here"
+_RANKED = "ranked by {} there, by {} here"
 _PERIOD = "its period of 8,000 counts agent steps"
 _PQN = VALUE_DEFAULTS["pqn"]
 _STREAM = VALUE_DEFAULTS["stream_q"]
@@ -30,13 +30,16 @@ VALUE_BASED = (
     ),
     Preset(
         "dopamine-rainbow", ("ALE/*",),
-        dataclasses.replace(_C51, n_step=3, optimiser="adam:1.5e-4", learning_rate=6.25e-5),
+        dataclasses.replace(_C51, n_step=3, optimiser="adam:1.5e-4", learning_rate=6.25e-5, prioritise="0.5:0.5:0.5"),
         "google/dopamine, dopamine/jax/agents/rainbow/configs/rainbow.gin", frames=4,
-        note=f"C51 with 3 steps, as Dopamine's Rainbow is; {_UNIFORM}; {_PERIOD}",
+        note="C51 with 3 steps and prioritised replay, as Dopamine's Rainbow is;"
+        f" {_RANKED.format('the cross-entropy', 'the Kullback-Leibler divergence')}; {_PERIOD}",
     ),
     Preset(
-        "dopamine-quantile", ("ALE/*",), dataclasses.replace(_QUANTILES, agent="qr_dqn", quantiles=200),
-        "google/dopamine, dopamine/jax/agents/quantile/configs/quantile.gin", frames=4, note=f"{_UNIFORM}; {_PERIOD}",
+        "dopamine-quantile", ("ALE/*",),
+        dataclasses.replace(_QUANTILES, agent="qr_dqn", quantiles=200, prioritise="0.5:0.5:0.5"),
+        "google/dopamine, dopamine/jax/agents/quantile/configs/quantile.gin", frames=4,
+        note=f"{_RANKED.format('the quantile loss', 'the mean of the quantiles')}; {_PERIOD}",
     ),
     Preset(
         "dopamine-iqn", ("ALE/*",), dataclasses.replace(_QUANTILES, agent="iqn", quantiles=64),
@@ -47,10 +50,10 @@ VALUE_BASED = (
         "rainbow", ("ALE/*",),
         dataclasses.replace(
             _C51, preprocessing="nature", agent="rainbow", net="nature+duelling+noisy", bootstrap="double", n_step=3,
-            optimiser="adam:1.5e-4", learning_rate=6.25e-5, explore="1",
+            optimiser="adam:1.5e-4", learning_rate=6.25e-5, explore="1", prioritise="0.5:0.4",
         ),
         "Hessel et al. 2018, table 1", frames=4,
-        note=f"its period of 32,000 and its 80,000 before learning count emulator frames; {_UNIFORM}",
+        note="its period of 32,000 and its 80,000 before learning count emulator frames",
     ),
     Preset(
         "pqn-cartpole", ("CartPole-v1",), _PQN, "mttga/purejaxql, purejaxql/config/alg/pqn_cartpole.yaml",

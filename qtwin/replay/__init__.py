@@ -40,12 +40,11 @@ def remember(env: EnvSpec, c: Config) -> Replay:
     if in_frames(env):
         from qtwin.replay.frames import frame_ring
 
-        if c.prioritise:
-            raise Refusal(f"frames are drawn uniformly, and --prioritise {c.prioritise} came; leave it out")
-        return frame_ring(env, c.replay, c.batch, c.discount, c.n_step, sequence_steps(c))
-    from qtwin.replay.ring import ring
+        plain = frame_ring(env, c.replay, c.batch, c.discount, c.n_step, sequence_steps(c))
+    else:
+        from qtwin.replay.ring import ring
 
-    plain = ring(c.replay, c.batch, c.discount, c.n_step, sequence_steps(c))
+        plain = ring(c.replay, c.batch, c.discount, c.n_step, sequence_steps(c))
     if not c.prioritise:
         return plain
     from qtwin.replay.priority import prioritised

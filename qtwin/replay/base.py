@@ -50,6 +50,9 @@ class Replay(NamedTuple):
         one. None where it does not matter.
       at: ``(state, slots [B]) -> what sample gives of the transitions that start there``; slots count transitions in
         the order in which they came, around the end of the capacity. None where a memory cannot be read so.
+      ready: ``(state after add, chunk) -> (first [], can [S], new [S])``: of S slots in a row from ``first`` on, which
+        hold a transition that is complete, and which ``add`` has just written; all whose answer may have changed are
+        among them. None where each slot holds a transition, complete when the steps that it spans have come.
       update: ``(state, batch, aux) -> state`` after a gradient step on ``batch``, of which the loss reported ``aux``:
         priorities go back. None where nothing does.
       framer: ``() -> Framer``, which makes of vector steps in Python the chunks that ``add`` takes, where those are not
@@ -68,3 +71,4 @@ class Replay(NamedTuple):
     update: Callable[[PyTree, Transition, Aux], PyTree] | None = None
     framer: Callable[[], Framer] | None = None
     bulk: Bulk | None = None
+    ready: Callable[[PyTree, PyTree], tuple[Array, Array, Array]] | None = None

@@ -163,7 +163,9 @@ def frame_ring(
         first = draw(jnp.int32(0))
         carry = jnp.int32(1), first, _complete(state, first, capacity, stack, span)
         _, ranks, _ = jax.lax.while_loop(lambda c: ~jnp.all(c[2]) & (c[0] < ROUNDS), draw_anew, carry)
-        rows = (state.head - state.size + ranks) % capacity
+        return at(state, (state.head - state.size + ranks) % capacity)
+
+    def at(state: FrameState, rows: Array) -> Transition | Sequences:
         reward, discount, end = _returns(state, rows, capacity, gamma, n_step)
         before = (rows - state.data.behind[rows]) % capacity
         found = Transition(stacks(state, before), state.data.action[rows], reward, discount, stacks(state, end))
@@ -196,6 +198,18 @@ def frame_ring(
     def framer() -> Framer:
         return Framer(FrameRow, Framed, env)
 
+    def ready(state: FrameState, chunk: Framed) -> tuple[Array, Array, Array]:
+        # The oldest rows, whose stacks lose frames when the ring wraps around, begin where the newest end. In a vector
+        # step an environment adds a frame, or a whole stack more; so the next frame of a stack comes at most `apart`
+        # rows later, and a row that waits for its steps is one of the newest `waiting`.
+        apart, waiting = (stack + 2) * state.envs, (span - 1) * (stack + 1) * state.envs
+        newest = chunk.rows.step.shape[0] + waiting
+        slots = (state.head - newest + jnp.arange(newest + stack * apart)) % capacity
+        ranks = (slots - state.head + state.size) % capacity
+        there = ranks < state.size
+        can = there & _complete(state, ranks, capacity, stack, span)
+        return slots[0], can, there & (ranks >= state.size - chunk.count)
+
     def take(state: FrameState) -> tuple[FrameState, Array]:
         return dataclasses.replace(state, data=state.data._replace(frame=())), state.data.frame
 
@@ -206,7 +220,8 @@ def frame_ring(
         return chunk._replace(rows=chunk.rows._replace(frame=())), chunk.rows.frame[: chunk.count]
 
     bulk = Bulk((capacity, height, width, depth), env.obs_dtype, take, give, take_rows, lambda state: state.head)
-    return Replay(capacity, batch, init, add, sample, cut=cut if span > 1 else None, framer=framer, bulk=bulk)
+    cut_or_none = cut if span > 1 else None
+    return Replay(capacity, batch, init, add, sample, cut=cut_or_none, at=at, framer=framer, bulk=bulk, ready=ready)
 
 
 def _complete(state: FrameState, ranks: Array, capacity: int, stack: int, span: int) -> Array:

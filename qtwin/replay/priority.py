@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from qtwin.errors import Refusal
 from qtwin.rates import Cycle
-from qtwin.replay.base import Replay
+from qtwin.replay.base import Bulk, Replay
 from qtwin.replay.sequences import Sequences
 from qtwin.types import Array, Aux, PyTree, Timestep, Transition
 
@@ -32,8 +32,8 @@ class PriorityState(NamedTuple):
       memory: the state of the memory that holds the transitions.
       tree: sums of p**alpha; 0 where no transition is, or where its n steps have not all come.
       largest: the largest p**alpha there has been, which new transitions are given. []
-      head: the slot that is written next. [] int32
-      count: transitions that came, at most the capacity. [] int32
+      head: the slot that is written next; 0 where the memory says itself which slots are complete. [] int32
+      count: transitions that came, at most the capacity; likewise. [] int32
       updates: batches whose priorities came back. [gradient steps] int32
     """
 
@@ -81,6 +81,13 @@ def prioritised(
         return PriorityState(plain.init(example, cycle), empty(capacity), jnp.ones(()), *none)
 
     def add(state: PriorityState, chunk: PyTree) -> PriorityState:
+        memory = plain.add(state.memory, chunk)
+        if plain.ready is not None:
+            first, can, new = plain.ready(memory, chunk)
+            before = at(state.tree, (first + jnp.arange(can.shape[0])) % capacity)
+            value = jnp.where(new | (before == 0), state.largest, before)
+            tree = put_in_a_row(state.tree, first, jnp.where(can, value, 0.0), capacity)
+            return state._replace(memory=memory, tree=tree)
         steps, envs = jax.tree.leaves(chunk)[0].shape[:2]
         came, waiting = steps * envs, (span - 1) * envs
         # Those that have their n steps now can be drawn; the newest, which wait for them, cannot. Written at once: were
@@ -89,7 +96,7 @@ def prioritised(
         can = (order < came) & (state.count + order >= waiting)
         tree = put_in_a_row(state.tree, state.head - waiting, jnp.where(can, state.largest, 0.0), capacity)
         return state._replace(
-            memory=plain.add(state.memory, chunk),
+            memory=memory,
             tree=tree,
             head=(state.head + came) % capacity,
             count=jnp.minimum(state.count + came, capacity),
@@ -125,6 +132,16 @@ def prioritised(
     def inside(function):
         return lambda state: state._replace(memory=function(state.memory))
 
+    def beside(bulk: Bulk) -> Bulk:
+        def take(state: PriorityState) -> tuple[PriorityState, Array]:
+            memory, column = bulk.take(state.memory)
+            return state._replace(memory=memory), column
+
+        def give(state: PriorityState, column: Array) -> PriorityState:
+            return state._replace(memory=bulk.give(state.memory, column))
+
+        return bulk._replace(take=take, give=give, head=lambda state: bulk.head(state.memory))
+
     def ragged() -> Replay:
         return prioritised(plain.ragged(), alpha, beta, over, span, stratified)
 
@@ -132,7 +149,8 @@ def prioritised(
         capacity, batch, init, add, sample,
         ragged=None if plain.ragged is None else ragged,
         cut=None if plain.cut is None else inside(plain.cut),
-        at=lambda state, slots: plain.at(state.memory, slots), update=update,
+        at=lambda state, slots: plain.at(state.memory, slots), update=update, framer=plain.framer,
+        bulk=None if plain.bulk is None else beside(plain.bulk),
     )  # fmt: skip
 
 

@@ -44,7 +44,8 @@ def replay_bytes(env: EnvSpec, c: Config) -> int:
     """What the replay of one seed takes, 0 where nothing is kept beyond a cycle. [bytes]"""
     if c.data or not c.replay:
         return 0
-    return c.replay * (bytes_per_frame(env) if in_frames(env) else bytes_per_transition(env))
+    priority = 4 if c.prioritise else 0
+    return c.replay * (priority + (bytes_per_frame(env) if in_frames(env) else bytes_per_transition(env)))
 
 
 def _action(env: EnvSpec) -> int:
