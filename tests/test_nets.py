@@ -1,5 +1,7 @@
 """Networks: shapes, initialisations, and the convolution that the CPU is quick at."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +11,12 @@ from flax import linen, nnx
 from qtwin.envs.catalog import resolve
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
-from qtwin.nets.bodies import Conv3x3, q_network
+from qtwin.nets.bodies import Conv3x3, critic_network, network, q_network
 from qtwin.nets.convs import convolved, convolved_bytes, scaled
+from qtwin.nets.names import parse
 from qtwin.nets.net import from_linen, from_nnx
 from qtwin.processes.update_target import soft
+from qtwin.run.in_words import Gives, how_to_compute
 from qtwin.twin import twin
 
 CARTPOLE, BREAKOUT, LAKE = (resolve(name) for name in ("CartPole-v1", "minatar:Breakout", "FrozenLake-v1"))
@@ -141,6 +145,40 @@ def test_the_first_convolution_of_bytes_equals_the_plain_one_and_so_does_its_gra
     np.testing.assert_allclose(ours_back(gradient)[0], back(gradient)[0], rtol=1e-4, atol=1e-4)
     patch = images[1, 4:12, 8:16].astype(jnp.float32) / 255  # one place by hand
     np.testing.assert_allclose(ours[1, 1, 2], jnp.einsum("ijc,ijco->o", patch, kernel), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["nips", "minatar+layernorm"])
+def test_a_critic_of_continuous_actions_sees_images_and_the_action(name):
+    env = EnvSpec("gym:Race-v0", (24, 24, 3), "uint8", None, action_low=(-1.0, 0.0), action_high=(1.0, 1.0))
+    images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (3, 24, 24, 3), np.uint8))
+    critic, actor = critic_network(env, name, 1), network(env, name, 4)
+    q, variables = jax.jit(critic.apply), critic.init(jax.random.key(0))
+    value = q(variables, (images, jnp.zeros((3, 2))))
+    assert value.shape == (3, 1)
+    assert np.abs(value - q(variables, (images, jnp.ones((3, 2))))).min() > 1e-6
+    assert np.abs(value - q(variables, (images[::-1], jnp.zeros((3, 2)))))[[0, 2]].min() > 1e-6
+    assert actor.apply(actor.init(jax.random.key(1)), images).shape == (3, 4)
+    with pytest.raises(Refusal, match="--net nature"):
+        network(env, "mlp:256,256", 4)
+
+
+def test_what_an_exported_network_of_images_says_it_computes_is_what_it_computes():
+    """Its words, followed in numpy."""
+    env = EnvSpec("gym:Screen-v0", (36, 40, 2), "uint8", 3)
+    image = np.random.default_rng(0).integers(0, 256, (36, 40, 2), np.uint8)
+    net = q_network(env, "nips", "torch")
+    variables = net.init(jax.random.key(0))
+    p, x = jax.tree.map(np.asarray, variables.params), image.astype(np.float32) / 255
+    words = how_to_compute(parse("nips", env), "none", Gives())
+    assert len(words) == 1 + 2 + 1 + 2
+    for i, said in enumerate(words[1:3]):
+        size, stride = map(int, re.match(r"x = relu\((\d)x\d convolution with stride (\d)", said).groups())
+        layer = p["convs"][i]
+        seen = np.lib.stride_tricks.sliding_window_view(x, (size, size), (0, 1))[::stride, ::stride]
+        x = np.maximum(np.einsum("hwcij,ijco->hwo", seen, layer["kernel"]) + layer["bias"], 0)
+    x = np.maximum(x.ravel() @ p["dense"]["kernel"] + p["dense"]["bias"], 0)
+    out = x @ p["head"]["kernel"] + p["head"]["bias"]
+    np.testing.assert_allclose(out, net.apply(variables, jnp.asarray(image[None]))[0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from flax import nnx
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import one_of
 from qtwin.names import INIT_NAMES, NORMALISE_NAMES
-from qtwin.nets.convs import BODIES
+from qtwin.nets.convs import BODIES, scaled
 from qtwin.nets.initial import dense, initializers
 from qtwin.nets.names import NetName, parse
 from qtwin.nets.net import Net, from_functions, from_nnx
@@ -67,11 +67,34 @@ def trunk(env: EnvSpec, named: NetName, init: str, rngs: nnx.Rngs) -> tuple[nnx.
 
 
 def critic_network(env: EnvSpec, name: str, outputs: int, init: str = "lecun", normalise: str = "none") -> Net:
-    """A critic of continuous actions: (obs [B, *obs_shape], action [B, A]) -> [B, outputs]."""
+    """A critic of continuous actions: (obs [B, *obs_shape], action [B, A]) -> [B, outputs].
+
+    A network of images meets the action behind its convolutions, before the hidden layer.
+    """
     named = parse(name, env)
+    if named.kind == "minatar" or named.kind in BODIES:
+        return from_nnx(lambda rngs: ImageCritic(env, named, outputs, init, rngs))
     features = (env.num_states or math.prod(env.obs_shape)) + env.action_shape[0]
     net = from_nnx(lambda rngs: MLP(env, features, named, outputs, init, rngs))
     return normalised(net, env) if normalise == "running" else net
+
+
+class ImageCritic(nnx.Module):
+    """See `critic_network`."""
+
+    def __init__(self, env: EnvSpec, named: NetName, outputs: int, init: str, rngs: nnx.Rngs):
+        self.body, hidden = trunk(env, named, init, rngs)
+        example = jax.ShapeDtypeStruct((1, *env.obs_shape), jnp.dtype(env.obs_dtype))
+        places = math.prod(jax.eval_shape(lambda obs: self.body.encode(obs), example).shape[1:])
+        self.dense = dense(places + env.action_shape[0], hidden, init, rngs)
+        self.norm = norm_of(named.norm, hidden, rngs) if named.norm else None
+        self.head = dense(hidden, outputs, init, rngs)
+
+    def __call__(self, inputs: tuple[Array, Array]) -> Array:
+        obs, action = inputs
+        seen = self.body.encode(obs)
+        x = self.dense(jnp.concatenate([seen.reshape(seen.shape[0], -1), action], axis=-1))
+        return self.head(jax.nn.relu(x if self.norm is None else self.norm(x)))
 
 
 def flat(env: EnvSpec, obs: Array) -> Array:
@@ -155,7 +178,7 @@ class MinAtar(nnx.Module):
 
     def encode(self, obs: Array) -> Array:
         """What the convolution sees, in its places. [B, H-2, W-2, 16]"""
-        x = self.conv(obs.astype(jnp.float32))
+        x = self.conv(scaled(obs, jnp.dtype(jnp.float32)))
         return jax.nn.relu(self.norms[0](x) if self.norms else x)
 
 

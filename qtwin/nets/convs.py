@@ -12,7 +12,7 @@ from jax.lax import optimization_barrier as barrier
 
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.initial import dense, initializers
-from qtwin.nets.names import NetName
+from qtwin.nets.names import LAYERS, NetName
 from qtwin.types import Array
 
 
@@ -106,13 +106,6 @@ class Conv(nnx.Module):
                 1, 1, 1, -1
             )
         return self(scaled(images, dtype))
-
-
-# The convolutions' filters, sizes and strides, and the units after them.
-LAYERS = {
-    "nips": (((16, 8, 4), (32, 4, 2)), 256),  # Mnih et al. (2013), section 4.1
-    "nature": (((32, 8, 4), (64, 4, 2), (64, 3, 1)), 512),  # Mnih et al. (2015), methods
-}
 
 
 class Mnih(nnx.Module):

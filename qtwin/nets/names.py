@@ -24,6 +24,11 @@ NAMES = {
     " +noisy=SIGMA (Fortunato 2018): mlp:256,256+duelling+noisy",
 }
 KINDS = ("table", "linear", "mlp", "minatar", "nips", "nature", "impala")
+# The convolutions' filters, sizes and strides, and the units after them.
+LAYERS = {
+    "nips": (((16, 8, 4), (32, 4, 2)), 256),  # Mnih et al. (2013), section 4.1
+    "nature": (((32, 8, 4), (64, 4, 2), (64, 3, 1)), 512),  # Mnih et al. (2015), methods
+}
 SMALLEST = {"nips": 20, "nature": 36, "impala": 8}  # the least height and width of an image
 NORMS = ("layernorm", "batchnorm", "batchrenorm")
 HEADS = ("duelling", "noisy")
@@ -90,20 +95,15 @@ def parse(name: str, env: EnvSpec) -> NetName:
             f"the network 'minatar' needs an image observation of at least 3x3, and {env.id} gives"
             f" {list(env.obs_shape)}; write --net mlp:120,84"
         )
-    if env.continuous and kind in ("table", "minatar"):
+    if env.continuous and kind == "table":
         raise Refusal(
-            f"the network '{kind}' gives one value for each action, and the actions of {env.id} are continuous; write"
+            f"the network 'table' gives one value for each action, and the actions of {env.id} are continuous; write"
             " --net mlp:256,256"
         )
     return _with_layers(name, layers, NetName(kind), env)
 
 
 def _of_images(name: str, kind: str, rest: str, layers: list[str], env: EnvSpec) -> NetName:
-    if env.continuous:
-        raise Refusal(
-            f"the network '{kind}' gives one value for each action, and the actions of {env.id} are continuous; write"
-            " --net mlp:256,256"
-        )
     shape, least = env.obs_shape, SMALLEST[kind]
     if len(shape) != 3 or min(shape[:2]) < least:
         small = "minatar" if len(shape) == 3 and min(shape[:2]) >= 3 else "mlp:120,84"

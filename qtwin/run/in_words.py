@@ -8,7 +8,7 @@ from typing import NamedTuple
 from qtwin.config import Config
 from qtwin.errors import Refusal
 from qtwin.names import support_choice
-from qtwin.nets.names import NetName
+from qtwin.nets.names import LAYERS, SMALLEST, NetName
 
 
 class Gives(NamedTuple):
@@ -74,9 +74,11 @@ def _network(net: NetName, normalise: str, gives: Gives) -> list[str]:
         )
     if net.kind == "table":
         return ["output = table[observation]"]
+    if net.kind in SMALLEST:
+        return _convolutions(net)
     if net.kind == "minatar":
         return [
-            "x = the image as float32, [height, width, channel]",
+            "x = the image as float32, [height, width, channel]; bytes are divided by 255",
             "x = relu(3x3 convolution without padding by conv.kernel [3, 3, in, out], + conv.bias), flattened",
             "x = relu(x @ dense.kernel + dense.bias)",
             "output = x @ head.kernel + head.bias",
@@ -96,6 +98,27 @@ def _network(net: NetName, normalise: str, gives: Gives) -> list[str]:
             linear = f"(u - mean of u) / sqrt(variance of u + 1e-6) * norms.{i}.scale + norms.{i}.bias"
         lines.append(f"x = relu({linear})")
     return [*lines, head]
+
+
+def _convolutions(net: NetName) -> list[str]:
+    lines = ["x = the image as float32, [height, width, channel]; bytes are divided by 255"]
+    if net.kind == "impala":
+        conv = "3x3 convolution by {0}.kernel, zeros around the image, + {0}.bias"
+        lines += [
+            f"for s = 0, 1, 2: x = {conv.format('stages.s.first')}",
+            "  x = the maximum over 3x3 with stride 2, padded to [ceil(height / 2), ceil(width / 2)] as 'SAME'",
+            f"  for b = 0, 1: y = {conv.format('stages.s.blocks.b.0')} of relu(x)",
+            f"    x = x + {conv.format('stages.s.blocks.b.1')} of relu(y)",
+            "x = relu(x), flattened",
+        ]
+    else:
+        for i, (filters, size, stride) in enumerate(LAYERS[net.kind][0]):
+            lines.append(
+                f"x = relu({size}x{size} convolution with stride {stride}, without padding, by convs.{i}.kernel"
+                f" [{size}, {size}, in, {filters}], + convs.{i}.bias)"
+            )
+        lines.append("x = x flattened")
+    return [*lines, "x = relu(x @ dense.kernel + dense.bias)", "output = x @ head.kernel + head.bias"]
 
 
 def _headed(net: NetName, normalise: str, gives: Gives) -> list[str]:
