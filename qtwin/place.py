@@ -36,6 +36,7 @@ def place_of(out: str | None, resume: bool, stem: str = "run") -> str:
         if not (path / "config.json").is_file():
             hint = near_run(path) or "; leave out --resume to begin one"
             raise Refusal(f"there is no run at {out} to go on with{hint}")
+        stay_inside(path)
         return out
     if path.exists() and not path.is_dir():
         raise Refusal(f"--out {out} is a file, and a run is a directory; write another --out")
@@ -47,6 +48,16 @@ def place_of(out: str | None, resume: bool, stem: str = "run") -> str:
     if not ground.is_dir() or not os.access(ground, os.W_OK):
         raise Refusal(f"nothing can be written at --out {out}, for {ground} is no directory to write in; write another")
     return out
+
+
+def stay_inside(folder: Path) -> None:
+    """Refuses a directory in which a link leads out of it: what is written there would land elsewhere."""
+    whole = folder.resolve()
+    for inner, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            each = Path(inner, name)
+            if each.is_symlink() and not each.resolve().is_relative_to(whole):
+                raise Refusal(f"{each} is a link that leads out of {folder}; put what it leads to in its place")
 
 
 def near_run(path: Path) -> str:

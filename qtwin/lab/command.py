@@ -56,8 +56,10 @@ def report_options(parser: argparse.ArgumentParser) -> None:
 def report(arguments: argparse.Namespace) -> int:
     from qtwin.lab.grid import read_plan
     from qtwin.lab.results import conclude
+    from qtwin.place import stay_inside
 
     read_plan(Path(arguments.folder))
+    stay_inside(Path(arguments.folder))
     conclude(Path(arguments.folder), quiet=False)
     return 0
 

@@ -13,7 +13,9 @@ import time
 from pathlib import Path
 
 from qtwin.errors import Refusal
+from qtwin.files import read_json
 from qtwin.lab.grid import Cell, Protocol, price_group, write_plan
+from qtwin.place import stay_inside
 from qtwin.run.logs import read_points
 
 PRICED = 6  # groups of cells whose cost is measured; any more are taken to cost as much as the dearest
@@ -51,9 +53,10 @@ def prices(folder: Path, cells: list[Cell], say) -> dict[str, dict]:
     """What a step costs in each group of cells, measured where that has not been done."""
     file = folder / "prices.json"
     try:
-        known = json.loads(file.read_text())
+        known = read_json(file)
     except (OSError, ValueError):
         known = {}
+    known = known if isinstance(known, dict) else {}
     groups = {price_group(cell.request.config): cell for cell in cells if not done(folder, cell)}
     unknown = [group for group in groups if group not in known]
     if unknown:
@@ -102,6 +105,7 @@ def run(
         if not quiet:
             print(text, flush=True)
 
+    stay_inside(folder)
     write_plan(folder, protocol, cells, command)
     left = [cell for cell in cells if not done(folder, cell)]
     say(f"{len(cells)} cells of {protocol.seeds} seeds in {folder}, {len(cells) - len(left)} of them done")
@@ -184,7 +188,7 @@ def _start(folder: Path, cell: Cell, on: list[int]) -> subprocess.Popen:
 def _tell(folder: Path, cell: Cell, code: int, seconds: float, say) -> bool:
     """Says how a cell ended; returns whether it failed."""
     if code == 0:
-        summary = json.loads((folder / "cells" / cell.folder / "summary.json").read_text())
+        summary = read_json(folder / "cells" / cell.folder / "summary.json")
         low, high = summary["eval_return_interval"]
         say(f"{cell.label}: {summary['eval_return_iqm']:.1f} [{low:.1f}, {high:.1f}] in {_minutes(seconds)}")
         return False

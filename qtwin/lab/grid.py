@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from qtwin.config import Config
 from qtwin.errors import Refusal
+from qtwin.files import read_json
 from qtwin.request import Request, build
 from qtwin.settings import SETTINGS, option
 
@@ -159,7 +160,7 @@ def read_plan(folder: Path) -> dict:
             f"there is no comparison at {folder} ({PLAN} is missing); write the directory qtwin compare named"
         )
     try:
-        plan = json.loads(file.read_text())
+        plan = read_json(file)
         if plan["format"] != FORMAT:
             raise Refusal(f"{file} has format {plan['format']} and this version reads {FORMAT}; update qtwin")
         for cell in plan["cells"]:

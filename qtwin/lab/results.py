@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from qtwin.files import read_json
 from qtwin.lab.findings import findings
 from qtwin.lab.grid import FORMAT, RESULTS, read_plan
 from qtwin.lab.statistics import area, band, improvement_interval, interval, iqm, probability_of_improvement
@@ -93,7 +94,7 @@ def cell_of(run: Path, planned: dict) -> dict[str, Any]:
         for look in read_points(run / "twin.jsonl")
     ]
     if (run / "summary.json").is_file():
-        summary = json.loads((run / "summary.json").read_text())
+        summary = read_json(run / "summary.json")
         finals = np.array(summary["eval_return"], float)
         low, high = interval(finals)
         area_low, area_high = interval(np.array(cell["area"], float))

@@ -237,7 +237,7 @@ def read(
                 known = name in wanted  # `fill` says what is wrong with one that is not
                 where = f"{file}: '{name}'"
                 named[name] = put(blocks.column_of(path.parent, column, wanted[name], where)) if known else np.zeros(())
-        except (Unusable, SafetensorError) as error:
+        except (Unusable, SafetensorError, KeyError) as error:  # a KeyError for a type that numpy lacks
             raise blocks.unreadable(error) from None
         states.append(fill(state, named, str(file)))
     return states

@@ -5,6 +5,7 @@ Read without importing JAX.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -37,7 +38,12 @@ class Lock:
         self._file, self._opened = out / LOCK, None
         if fcntl is None:
             return
-        self._opened = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o644)
+        try:  # never through a link: what it leads to would be written over
+            self._opened = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise Refusal(f"{self._file} is a link, and nothing is written through one; write another --out") from None
         try:
             fcntl.flock(self._opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -32,7 +32,7 @@ class Logs:
         """
         self._file, self._events, self._seeds = out / "metrics.jsonl", out / "tensorboard", seeds
         points = [] if resumed_at is None else read_points(self._file)
-        self._begin([point for point in points if point["cycles"] <= resumed_at])
+        self._begin([point for point in points if point.get("cycles", math.inf) <= resumed_at])
 
     def _begin(self, points: list[dict]) -> None:
         """Both records with exactly these points."""
@@ -122,11 +122,14 @@ def read_points(file: Path) -> list[dict]:
     """The log points of a ``metrics.jsonl``; a last line cut short by a stop is left out."""
     points = []
     if file.exists():
-        for line in file.read_text().splitlines():
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                points.append(json.loads(line))
-            except ValueError:
+                point = json.loads(line)
+            except (ValueError, RecursionError):
                 break
+            if not isinstance(point, dict) or type(point.get("cycles", 0)) is not int:
+                break
+            points.append(point)
     return points
 
 

@@ -16,8 +16,10 @@ from qtwin.envs.actions import to_bounds
 from qtwin.envs.preprocessing import IN_WORDS
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest, one_of
+from qtwin.files import read_json
 from qtwin.nets.names import parse as parse_net
 from qtwin.run.in_words import Gives, check_gives, gives_of, how_to_compute
+from qtwin.run.policy_check import check_sizes
 from qtwin.types import Array, Variables
 
 if TYPE_CHECKING:
@@ -196,11 +198,11 @@ def load(run: str | Path, seed: int | None = None) -> Policy:
         net = network(spec, description["net"], outputs, normalise=description["normalise"])
     if description.get("least_of", 1) > 1:
         net = least_of(net, description["least_of"])
-    like = net.init(jax.random.key(0))
+    like = jax.eval_shape(net.init, jax.random.key(0))  # no size is believed before the file has that many numbers
     file = folder / f"seed-{seed}.safetensors"
     try:
         named = load_arrays(file.read_bytes())
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise Refusal(f"the weights {file} cannot be read: {error}") from None
     stats = {name[len("stats.") :]: leaf for name, leaf in named.items() if name.startswith("stats.")}
     params = {name: leaf for name, leaf in named.items() if not name.startswith("stats.")}
@@ -246,7 +248,7 @@ def read_description(run: Path) -> dict:
         "normalise": str, "output": str, "seeds": list,
     }  # fmt: skip
     try:
-        description = json.loads(file.read_text())
+        description = read_json(file)
         if description["format"] != FORMAT:
             raise Refusal(f"{file} has format {description['format']} and this version reads {FORMAT}; update qtwin")
         for field, kind in fields.items():
@@ -260,10 +262,12 @@ def read_description(run: Path) -> dict:
         check_gives(file, description.get("gives", list(Gives())))
         description["num_states"]
         description = {"preprocessing": "", "stack": 1} | description  # which a policy of an earlier version lacks
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        check_sizes(file, description)
+        parse_net(description["net"], spec_of(description))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         if isinstance(error, Refusal):
             raise
         raise Refusal(f"{file} is damaged ({type(error).__name__}: {error}); train again or name another run") from None
-    if not description["seeds"] or not all(isinstance(s, int) for s in description["seeds"]):
+    if not description["seeds"] or not all(type(s) is int for s in description["seeds"]):
         raise Refusal(f"{file}: 'seeds' is expected to be a list of whole numbers, not {description['seeds']!r}")
     return description

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from qtwin.types import Array
 
 CANVAS = 28  # scattered digits stand on a canvas of this size [pixels]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")  # whatever a file is called: others hand theirs to programs outside
 CIFAR_TRAIN, CIFAR_TEST = tuple(f"data_batch_{i}.bin" for i in range(1, 6)), ("test_batch.bin",)
 CIFAR_IMAGES, CIFAR_ROW = 10_000, 1 + 3 * 32 * 32  # in one file; a label and an image, one byte each
 
@@ -104,8 +106,9 @@ def _array_file(path: Path, seed: int) -> Images:
         labels = found["labels"] if path.suffix == ".npz" and "labels" in found else None
     except KeyError:
         raise Refusal(f"{path} is expected to hold an array 'images', and holds {', '.join(found) or 'none'}") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise Refusal(f"{path} cannot be read as plain arrays: {str(error).splitlines()[0]}") from None
+    except (ValueError, OSError, EOFError, MemoryError, OverflowError, SyntaxError, BadZipFile) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise Refusal(f"{path} cannot be read as plain arrays: {reason}") from None
     images = _checked(str(path), images)
     if labels is not None:
         labels = np.asarray(labels)
@@ -185,9 +188,9 @@ def _folder(path: Path, seed: int) -> Images:
     pictures = []
     for file in files:
         try:
-            with Image.open(file) as picture:
+            with Image.open(file, formats=FORMATS) as picture:
                 pictures.append(np.asarray(picture.convert("RGB")))
-        except (UnidentifiedImageError, OSError) as error:
+        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
             raise Refusal(f"{file} cannot be read as a picture: {error}") from None
         if pictures[-1].shape != pictures[0].shape:
             first, other = ("x".join(map(str, p.shape[:2])) for p in (pictures[0], pictures[-1]))

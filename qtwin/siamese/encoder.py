@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qtwin.errors import Refusal
+from qtwin.files import read_json
 from qtwin.siamese.config import SiameseConfig
 from qtwin.siamese.names import encoder_choice
 from qtwin.types import Array, Variables
@@ -105,10 +106,11 @@ def load_encoder(run: str | Path, seed: int | None = None) -> Encoder:
     from qtwin.siamese.features import featuriser
 
     shape, file = tuple(description["image_shape"]), folder / f"seed-{seed}.safetensors"
-    like = encoder_network(shape, description["encoder"])[0].init(jax.random.key(0))
+    like = encoder_network(shape, description["encoder"])[0].init
+    like = jax.eval_shape(like, jax.random.key(0))  # no size is believed before the file has that many numbers
     try:
         named = load(file.read_bytes())
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise Refusal(f"the weights {file} cannot be read: {error}") from None
     stats = {name[len("stats.") :]: leaf for name, leaf in named.items() if name.startswith("stats.")}
     params = {name: leaf for name, leaf in named.items() if not name.startswith("stats.")}
@@ -123,7 +125,7 @@ def _read(folder: Path) -> dict:
             f"{folder.parent} holds no finished encoder ({file.name} is missing); name a run of qtwin siamese"
         )
     try:
-        found = json.loads(file.read_text())
+        found = read_json(file)
         if found["format"] != FORMAT:
             raise Refusal(f"{file} has format {found['format']} and this version reads {FORMAT}; update qtwin")
         shape, seeds = found["image_shape"], found["seeds"]
@@ -131,7 +133,7 @@ def _read(folder: Path) -> dict:
         if len(shape) != 3 or not seeds or not whole or min(shape) < 1:
             raise Refusal(f"{file} has image_shape {shape!r} and seeds {seeds!r}, which are none; train again")
         encoder_choice(found["encoder"], tuple(shape))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         if isinstance(error, Refusal):
             raise
         raise Refusal(f"{file} is damaged ({type(error).__name__}: {error}); train again or name another run") from None
