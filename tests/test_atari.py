@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from qtwin.cli import main
 from qtwin.engine.hosted import Outside
 from qtwin.engine.hosted_fleet import host_returns
 from qtwin.envs import ale_envs
@@ -19,6 +20,8 @@ from qtwin.envs.preprocessing import PREPROCESSINGS, PROTOCOLS, evaluation, trai
 from qtwin.errors import Refusal
 from qtwin.presets import PRESETS, preset_of
 from qtwin.processes.gather import Episodes, Gatherer
+from qtwin.replay.dataset import load_dataset
+from qtwin.run.curve import draw
 
 ale_py = pytest.importorskip("ale_py")
 
@@ -243,3 +246,23 @@ def test_atari_presets_name_their_preprocessing():
         assert preset.config.env.startswith("ale:")
         assert preset.config_for(resolve("ale:Pong")).preprocessing == preprocessing
         assert preset.config_for(resolve("CartPole-v1")).preprocessing == ""
+
+
+def test_a_recording_says_what_its_rewards_are(tmp_path, capsys, monkeypatch):
+    file = tmp_path / "pong.safetensors"
+    assert main(["record", "ale:Pong", "--steps", "10", "--out", str(file)]) == 0
+    told = "preprocessing nature, as it is learned from: rewards are clipped to [-1, 1], a lost life ends an episode"
+    assert told in capsys.readouterr().out
+    assert load_dataset(file, resolve("ale:Pong")).behaviour == f"random; {told}"
+    monkeypatch.setattr("qtwin.replay.record.free_bytes", lambda: 10**9)
+    assert main(["record", "ale:Pong", "--steps", "10000", "--out", str(tmp_path / "more")]) == 2
+    assert "10,000 transitions of ale:Pong take 1.69 GB" in capsys.readouterr().err
+
+
+def test_a_curve_says_by_what_its_episodes_were_played(monkeypatch, tmp_path):
+    told = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda self, _: told.append(self.axes[0].get_ylabel()))
+    points = [{"eval_return": [-21.0], "transitions": 4, "gradient_steps": 1}]
+    draw(points, "", tmp_path)
+    draw(points, "", tmp_path, "protocol nature")
+    assert told == ["undiscounted return, greedy episodes", "undiscounted return, protocol nature"]

@@ -119,6 +119,12 @@ def training(name: str) -> Play:
     return Play(p.noops, p.fire, p.sticky, p.lives, epsilon=0.0, max_frames=HALF_HOUR, clip=True)
 
 
+def as_learned_from(name: str) -> str:
+    """What ``name``'s transitions hold other than the game's own rewards and ends, in words."""
+    clipped = "rewards are clipped to [-1, 1]"
+    return f"as it is learned from: {clipped}" + (", a lost life ends an episode" if training(name).lives else "")
+
+
 def evaluation(name: str, protocol: str = "") -> Play:
     """How games are played to judge what was learned under ``name``.
 

@@ -9,12 +9,15 @@ import numpy as np
 
 from qtwin.envs.base import HostEnv
 from qtwin.envs.fit import mismatch
+from qtwin.envs.preprocessing import as_learned_from
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.replay.dataset import new_file, save_dataset
+from qtwin.replay.size import bytes_per_transition, free_bytes, size
 from qtwin.types import Array, Timestep
 
 ENVS = 8  # environments stepped together
+COPIES = 3  # of a recording in memory: as it comes, environment by environment, and flat
 
 
 def run(
@@ -52,9 +55,14 @@ def run(
         prepare(1)
         from qtwin.envs.make import host_env
 
+        _room(spec, steps)
         chosen, behaviour = None, "random"
         if policy != "random":
             chosen, behaviour = _policy(policy, spec), f"epsilon {epsilon:g} of {Path(policy).name}"
+        if spec.preprocessing:
+            told = f"preprocessing {spec.preprocessing}, {as_learned_from(spec.preprocessing)}"
+            behaviour = f"{behaviour}; {told}"
+            print(told)
         envs = host_env(spec)(max(1, min(ENVS, steps)))
         try:
             path = record(envs, steps, chosen, seed, out, epsilon, behaviour)
@@ -148,6 +156,16 @@ def enumerate_outcomes(spec: EnvSpec, path: str | Path) -> tuple[Path, int]:
         np.ones(len(known.state), bool),
     )  # fmt: skip
     return save_dataset(path, rows, spec, "every outcome once", 0), len(known.state)
+
+
+def _room(spec: EnvSpec, steps: int) -> None:
+    """Refuses a recording that does not fit into the memory, where it is put together before it is written."""
+    each, free = COPIES * bytes_per_transition(spec), free_bytes()
+    if free is not None and steps * each > free:
+        raise Refusal(
+            f"{steps:,} transitions of {spec.id} take {size(steps * each)} of memory until they are written, and"
+            f" {size(free)} are free; write --steps {free // each} or fewer"
+        )
 
 
 def _policy(name: str, spec: EnvSpec) -> Callable[[Array], Array]:

@@ -148,7 +148,8 @@ def _execute(request: Request) -> dict:
         returns = np.stack([play(fleet.variables(i), seed) for i, seed in enumerate(fleet.seeds)])
         policy.export(out / "policy", spec, config, {s: fleet.variables(i) for i, s in enumerate(fleet.seeds)})
         title = f"{config.agent} on {spec.id}, target {config.target}"
-        draw(logs.points, title, out / "curve.png")
+        judged = f"protocol {PREPROCESSINGS[spec.preprocessing].protocol}" if spec.preprocessing else "greedy"
+        draw(logs.points, title, out / "curve.png", judged)
         summary = summarise(spec, config, fleet, spending, returns, seconds, compile_seconds, began)
         write_json(out / "summary.json", summary)
         logs.close()
