@@ -10,6 +10,7 @@ from qtwin import names
 from qtwin.agents import ACTOR_CRITICS, AGENTS, fits
 from qtwin.config import Config
 from qtwin.envs.catalog import resolve
+from qtwin.envs.guard import MODES, ON_NAN, Care
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, one_of
 from qtwin.nets.names import parse as parse_net
@@ -46,7 +47,9 @@ class Request:
       engine: "auto", "fused" or "hosted".
       checkpoints: how many, or ``every:N`` (`qtwin.run.keep.parse_checkpoints`).
       keep: which of them stay (`qtwin.run.keep.parse_keep`).
-      env_timeout: seconds after which a step of Python environments that has not come back ends the process; 0 never.
+      env_timeout: seconds after which a step of Python environments that has not come back ends the process, or
+        (``env_mode`` "async") that environment; 0 never.
+      env_mode, on_nan: what else is done about them (`qtwin.envs.guard.Care`).
       notes: lines worth telling that are no refusals.
       frames: where the images that a replay remembers lie, "memory" or "disk" (in the run directory).
       diagnose: the twin is measured at every so manieth log point; 0 never; None at each in a run that is long enough.
@@ -64,6 +67,8 @@ class Request:
     checkpoints: str = CHECKPOINTS
     keep: str = KEEP
     env_timeout: float = 0.0
+    env_mode: str = "sync"
+    on_nan: str = "stop"
     notes: tuple[str, ...] = ()
     frames: str = "memory"
     diagnose: int | None = None
@@ -85,6 +90,8 @@ def build(
     checkpoints: str | int | None = None,
     keep: str | int | None = None,
     env_timeout: float | str = 0.0,
+    env_mode: str = "sync",
+    on_nan: str = "stop",
     frames: str | None = None,
     quiet: bool = False,
     diagnose: int | None = None,
@@ -103,7 +110,7 @@ def build(
       out: the run directory; a fresh one under ``runs/`` if None.
       resume: go on with the run in ``out``.
       eval_episodes, log_points, engine, overlap, quiet, diagnose: see `Request`.
-      checkpoints, keep, env_timeout: likewise; 5 in a run, and the last 2, if None.
+      checkpoints, keep, env_timeout, env_mode, on_nan: likewise; 5 in a run, and the last 2, if None.
       frames: likewise; "memory", or as before, if None.
       settings: fields of `Config` by name, as values or as the text an option holds.
 
@@ -124,6 +131,13 @@ def build(
     keep = KEEP if keep is None else str(keep)
     parse_keep(keep)
     env_timeout = number(env_timeout, "--env-timeout")
+    one_of("way to step environments", env_mode, MODES)
+    one_of("answer to a number that is not finite", on_nan, ON_NAN)
+    if Care(mode=env_mode, on_nan=on_nan).replaces and not spec.id.startswith("gym:"):
+        raise Refusal(
+            f"--env-mode async and --on-nan drop replace environments of Gymnasium, and {spec.id} is none; leave them"
+            " out, or write gym:..."
+        )
     if checkpoints is not None:
         parse_checkpoints(str(checkpoints))
     saved = _saved(out, env, spec) if resume else None
@@ -154,7 +168,7 @@ def build(
     place = place_of(out, resume, stem)
     return Request(
         config, picked, place, resume, eval_episodes, log_points, quiet=quiet, keep=keep, notes=notes,
-        diagnose=diagnose, env_timeout=env_timeout, **run,
+        diagnose=diagnose, env_timeout=env_timeout, env_mode=env_mode, on_nan=on_nan, **run,
     )  # fmt: skip
 
 

@@ -68,7 +68,9 @@ class HostedFleet:
         self._disks = [None if frames is None else Mapped(frames, bulk.shape, bulk.dtype) for _ in self.seeds]
         self._threads = ThreadPoolExecutor(len(self.seeds), "qtwin-seed")
         self._algorithm, self._make_env, self._envs, self._overlap = algorithm, make_env, envs, overlap
-        self._engines = [hosted(algorithm, make_env(envs), overlap, disk=disk) for disk in self._disks]
+        self._games = [make_env(envs) for _ in self.seeds]
+        paired = zip(self._games, self._disks, strict=True)
+        self._engines = [hosted(algorithm, games, overlap, disk=disk) for games, disk in paired]
         self._test_env = for_evaluation(make_env)(min(episodes, 16))
         self._episodes = episodes
         self._act = player(algorithm.agent)
@@ -111,6 +113,10 @@ class HostedFleet:
         tallies = [jax.tree.map(np.asarray, state.tally) for state in self._states]
         self._states = [state._replace(tally=jax.tree.map(jnp.zeros_like, state.tally)) for state in self._states]
         return tallies
+
+    def lost(self) -> list[int]:
+        """Each seed's environments that were lost and replaced, since this process began."""
+        return [getattr(games, "lost_so_far", 0) for games in self._games]
 
     def faults(self) -> list[Faults]:
         return [Faults(*[int(count) for count in state.faults]) for state in self._states]
@@ -267,6 +273,8 @@ def host_episodes(
             wanted = ones & [len(d) < n for d, n in zip(done, share, strict=True)]
             ledger = foresight.step(ledger, np.asarray(q), outcome.reward, outcome.last, outcome.discount, wanted)
         running += np.where(ones, score.reward, 0.0)
+        if getattr(env, "lost", None) is not None:
+            running[env.lost] = 0.0  # that episode is played anew
         for i in np.flatnonzero(score.over & ones):
             done[i].append(running[i])
             running[i] = 0.0

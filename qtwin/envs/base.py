@@ -70,6 +70,9 @@ class HostEnv(Protocol):
         ended. An episode may end inside a stack: when a life is lost and the game goes on.
       score: of the last step, where returns are to be added up from something other than its outcome; left out or None:
         from the outcome's ``reward`` and ``last``.
+      replaces: an environment may be lost in the middle of an episode and replaced; may be left out where none is.
+      lost: which environments the last step lost: their rows are no transitions, their episodes are over, and the
+        observation to act on next is another environment's first. [N] bool, None where none was.
 
     Where stepping waits for threads of the environments' own, ``send(actions)`` and ``recv()`` may stand beside
     ``step``, which then is the one after the other; between them the caller can do something else.
@@ -80,6 +83,8 @@ class HostEnv(Protocol):
     ragged: bool = False
     fresh: Array | None = None
     score: Score | None = None
+    replaces: bool = False
+    lost: Array | None = None
 
     def reset(self, seed: int) -> Array:
         """Starts N new episodes from ``seed``; returns obs [N, *obs_shape]."""

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,30 @@ from qtwin.envs.base import HostEnv, Outcome
 from qtwin.errors import Broken, Diverged, Refusal
 from qtwin.types import Array
 
+MODES = ("sync", "async")
+ON_NAN = ("stop", "drop")
 LOOK = 1000  # steps from one look at shapes and types to the next: they do not change from one step to another
+
+
+class Care(NamedTuple):
+    """What is done about environments in Python that go wrong.
+
+    Attributes:
+      timeout: seconds that a step or a reset may take; None for as long as it likes.
+      mode: "sync" steps them in this process, "async" each in a process of its own, where one that raises, dies or
+        hangs is replaced (`qtwin.envs.supervised`).
+      on_nan: "stop" ends the run at a reward or an observation that is no finite number; "drop" stores nothing of it
+        and goes on with another environment.
+    """
+
+    timeout: float | None = None
+    mode: str = "sync"
+    on_nan: str = "stop"
+
+    @property
+    def replaces(self) -> bool:
+        """Is an environment that is lost replaced?"""
+        return self.mode == "async" or self.on_nan == "drop"
 
 
 class Guarded:
@@ -35,6 +58,7 @@ class Guarded:
         """
         self._env, self.spec, self.num_envs = env, env.spec, env.num_envs
         self.ragged = getattr(env, "ragged", False)
+        self.replaces = getattr(env, "replaces", False)
         self._steps = 0
         self._inexact = np.issubdtype(np.dtype(env.spec.obs_dtype), np.inexact)
         self._watchdog = Watchdog(timeout, self.spec.id, hung or leave) if timeout else None
@@ -42,6 +66,14 @@ class Guarded:
     @property
     def fresh(self) -> Array | None:
         return getattr(self._env, "fresh", None)
+
+    @property
+    def lost(self) -> Array | None:
+        return getattr(self._env, "lost", None)
+
+    @property
+    def lost_so_far(self) -> int:
+        return getattr(self._env, "lost_so_far", 0)
 
     @property
     def score(self) -> Any:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import multiprocessing
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from qtwin.envs.actions import bounds_of, translator
 from qtwin.envs.base import Outcome
+from qtwin.envs.guard import Care
 from qtwin.envs.spec import EnvSpec
+from qtwin.envs.supervised import Supervised
 from qtwin.errors import Refusal, nearest
 from qtwin.types import Array
 
@@ -45,7 +46,7 @@ def gym_spec(name: str, **make_kwargs) -> EnvSpec:
         env.close()
 
 
-def gym_env(name: str, envs: int, mode: str = "sync", **make_kwargs) -> GymVector:
+def gym_env(name: str, envs: int, mode: str = "sync", care: Care | None = None, **make_kwargs) -> GymVector:
     """N copies of a Gymnasium environment.
 
     Args:
@@ -53,28 +54,23 @@ def gym_env(name: str, envs: int, mode: str = "sync", **make_kwargs) -> GymVecto
       envs: N.
       mode: "sync" steps them one after another in this process; "async" gives each a process of its own, which pays
         where a step takes much longer than 100 us. The processes import the main module, so a script that asks for them
-        needs the usual ``if __name__ == "__main__"``.
+        needs the usual ``if __name__ == "__main__"``. One that raises, dies or hangs is replaced there.
+      care: what is done about those that go wrong; its own mode goes before ``mode``.
       make_kwargs: handed to ``gymnasium.make``.
 
     Raises:
       Refusal: as `gym_spec`, or an unknown mode.
     """
+    care = care or Care(mode=mode)
+    mode = care.mode
     if mode not in ("sync", "async"):
         raise Refusal(f"environments are stepped 'sync' or 'async', not '{mode}'{nearest(mode, ['sync', 'async'])}")
     spec = gym_spec(name, **make_kwargs)
     # The registered entry rather than the id: a process that has not imported the user's module knows no such id.
     make = functools.partial(gym.make, gym.spec(name), disable_env_checker=True, **make_kwargs)
-    if mode == "sync":
+    if not care.replaces:
         return GymVector(SyncVectorEnv([make] * envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP), spec)
-    # Not "fork": a forked copy of a process that runs JAX's threads may wait for ever on one of their locks.
-    known = multiprocessing.get_all_start_methods()
-    vector = AsyncVectorEnv(
-        [make] * envs,
-        copy=False,
-        context="forkserver" if "forkserver" in known else "spawn",
-        autoreset_mode=AutoresetMode.SAME_STEP,
-    )
-    return GymVector(vector, spec)
+    return GymVector(Supervised(spec.id, make, envs, mode == "async", care.timeout, care.on_nan == "drop"), spec)
 
 
 def from_vector(vector_env: VectorEnv, id: str | None = None, stack: int = 1) -> GymVector:
@@ -127,7 +123,9 @@ class GymVector:
     def __init__(self, vector_env: VectorEnv, spec: EnvSpec):
         self.spec, self.num_envs = spec, vector_env.num_envs
         self._env, self._mode = vector_env, _autoreset(vector_env, spec.id)
-        self.ragged = self._mode is AutoresetMode.NEXT_STEP
+        self._skips = self._mode is AutoresetMode.NEXT_STEP
+        self.replaces, self.lost = isinstance(vector_env, Supervised), None
+        self.ragged = self._skips or self.replaces
         self._dtype = np.dtype(spec.obs_dtype)
         self._first_obs = _start(vector_env.single_observation_space)
         self._translate = translator(spec.id, vector_env.single_action_space)
@@ -144,7 +142,8 @@ class GymVector:
         obs, reward, terminated, truncated, info = self._env.step(self._translate(actions))
         obs, last = self._kept(obs), np.logical_or(terminated, truncated)
         next_obs, valid = obs, None
-        if self.ragged:
+        self.lost = info["lost"] if self.replaces and info["lost"].any() else None
+        if self._skips:
             valid = ~self._resets_now
             terminated, last = np.logical_and(terminated, valid), last & valid
             self._resets_now = last
@@ -157,11 +156,18 @@ class GymVector:
                 fresh, _ = self._env.reset(options={"reset_mask": last.copy()})
                 obs = obs.copy()
                 obs[last] = self._kept(fresh)[last]
+        if self.lost is not None:
+            valid = ~self.lost
         discount = 1.0 - np.asarray(terminated, np.float32)
         return obs, Outcome(np.array(reward, np.float32), discount, next_obs, last), valid
 
     def close(self) -> None:
         self._env.close()
+
+    @property
+    def lost_so_far(self) -> int:
+        """Environments that were replaced."""
+        return self._env.lost_so_far if self.replaces else 0
 
     def render(self) -> Array:
         """The first environment's picture, [H, W, 3] uint8, where it was made with ``render_mode="rgb_array"``."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qtwin.envs.base import HostEnv, JaxEnv
-from qtwin.envs.guard import Guarded
+from qtwin.envs.guard import Care, Guarded
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, one_of
+
+CARE = Care()
 
 
 def jax_env(spec: EnvSpec) -> JaxEnv:
@@ -27,12 +29,12 @@ def jax_env(spec: EnvSpec) -> JaxEnv:
     return gymnax_env(spec, name)
 
 
-def host_env(spec: EnvSpec, timeout: float | None = None) -> Callable[[int], HostEnv]:
+def host_env(spec: EnvSpec, care: Care = CARE) -> Callable[[int], HostEnv]:
     """``envs -> HostEnv``: vectors of the environment that ``spec`` describes, for the hosted engine.
 
     Args:
       spec: the environment.
-      timeout: seconds after which a step that has not come back ends the process (`qtwin.envs.guard`); None: never.
+      care: what is done about those that go wrong.
     """
     home, _, name = spec.id.partition(":")
     if home == "ale":
@@ -42,23 +44,25 @@ def host_env(spec: EnvSpec, timeout: float | None = None) -> Callable[[int], Hos
     if home == "gym":
         from qtwin.envs.gym_envs import gym_env
 
-        return lambda envs: Guarded(gym_env(name, envs), timeout)
+        # Those in processes of their own are looked after one by one.
+        timeout = None if care.mode == "async" else care.timeout
+        return lambda envs: Guarded(gym_env(name, envs, care=care), timeout)
     if home == "envpool":
         from qtwin.envs.envpool_envs import envpool_env
 
-        return lambda envs: Guarded(envpool_env(name, envs), timeout)
+        return lambda envs: Guarded(envpool_env(name, envs), care.timeout)
     from qtwin.engine.hosted import host_of
 
     return lambda envs: host_of(jax_env(spec), envs)
 
 
-def make(spec: EnvSpec, engine: str = "auto", timeout: float | None = None) -> JaxEnv | Callable[[int], HostEnv]:
+def make(spec: EnvSpec, engine: str = "auto", care: Care = CARE) -> JaxEnv | Callable[[int], HostEnv]:
     """The environment in the form that an engine takes: a `JaxEnv` (fused), or ``envs -> HostEnv`` (hosted).
 
     Args:
       spec: the environment.
       engine: "fused", "hosted", or "auto" for the environment's own.
-      timeout: as for `host_env`.
+      care: as for `host_env`.
 
     Raises:
       Refusal: the fused engine was asked for and the environment is not written in JAX.
@@ -69,4 +73,4 @@ def make(spec: EnvSpec, engine: str = "auto", timeout: float | None = None) -> J
         raise Refusal(
             f"the fused engine needs an environment written in JAX, and {spec.id} is not; write --engine hosted"
         )
-    return jax_env(spec) if engine == "fused" else host_env(spec, timeout)
+    return jax_env(spec) if engine == "fused" else host_env(spec, care)

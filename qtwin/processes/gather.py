@@ -57,6 +57,9 @@ class Gatherer:
     ):
         self._env, self._draw, self._linked, self._framer = env, keys, linked, framer
         self._envs, self._ragged = env.num_envs, getattr(env, "ragged", False)
+        self._replaces = getattr(env, "replaces", False)
+        if self._replaces and framer is not None:
+            raise ValueError("environments that are replaced when they are lost cannot be remembered by single frames")
         self._key, self._keys, self._random, self._keys_from = None, (), (), 0
         self._vector_steps = -1  # no environment has been started
         self._forget()
@@ -119,25 +122,43 @@ class Gatherer:
             rows = timestep(acted_on, action, outcome)
             score = getattr(self._env, "score", None) or Score(outcome.reward, outcome.last)
             if valid is not None:
-                rows = self._transitions_among(rows, valid)
                 returns, lengths = returns + np.where(valid, score.reward, np.float32(0.0)), lengths + valid
             else:
                 returns, lengths = returns + score.reward, lengths + np.int32(1)
+            ended = score.over if valid is None else score.over & valid
+            if ended.any():
+                episodes.add(returns[ended], lengths[ended])
+                returns[ended], lengths[ended] = 0.0, 0
+            last = outcome.last
+            if self._replaces:
+                if self._env.lost is not None:
+                    returns[self._env.lost], lengths[self._env.lost] = 0.0, 0
+                rows, valid = self._one_late(rows, valid)
+                if not len(rows.reward):
+                    continue
+                last = rows.last
+            if valid is not None:
+                rows = self._transitions_among(rows, valid)
             if self._framer is not None:
                 self._framer.add(rows, self._which(valid), obs, self._fresh(outcome, valid))
             else:
                 self._steps.append(rows)
             if self._linked:
-                self._link(outcome.last, valid)
+                self._link(last, valid)
             self._waiting += len(rows.reward)
-            ended = score.over if valid is None else score.over & valid
-            if ended.any():
-                episodes.add(returns[ended], lengths[ended])
-                returns[ended], lengths[ended] = 0.0, 0
         outside = world.env._replace(vector_steps=np.array(self._vector_steps, np.int32))
         return self._chunk(vector_steps), World(outside, obs, returns, lengths)
 
+    def _one_late(self, rows: Timestep, valid: Array | None) -> tuple[Timestep, Array]:
+        """The vector step before this one, whose episodes are truncated where this one lost the environment."""
+        now = rows, np.ones(self._envs, bool) if valid is None else valid
+        (rows, valid), self._held = self._held or (Timestep(*[column[:0] for column in rows]), now[1]), now
+        if len(rows.reward) and self._env.lost is not None:
+            rows = rows._replace(last=rows.last | self._env.lost)
+        return rows, valid
+
     def _forget(self) -> None:
+        self._held: tuple[Timestep, Array] | None = None
         self._steps: list[Timestep] = []
         self._behind: list[Array] = []
         self._waiting = 0

@@ -259,6 +259,9 @@ def log_point(fleet: Fleet, cycles: int, returns: np.ndarray, spent: float, spee
     beside = {}
     if tallies[0].self_loss is not None:
         beside = {"self_loss": [per(t.self_loss, t.gradient_steps) for t in tallies]}
+    lost = getattr(fleet, "lost", list)()
+    if any(lost):
+        beside["lost_environments"] = lost
     return {
         "cycles": cycles,
         "transitions": clocks[0].transitions,

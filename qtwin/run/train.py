@@ -12,6 +12,7 @@ import numpy as np
 
 from qtwin.config import Config
 from qtwin.engine.devices import free_memory, prepare
+from qtwin.envs.guard import Care
 from qtwin.envs.preprocessing import PREPROCESSINGS
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
@@ -92,7 +93,7 @@ def _execute(request: Request) -> dict:
     spending = plan(algorithm.rates, config.envs, config.steps)
     pauses = marks(spending, request.log_points, request.checkpoints)
     rooms = _rooms(request, spec, len(pauses.checkpoints)) if config.replay and not config.data else ()
-    env = make(spec, request.engine, request.env_timeout or None)
+    env = make(spec, request.engine, Care(request.env_timeout or None, request.env_mode, request.on_nan))
     frames = out if request.frames == "disk" else None
     fleet = fleet_of(algorithm, env, config.envs, request.seeds, PERIODIC_EPISODES, request.overlap, frames)
     screen = Screen(spending.cycles, 0, request.quiet)

@@ -1,0 +1,279 @@
+"""Gymnasium environments of which one may raise, die or hang while the others go on. Read without importing JAX.
+
+Each sits here or in a process of its own. One that is lost is replaced by a new one: what it was asked for is no
+transition, the episode that was under way counts as truncated after its last whole step, and the next one begins. An
+environment in this process can only be seen to raise; from a process of its own it is also seen to die, and to hang.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+import time
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space, iterate
+
+from qtwin.errors import Broken
+from qtwin.types import Array
+
+IN_A_ROW = 5  # times that an environment may be lost one after another; a sixth ends the run
+STEPS_BETWEEN = 100  # steps after which a loss is no longer one after another
+
+
+class Lost(Exception):
+    """An environment is lost; the message says how."""
+
+
+class Here:
+    """An environment in this process."""
+
+    def __init__(self, make: Callable[[], gym.Env]):
+        self._make, self._env = make, None
+
+    def begin(self, seed: int) -> None:
+        """Asks for a new episode, of a new environment where the last one was lost."""
+        self._seed = seed
+
+    def begun(self, deadline: float | None) -> Any:
+        """Its first observation."""
+        del deadline
+        try:
+            self._env = self._env or self._make()
+            return self._env.reset(seed=self._seed)[0]
+        except Exception as error:
+            raise Lost(f"raised {_said(error)} in reset") from error
+
+    def send(self, action: Any) -> None:
+        self._action = action
+
+    def receive(self, deadline: float | None) -> tuple:
+        del deadline
+        try:
+            return _stepped(self._env, self._action)
+        except Exception as error:
+            raise Lost(f"raised {_said(error)} in step") from error
+
+    def close(self) -> None:
+        env, self._env = self._env, None
+        try:
+            if env is not None:
+                env.close()
+        except Exception:
+            return  # it is lost anyway
+
+
+class Apart:
+    """An environment in a process of its own."""
+
+    def __init__(self, make: Callable[[], gym.Env]):
+        # Not "fork": a forked copy of a process that runs JAX's threads may wait for ever on one of their locks.
+        known = multiprocessing.get_all_start_methods()
+        self._context = multiprocessing.get_context("forkserver" if "forkserver" in known else "spawn")
+        self._make, self._process = make, None
+
+    def begin(self, seed: int) -> None:
+        if self._process is None:
+            self._pipe, other = self._context.Pipe()
+            self._process = self._context.Process(target=_serve, args=(other, self._make), daemon=True)
+            self._process.start()
+            other.close()  # so that the pipe ends when the process does
+        self._tell("reset", seed)
+
+    def begun(self, deadline: float | None) -> Any:
+        return self._hear(deadline, "reset")
+
+    def send(self, action: Any) -> None:
+        self._tell("step", action)
+
+    def receive(self, deadline: float | None) -> tuple:
+        return self._hear(deadline, "step")
+
+    def close(self) -> None:
+        if self._process is None:
+            return
+        self._process.kill()  # one that hangs takes no other signal
+        self._process.join()
+        self._pipe.close()
+        self._process = None
+
+    def _tell(self, what: str, argument: Any) -> None:
+        try:
+            self._pipe.send((what, argument))
+        except OSError:
+            return  # it has died, which is noticed when it should answer
+
+    def _hear(self, deadline: float | None, what: str) -> Any:
+        try:
+            if not self._pipe.poll(None if deadline is None else max(0.0, deadline - time.monotonic())):
+                raise Lost(f"has not come back from a {what} in time (--env-timeout)")
+            kind, found = self._pipe.recv()
+        except (EOFError, OSError):
+            raise Lost(self._died()) from None
+        if kind == "raised":
+            raise Lost(f"raised {found} in {what}")
+        return found
+
+    def _died(self) -> str:
+        self._process.join(1.0)
+        return f"died (exit code {self._process.exitcode})"
+
+
+def _serve(pipe: Any, make: Callable[[], gym.Env]) -> None:
+    """The process of an environment: does what it is told until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to every process; the run's own decides
+    env = None
+    while True:
+        try:
+            what, argument = pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            env = env or make()
+            pipe.send(("done", env.reset(seed=argument)[0] if what == "reset" else _stepped(env, argument)))
+        except Exception as error:
+            pipe.send(("raised", _said(error)))
+
+
+def _stepped(env: gym.Env, action: Any) -> tuple:
+    """``(obs, reward, terminated, truncated, fresh)``: the first observation of the next episode, where one ended."""
+    obs, reward, terminated, truncated, _ = env.step(action)
+    return obs, reward, terminated, truncated, env.reset()[0] if terminated or truncated else None
+
+
+def _said(error: Exception) -> str:
+    line = (str(error).splitlines() or [""])[0][:200]
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
+
+
+def on_stderr(line: str) -> None:
+    print(f"qtwin: {line}", file=sys.stderr, flush=True)
+
+
+class Supervised:
+    """N environments as one of Gymnasium's vectors (SAME_STEP), with ``info["lost"]`` [N] bool beside.
+
+    Args:
+      name: the environment's, for what is said.
+      make: makes one of them.
+      envs: N.
+      apart: each in a process of its own.
+      timeout: seconds that a step or a reset may take; None for as long as it likes. Holds only where they are apart.
+      drop: one that gives a reward or an observation that is no finite number is lost.
+      report: is told of every loss in a line.
+    """
+
+    autoreset_mode = AutoresetMode.SAME_STEP
+    metadata = MappingProxyType({"autoreset_mode": AutoresetMode.SAME_STEP})
+    spec = None
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], gym.Env],
+        envs: int,
+        apart: bool = False,
+        timeout: float | None = None,
+        drop: bool = False,
+        report: Callable[[str], None] = on_stderr,
+    ):
+        one = make()
+        self.single_observation_space, self.single_action_space = one.observation_space, one.action_space
+        one.close()
+        self._name, self._timeout, self._drop, self._report = name, timeout, drop, report
+        self.num_envs, self.lost_so_far = envs, 0
+        self._actions = batch_space(self.single_action_space, envs)
+        self._seats = [(Apart if apart else Here)(make) for _ in range(envs)]
+        self._seed, self._in_a_row, self._sound = 0, [0] * envs, [0] * envs
+        space = self.single_observation_space
+        self._obs = np.zeros((envs, *space.shape), space.dtype)
+        self._inexact = np.issubdtype(space.dtype, np.inexact)
+
+    @property
+    def unwrapped(self) -> Supervised:
+        return self
+
+    def reset(self, seed: int) -> tuple[Array, dict]:
+        self._seed = seed
+        lost = {}
+        for i, seat in enumerate(self._seats):
+            seat.begin(seed + i)  # all of them first: a process takes a while to start
+        deadline = self._deadline()
+        for i, seat in enumerate(self._seats):
+            try:
+                self._obs[i] = self._looked_at(seat.begun(deadline))
+            except Lost as reason:
+                lost[i] = reason
+        self._replace(lost)
+        return self._obs.copy(), {}
+
+    def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict]:
+        for seat, action in zip(self._seats, iterate(self._actions, actions), strict=True):
+            seat.send(action)
+        reward = np.zeros(self.num_envs)
+        ends, final, lost = np.zeros((2, self.num_envs), bool), [None] * self.num_envs, {}
+        deadline = self._deadline()
+        for i, seat in enumerate(self._seats):
+            try:
+                obs, gain, terminated, truncated, fresh = seat.receive(deadline)
+                gain, obs = self._looked_at(gain, "reward"), self._looked_at(obs)
+                self._obs[i] = obs if fresh is None else self._looked_at(fresh)
+                reward[i], ends[:, i], final[i] = gain, (terminated, truncated), obs
+                self._sound[i] += 1
+            except Lost as reason:
+                lost[i] = reason
+            except (TypeError, ValueError) as error:  # what came does not fit into the arrays
+                lost[i] = Lost(f"gave what does not fit: {_said(error)}")
+        self._replace(lost)
+        which = np.array([i in lost for i in range(self.num_envs)])
+        ends[:, which], reward[which] = False, 0.0
+        return self._obs.copy(), reward, *ends, {"final_obs": final, "lost": which}
+
+    def close(self) -> None:
+        for seat in self._seats:
+            seat.close()
+
+    def _deadline(self) -> float | None:
+        return None if self._timeout is None else time.monotonic() + self._timeout
+
+    def _looked_at(self, values: Any, field: str = "obs") -> Any:
+        if self._drop and (self._inexact or field == "reward") and not np.isfinite(values).all():
+            numbers = np.ravel(values)
+            raise Lost(f"gave {numbers[np.argmax(~np.isfinite(numbers))]} as {field}")
+        return values
+
+    def _replace(self, lost: dict[int, Lost]) -> None:
+        """New environments for those that are lost, each with a seed of its own.
+
+        Raises:
+          Broken: one is lost again and again.
+        """
+        for i, reason in lost.items():
+            while reason is not None:
+                self.lost_so_far += 1
+                self._in_a_row[i] = 1 if self._sound[i] >= STEPS_BETWEEN else self._in_a_row[i] + 1
+                self._sound[i] = 0
+                if self._in_a_row[i] > IN_A_ROW:
+                    raise Broken(
+                        f"environment {i} of {self._name} was lost {self._in_a_row[i]} times in a row, the last time it"
+                        f" {reason}; the last checkpoint is good, and --resume goes on from it"
+                    ) from reason
+                self._report(
+                    f"environment {i} of {self._name} {reason}: another takes its place, and its episode counts as"
+                    f" truncated ({self.lost_so_far} so far)"
+                )
+                seat = self._seats[i]
+                seat.close()
+                drawn = np.random.SeedSequence([self._seed, i, self.lost_so_far]).generate_state(1)[0]
+                seat.begin(int(drawn >> 2))
+                try:
+                    self._obs[i] = self._looked_at(seat.begun(self._deadline()))
+                    reason = None
+                except Lost as again:
+                    reason = again
