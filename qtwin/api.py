@@ -48,6 +48,9 @@ def train(
     frames: str | None = None,
     quiet: bool = False,
     diagnose: int | None = None,
+    env_timeout: float = 0.0,
+    env_mode: str = "sync",
+    on_nan: str = "stop",
     **settings,
 ) -> Run:
     """Trains an agent and writes a run directory: ``qtwin train`` as a function.
@@ -70,6 +73,10 @@ def train(
       quiet: say nothing.
       diagnose: the twin is measured at every so manieth of those evaluations, 0 never; each in a run of 2,000 gradient
         steps or more if left out.
+      env_timeout: seconds that a step of environments in Python may take; 0 is for ever.
+      env_mode: "async" gives each environment of Gymnasium a process of its own, and one that raises, dies or hangs is
+        replaced.
+      on_nan: "stop" at a number of theirs that is not finite, or "drop" it and go on with another environment.
       **settings: any field of `qtwin.Config`, over the preset's: ``target="soft:0.005"``, ``steps=100_000``.
 
     Raises:
@@ -93,6 +100,9 @@ def train(
         overlap=overlap,
         checkpoints=checkpoints,
         keep=keep,
+        env_timeout=env_timeout,
+        env_mode=env_mode,
+        on_nan=on_nan,
         frames=frames,
         quiet=quiet,
         diagnose=diagnose,

@@ -125,3 +125,4 @@ def test_a_run_goes_on_when_an_environment_dies(tmp_path, capfd):
         del gym.registry["qtwin-tests/Mortal-v0"]
     assert "died (exit code 3): another takes its place" in capfd.readouterr().err
     assert read_points(tmp_path / "run" / "metrics.jsonl")[-1]["transitions"] == 400
+    assert read_points(tmp_path / "run" / "metrics.jsonl")[-1]["lost_environments"] == [1]
