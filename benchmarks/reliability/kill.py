@@ -36,44 +36,47 @@ KINDS = {
     "actor-critic, hosted": ["gym:Pendulum-v1", "--agent", "td3", "--net", "mlp:16"],
 }
 
-# The child ends itself with SIGKILL: in the middle of a file of a save (half of it written), at a rename, or between
-# two calls of the engine; or the parent does, after a time.
+# The child ends itself with SIGKILL: in the middle of a file of a save (half of it written), at a save's rename, or
+# between two calls of the engine; or the parent does, after a time. One that is never killed tells how often it
+# came by.
 CHILD = """
-import os, signal, sys
-from qtwin import files
+import collections, json, os, signal, sys
+from qtwin.engine.fleet import FusedFleet
+from qtwin.engine.hosted_fleet import HostedFleet
 from qtwin.run import checkpoint
 where, count, request = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
-def counting(function, half):
+came_by = collections.Counter()
+def counting(function, place, half=False, counts=lambda *args: True):
     def called(*args, **kwargs):
-        global count
-        count -= 1
-        if count == 0:
+        came_by[place] += counts(*args)
+        if place == where and came_by[place] == count:
             if half: args[0].write_bytes(bytes(args[1])[: len(args[1]) // 2])
             os.kill(os.getpid(), signal.SIGKILL)
         return function(*args, **kwargs)
     return called
-if where == "save": checkpoint.write_flushed = counting(checkpoint.write_flushed, True)
-elif where == "rename": os.replace = counting(os.replace, False)
-elif where == "engine":
-    from qtwin.engine.fleet import FusedFleet
-    from qtwin.engine.hosted_fleet import HostedFleet
-    for fleet in (FusedFleet, HostedFleet): fleet.advance = counting(fleet.advance, False)
+checkpoint.write_flushed = counting(checkpoint.write_flushed, "save", half=True)
+os.replace = counting(os.replace, "rename", counts=lambda old, new: "checkpoints" in str(new))
+for fleet in (FusedFleet, HostedFleet): fleet.advance = counting(fleet.advance, "engine")
 from qtwin.cli import main
-sys.exit(main(["train", *request]))
+code = main(["train", *request])
+print(json.dumps(came_by))
+sys.exit(code)
 """
 
 
-def run(where: str, count: int, request: list[str], seconds: float | None = None) -> int:
-    child = subprocess.Popen([sys.executable, "-c", CHILD, where, str(count), *request], stderr=subprocess.PIPE)
+def run(where: str, count: int, request: list[str], seconds: float | None = None) -> dict | None:
+    """How often the run came by each place; None where it was killed."""
+    command = [sys.executable, "-c", CHILD, where, str(count), *request]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        told = child.communicate(timeout=seconds)[1]
+        came_by, told = child.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         child.send_signal(signal.SIGKILL)
         child.communicate()
-        return -signal.SIGKILL
+        return None
     if child.returncode not in (0, -signal.SIGKILL):
         raise SystemExit(f"exit code {child.returncode}: {told.decode()[-1000:]}")
-    return child.returncode
+    return None if child.returncode else json.loads(came_by)
 
 
 def last(out: Path) -> tuple:
@@ -91,34 +94,36 @@ def main() -> None:
     rng, whole, rows = random.Random(trials.seed), {}, []
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("QTWIN_CACHE", str(Path(folder) / "cache"))
-        for trial in range(trials.trials):
-            kind = list(KINDS)[trial % len(KINDS)]
+        trial = 0
+        while len(rows) < trials.trials:
+            kind, trial = list(KINDS)[len(rows) % len(KINDS)], trial + 1
             request = [KINDS[kind][0], *COMMON, *KINDS[kind][1:]]
             if kind not in whole:
                 began, out = time.monotonic(), Path(folder) / f"whole-{len(whole)}"
-                run("never", 0, [*request, "--out", str(out)])
-                whole[kind] = last(out), time.monotonic() - began
+                came_by = run("never", 0, [*request, "--out", str(out)])
+                whole[kind] = last(out), came_by, time.monotonic() - began
+            state, came_by, seconds = whole[kind]
             out, kills, done = Path(folder) / f"trial-{trial}", [], None
             wanted = rng.randint(1, 3)
-            while done != 0:
+            while done is None:
                 resumed = ["--resume"] if (out / "config.json").exists() else []
-                where = rng.choice(["save", "rename", "engine", "engine", "time", "time"])
                 words = [*request, "--out", str(out), *resumed]
+                where = rng.choice(["save", "rename", "engine", "engine", "time", "time"])
                 if len(kills) == wanted:
                     done = run("never", 0, words)
                 elif where == "time":
-                    done = run("never", 0, words, rng.uniform(0.1, 1.0) * whole[kind][1])
-                else:
-                    done = run(where, rng.randint(1, 8), words)
-                if done != 0:
+                    done = run("never", 0, words, rng.uniform(0.3, 1.0) * seconds)
+                else:  # so early that all the kills that are wanted find room in one run
+                    done = run(where, rng.randint(1, max(1, came_by[where] // wanted)), words)
+                if done is None:
                     kills.append(where)
-            rows.append({"kind": kind, "kills": kills, "same": last(out) == whole[kind][0]})
-            print(f"{trial + 1}: {kind}, killed at {', '.join(kills) or 'no time'}: {rows[-1]['same']}", flush=True)
-    killed = [row for row in rows if row["kills"]]
+            if not kills:
+                continue  # it came to its end before it could be killed: no trial
+            rows.append({"kind": kind, "kills": kills, "same": last(out) == state})
+            print(f"{len(rows)}: {kind}, killed at {', '.join(kills)}: {rows[-1]['same']}", flush=True)
     table = {
         "trials": len(rows),
         "asked_for_by_default": 200,
-        "runs_killed": len(killed),
         "kills": sum(len(row["kills"]) for row in rows),
         "kills_inside_a_save": sum(where in ("save", "rename") for row in rows for where in row["kills"]),
         "identical": sum(row["same"] for row in rows),
