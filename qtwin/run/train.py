@@ -128,11 +128,14 @@ def _execute(request: Request) -> dict:
 
         warned = False
 
-        def extra(transitions: int) -> dict:
+        def warn_once() -> None:
             nonlocal warned
             if not warned and (warning := outside_support(config, logs.points)):
                 screen.say(warning)
                 warned = True
+
+        def extra(transitions: int) -> dict:
+            warn_once()
             return present(transitions) | diagnosis(transitions)
 
         def present(transitions: int) -> dict:
@@ -144,6 +147,7 @@ def _execute(request: Request) -> dict:
 
         watch = Watch(saver.save, saver.go_back)
         seconds = loop(fleet, spending, pauses, screen, logs, watch, start, extra, look=diagnosis.look)
+        warn_once()  # of the last point, too
         screen.close()
         play = greedy_player(algorithm.agent.act, env, request.eval_episodes)
         returns = np.stack([play(fleet.variables(i), seed) for i, seed in enumerate(fleet.seeds)])
