@@ -148,6 +148,31 @@ def test_to_send_and_then_receive_is_to_step():
             assert (ours == theirs).all()
 
 
+def test_gathering_at_random_a_step_ahead_gives_what_step_after_step_gives():
+    def gathered(env):
+        actions = np.random.default_rng(0).integers(4, size=(256, 2)).astype(np.int32)
+        keys = lambda key, first: (np.zeros((256, 1)), np.roll(actions, -int(first), axis=0))  # noqa: E731
+        gatherer, episodes, chunks = Gatherer(env, keys, linked=False), Episodes(), []
+        world = gatherer.start(0, Outside(np.int32(0), ()), None)
+        for steps in (7, 1, 300):
+            chunk, world = gatherer.gather(None, None, world, 0, steps, episodes)
+            chunks += [*chunk, world.obs, world.returns, world.lengths, world.env.vector_steps]
+        return [*chunks, episodes.count, episodes.returns]
+
+    class Plain:
+        def __init__(self, env):
+            self.env, self.spec, self.num_envs, self.reset = env, env.spec, env.num_envs, env.reset
+
+        score, fresh = property(lambda self: self.env.score), property(lambda self: self.env.fresh)
+
+        def step(self, actions):
+            return self.env.step(actions)
+
+    games = [AleVector(ale_spec("Breakout"), 2, QUICK) for _ in range(2)]
+    for ours, theirs in zip(gathered(games[0]), gathered(Plain(games[1])), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_a_seed_is_a_stream_of_games_and_no_other_seeds():
     def frames(seed, envs=2):
         return np.stack([row[3] for row in played(AleMaker(ale_spec("Breakout", "v5"))(envs), 30, seed)])

@@ -148,11 +148,15 @@ def hosted(
     def warm_up(state: TrainState, vector_steps: int) -> TrainState:
         (core, _), world, episodes = parted(state), state.world, Episodes()
         done = int(core.clock.transitions)
-        while vector_steps:
-            steps = min(vector_steps, 1 if framer is None else FRAMED_STEPS)
-            chunk, world = gatherer.gather(None, core.twin.online, world, done, steps, episodes)
-            core, done = remember(core, chunk, steps * turn.envs), done + steps * turn.envs
-            vector_steps -= steps
+        # Beside the environments, which wait for nothing that is written here.
+        with ThreadPoolExecutor(1, "qtwin-remember") as beside:
+            written = _Ready(core)
+            while vector_steps:
+                steps = min(vector_steps, 1 if framer is None else FRAMED_STEPS)
+                chunk, world = gatherer.gather(None, None, world, done, steps, episodes)
+                written = beside.submit(remember, written.result(), chunk, steps * turn.envs)
+                done, vector_steps = done + steps * turn.envs, vector_steps - steps
+            core = written.result()
         return whole(core)._replace(world=world, key=state.key, tally=episodes.into(core.tally))
 
     def advance(state: TrainState, cycles: int) -> TrainState:

@@ -136,25 +136,33 @@ class AleVector:
         self.executed = actions
         self._games.send(actions)
 
-    def recv(self) -> tuple[Array, Outcome, None]:
-        """Waits for the step that `send` began; returns what ``step`` does."""
+    def recv(self, then: Array | None = None) -> tuple[Array, Outcome, None]:
+        """Waits for the step that `send` began; returns what ``step`` does.
+
+        Args:
+          then: actions of another step, which ALE's threads begin at once.
+        """
         obs, reward, terminated, truncated, info = self._games.recv()
+        if then is not None:
+            self.send(then)
         over = last = terminated | truncated
         ended, lives, next_obs = terminated, info["lives"], obs
-        if self.play.lives:
+        fell = lives < self._lives
+        if self.play.lives and np.count_nonzero(fell):
             # Some games go on for a while with no life left (Q*bert), and where the game is over the lives are those of
             # the next.
-            lost = (lives < self._lives) & (lives > 0) & ~over
+            lost = fell & (lives > 0) & ~over
             last, ended = over | lost, terminated | lost
-        if over.any():
+        if np.count_nonzero(over):
             next_obs = obs.copy()
             next_obs[over] = info["final_obs"][over]
         self._lives, self.fresh = lives, over
         raw = reward.astype(np.float32)
         self.score = Score(raw, over)
-        reward = np.minimum(np.maximum(raw, -1.0), 1.0) if self.play.clip else raw
-        outcome = Outcome(reward, 1.0 - ended.astype(np.float32), newest_last(next_obs), last)
-        return newest_last(obs), outcome, None
+        clips = self.play.clip and np.count_nonzero(raw)
+        reward = np.minimum(np.maximum(raw, -1.0), 1.0) if clips else raw
+        discount = np.subtract(1.0, ended, dtype=np.float32)
+        return newest_last(obs), Outcome(reward, discount, newest_last(next_obs), last), None
 
     def close(self) -> None:
         self._games = None  # whose destructor waits for its threads

@@ -74,8 +74,9 @@ class HostEnv(Protocol):
       lost: which environments the last step lost: their rows are no transitions, their episodes are over, and the
         observation to act on next is another environment's first. [N] bool, None where none was.
 
-    Where stepping waits for threads of the environments' own, ``send(actions)`` and ``recv()`` may stand beside
-    ``step``, which then is the one after the other; between them the caller can do something else.
+    Where stepping waits for threads of the environments' own, ``send(actions)`` and ``recv(then=None)`` may stand
+    beside ``step``, which then is the one after the other; between them the caller can do something else, and
+    ``recv(actions)`` has the next step begun before it returns. Such environments are never ragged.
     """
 
     spec: EnvSpec

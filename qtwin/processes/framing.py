@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from qtwin.envs.spec import EnvSpec
 from qtwin.types import Array, PyTree, Timestep
+
+ALIGNED = 64  # bytes: a CPU's array of JAX begins at a multiple
 
 
 class Framer:
@@ -30,6 +33,7 @@ class Framer:
           obs: the first observations. [N, *obs_shape]
         """
         self._blocks, self._counted = [], 0
+        self._yes, self._order = np.ones(len(obs), bool), np.arange(len(obs))
         self._newest = np.zeros(len(obs), np.int64)  # each environment's newest row, counted from the start
         self._begin(obs, np.arange(len(obs)))
 
@@ -42,22 +46,19 @@ class Framer:
           obs: what is acted on next. [N, *obs_shape]
           fresh: whose observation there begins a new stack. [N] bool
         """
-        position = self._counted + np.arange(len(which))
+        position = self._counted + self._order[: len(which)]
         behind = (position - self._newest[which]).astype(np.int32)
         frame = np.ascontiguousarray(steps.next_obs[..., -self._depth :])
-        yes = np.ones(len(which), bool)
-        self._push(self._row(frame, steps.action, steps.reward, steps.discount, steps.last, yes, behind))
+        self._push(
+            self._row(frame, steps.action, steps.reward, steps.discount, steps.last, self._yes[: len(which)], behind)
+        )
         self._newest[which] = position
-        if fresh.any():
+        if np.count_nonzero(fresh):
             self._begin(obs, np.flatnonzero(fresh))
 
     def take(self, steps: int) -> PyTree:
         """The rows up to the one with the ``steps``-th step, as a chunk whose length is one of a few."""
-        rows = (
-            self._blocks[0]
-            if len(self._blocks) == 1
-            else self._row(*map(np.concatenate, zip(*self._blocks, strict=True)))
-        )
+        rows = self._blocks[0] if len(self._blocks) == 1 else self._row(*map(_joined, zip(*self._blocks, strict=True)))
         total = len(rows.step)
         count = total if total == steps else int(np.searchsorted(np.cumsum(rows.step), steps)) + 1
         self._blocks = [self._row(*[column[count:] for column in rows])] if count < total else []
@@ -68,7 +69,7 @@ class Framer:
 
             def fitted(column: Array) -> Array:
                 padding = np.zeros((max(length - count, 0), *column.shape[1:]), column.dtype)
-                return np.concatenate([column[:count], padding])
+                return _joined((column[:count], padding))
 
             rows = self._row(*map(fitted, rows))
         return self._chunk(rows, np.int32(count))
@@ -90,3 +91,12 @@ class Framer:
     def _push(self, rows: PyTree) -> None:
         self._blocks.append(rows)
         self._counted += len(rows.step)
+
+
+def _joined(pieces: tuple[Array, ...]) -> Array:
+    """Arrays one behind another, where JAX takes an array over without a copy."""
+    shape = (sum(map(len, pieces)), *pieces[0].shape[1:])
+    room = np.empty(math.prod(shape) * pieces[0].itemsize + ALIGNED, np.uint8)
+    start = -room.ctypes.data % ALIGNED
+    whole = room[start : room.size - ALIGNED + start].view(pieces[0].dtype).reshape(shape)
+    return np.concatenate(pieces, out=whole)

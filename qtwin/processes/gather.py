@@ -60,6 +60,7 @@ class Gatherer:
         self._replaces = getattr(env, "replaces", False)
         if self._replaces and framer is not None:
             raise ValueError("environments that are replaced when they are lost cannot be remembered by single frames")
+        self._all = np.arange(env.num_envs)
         self._key, self._keys, self._random, self._keys_from = None, (), (), 0
         self._vector_steps = -1  # no environment has been started
         self._forget()
@@ -113,12 +114,24 @@ class Gatherer:
             )
         obs, returns, lengths = np.asarray(world.obs), np.asarray(world.returns), np.asarray(world.lengths)
         wanted = vector_steps * self._envs
+        ahead = act is None and hasattr(self._env, "recv")  # random actions need not wait for what is seen
+        following = None
         while self._waiting < wanted:
-            at = np.int32(transitions + self._waiting)
-            step = self._next_step()
-            action = self._random[step] if act is None else np.asarray(act(variables, obs, self._keys[step], at))
             acted_on = obs
-            obs, outcome, valid = self._env.step(action)
+            if not ahead:
+                if act is None:
+                    action = self._at_random()
+                else:
+                    at, step = np.int32(transitions + self._waiting), self._next_step()
+                    action = np.asarray(act(variables, obs, self._keys[step], at))
+                obs, outcome, valid = self._env.step(action)
+            else:
+                action = following
+                if action is None:
+                    action = self._at_random()
+                    self._env.send(action)
+                following = self._at_random() if self._waiting + 2 * self._envs <= wanted else None
+                obs, outcome, valid = self._env.recv(following)
             rows = timestep(acted_on, action, outcome)
             score = getattr(self._env, "score", None) or Score(outcome.reward, outcome.last)
             if valid is not None:
@@ -126,7 +139,7 @@ class Gatherer:
             else:
                 returns, lengths = returns + score.reward, lengths + np.int32(1)
             ended = score.over if valid is None else score.over & valid
-            if ended.any():
+            if np.count_nonzero(ended):
                 episodes.add(returns[ended], lengths[ended])
                 returns[ended], lengths[ended] = 0.0, 0
             last = outcome.last
@@ -176,6 +189,10 @@ class Gatherer:
         self._vector_steps += 1
         return at
 
+    def _at_random(self) -> Array:
+        step = self._next_step()
+        return self._random[step]
+
     def _transitions_among(self, rows: Timestep, valid: Array) -> Timestep:
         if not self._ragged and not valid.all():
             raise ValueError("the environments gave rows that are no transitions; their HostEnv has to say ragged=True")
@@ -187,7 +204,7 @@ class Gatherer:
 
     def _which(self, valid: Array | None) -> Array:
         """The environments whose rows are transitions."""
-        return np.arange(self._envs) if valid is None else np.flatnonzero(valid)
+        return self._all if valid is None else np.flatnonzero(valid)
 
     def _fresh(self, outcome: Outcome, valid: Array | None) -> Array:
         """Whose observations to act on next begin a new stack of frames. [N] bool"""
