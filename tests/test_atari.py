@@ -271,6 +271,8 @@ def test_atari_presets_name_their_preprocessing():
         assert preset.config.env.startswith("ale:")
         assert preset.config_for(resolve("ale:Pong")).preprocessing == preprocessing
         assert preset.config_for(resolve("CartPole-v1")).preprocessing == ""
+    with pytest.raises(Refusal, match=r"the emulator's own screens, \[210, 160, 3\]; write ale:Pong"):
+        preset_of("nature").config_for(resolve("gym:ALE/Pong-v5"))
 
 
 def test_a_recording_says_what_its_rewards_are(tmp_path, capsys, monkeypatch):

@@ -44,12 +44,23 @@ class Preset:
     because: str = ""
 
     def config_for(self, env: EnvSpec) -> Config:
-        """The recipe for ``env``; refuses one that has no row, where the environment picks it."""
+        """The recipe for ``env``.
+
+        Raises:
+          Refusal: it has no row for ``env``, where the environment picks it, or is for Atari's frames as papers make
+            them and ``env`` gives the emulator's own screens.
+        """
+        plain = env.id.partition(":")[2]
+        if self.frames and plain.startswith("ALE/"):
+            game = plain.removeprefix("ALE/").partition("-")[0]
+            raise Refusal(
+                f"the preset '{self.name}' is for frames as papers make them, and {env.id} gives the emulator's own"
+                f" screens, {list(env.obs_shape)}; write ale:{game}"
+            )
         if not self.rows:
             config = self.config
             return config if env.preprocessing else dataclasses.replace(config, preprocessing="")
         rows = {row.env.removeprefix("gym:"): row for row in self.rows}
-        plain = env.id.partition(":")[2]
         found = rows.get(plain) or {_stem(name): row for name, row in rows.items()}.get(_stem(plain))
         if found is None and "*" not in self.made_for:
             raise Refusal(
