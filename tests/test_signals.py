@@ -12,7 +12,7 @@ from qtwin.run import checkpoint
 ROOT = Path(__file__).parents[1]
 ENDLESS = (
     "train CartPole-v1 --net linear --warmup 100 --replay 500 --batch 8 --steps 40000000 --log-points 2000"
-    " --checkpoints every:20000 --eval-episodes 1 --quiet"
+    " --checkpoints every:20000 --diagnose 0 --eval-episodes 1 --quiet"
 )
 # The fourth save takes for ever, in the middle of a file.
 SLOW = """
