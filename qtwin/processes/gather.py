@@ -8,6 +8,7 @@ import numpy as np
 
 from qtwin.engine.state import Tally, World
 from qtwin.envs.base import HostEnv, Outcome, Score
+from qtwin.errors import Refusal
 from qtwin.processes.collect import timestep
 from qtwin.processes.framing import Framer
 from qtwin.replay.linked import Linked
@@ -59,7 +60,10 @@ class Gatherer:
         self._envs, self._ragged = env.num_envs, getattr(env, "ragged", False)
         self._replaces = getattr(env, "replaces", False)
         if self._replaces and framer is not None:
-            raise ValueError("environments that are replaced when they are lost cannot be remembered by single frames")
+            raise Refusal(
+                "--env-mode async and --on-nan drop replace an environment that is lost, which a replay of single"
+                f" frames cannot follow, and {env.spec.id} gives images; leave them out"
+            )
         self._all = np.arange(env.num_envs)
         self._key, self._keys, self._random, self._keys_from = None, (), (), 0
         self._vector_steps = -1  # no environment has been started
