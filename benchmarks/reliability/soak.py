@@ -78,7 +78,7 @@ def main() -> None:
         "memory_growth_mib_per_hour_second_half": round(float(np.polyfit(hours, late[:, 1], 1)[0]), 2),
         "descriptors": [[int(n) for n in np.unique(half[:, 2])] for half in (early, late)],
         "threads": [[int(n) for n in np.unique(half[:, 3])] for half in (early, late)],
-        "compiled_after_the_first_fifth": sum(when > fifth for when in compiled),
+        "compiled_after_the_first_fifth": sum(when > float(fifth) for when in compiled),
         "compiled": len(compiled),
     }
     RESULT.write_text(json.dumps(result, indent=1) + "\n")

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -143,12 +144,40 @@ def _counted(count: int | list[int]) -> str:
     return f"{count:,}" if isinstance(count, int) else f"{min(count):,} to {max(count):,}"
 
 
+class _Outliving:
+    """Standard error, whose reader may go away (a pipe, a terminal) while the run goes on: what comes then is lost."""
+
+    def __init__(self):
+        self._gone = False
+
+    def write(self, text: str) -> int:
+        self._try(lambda: sys.stderr.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(lambda: sys.stderr.flush())
+
+    def __getattr__(self, name: str):
+        return getattr(sys.stderr, name)
+
+    def _try(self, action: Callable[[], object]) -> None:
+        try:
+            if not self._gone:
+                action()
+        except (OSError, ValueError):  # a ValueError where it has been closed
+            self._gone = True
+            try:  # what is left in its buffer must not fail again when the process ends
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+            except (OSError, ValueError):
+                return
+
+
 class Screen:
     """Progress: the three counters, the return, the speed and the time left."""
 
     def __init__(self, total_cycles: int, done_cycles: int, quiet: bool, score: str = "return", decimals: int = 1):
         self._quiet, self._score, self._decimals = quiet, score, decimals
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(file=_Outliving(), highlight=False)
         self._live = not quiet and self._console.is_terminal
         self._total, self._spoken = total_cycles, 10 * done_cycles // max(total_cycles, 1)
         room_for_a_bar = [BarColumn(bar_width=24)] if self._console.width >= 125 else []
@@ -180,6 +209,8 @@ class Screen:
         if self._live and self._console.width < 100:
             collected = f"{transitions:,} trans. " if transitions else ""
             text = f"{collected}{gradient_steps:,} grad. {_counted(target_updates)} upd. {shown} {speed:,.0f}/s"
+            if self._console.width < 80:
+                text = f"{collected or f'{gradient_steps:,} grad. '}{shown}"
         self._progress.update(self._task, completed=cycles, text=text)
         tenth = 10 * cycles // max(self._total, 1)
         if not self._live and not self._quiet and tenth > self._spoken:
@@ -189,4 +220,4 @@ class Screen:
     def close(self) -> None:
         if self._live:
             self._progress.stop()
-        sys.stderr.flush()
+        self._console.file.flush()
