@@ -19,7 +19,7 @@ from qtwin.envs.base import HostEnv, JaxEnv
 from qtwin.foresight import Judged, judged
 from qtwin.rates import Cycle
 from qtwin.twin import distance
-from qtwin.types import Clock, PyTree, Variables
+from qtwin.types import Array, Clock, PyTree, Variables
 
 _distances = jax.jit(jax.vmap(distance))
 
@@ -244,7 +244,16 @@ class FusedFleet:
 
     @staticmethod
     def _pick(tree, index: int):
-        return jax.tree.map(lambda leaf: np.asarray(leaf[index]), tree)
+        """One seed's part, copied out of the piece that its device holds: nothing is compiled for it."""
+
+        def of_seed(leaf: Array) -> np.ndarray:
+            for piece in getattr(leaf, "addressable_shards", ()):
+                start, stop, _ = piece.index[0].indices(leaf.shape[0])
+                if start <= index < stop:
+                    return np.array(np.asarray(piece.data)[index - start])
+            return np.asarray(leaf[index])
+
+        return jax.tree.map(of_seed, tree)
 
 
 def fleet_of(
