@@ -87,8 +87,8 @@ DISCRETE = (
         "atari-quick", ("ALE/*",),
         dataclasses.replace(
             _ATARI, net="nips", init="torch", bootstrap="double", n_step=3, optimiser="adam:1.5e-4",
-            learning_rate=2.5e-4, max_gradient_norm=10.0, target="hard:500", warmup=10_000, replay=200_000,
-            explore="1:0.01:100000", envs=8, steps=1_000_000,
+            learning_rate=2.5e-4, max_gradient_norm=10.0, target="hard:500", warmup=2_000, replay=200_000,
+            explore="1:0.01:20000", envs=8, steps=1_000_000,
         ),
         "none: qtwin's own, for an evening on two cores", frames=4,
         note="the network of Mnih et al. 2013, a third of the cost; double, 3-step, Adam and a quick fall of epsilon"
