@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qtwin.errors import Refusal
-from qtwin.processes.update_target import TargetUpdate, is_count, is_fraction, mixed, not_watching
+from qtwin.processes.update_target import TargetUpdate, instead_of, is_count, is_fraction, mixed, not_watching
 from qtwin.types import Array, PyTree
 
 
@@ -23,12 +23,9 @@ def cosine(tau: float, gradient_steps: int) -> TargetUpdate:
       gradient_steps: K, the length of the run; afterwards the target stays.
     """
     if not is_fraction(tau):
-        hint = "write for example cosine:0.004"
-        if isinstance(tau, (int, float)) and 0.5 < tau < 1.0:
-            hint = f"if {tau:g} is the fraction kept, write cosine:{1 - tau:.6g}"
         raise Refusal(
             f"cosine:TAU[/K] moves a fraction that falls from TAU to 0 and needs TAU between 0 and 0.5, or 1, not"
-            f" {tau}; {hint}"
+            f" {tau}; {instead_of(tau, 'cosine:0.004')}"
         )
     if not is_count(gradient_steps):
         raise Refusal(

@@ -149,12 +149,9 @@ def soft(tau: float, every: int = 1) -> TargetUpdate:
       every: gradient steps between two moves, at least 1.
     """
     if not is_fraction(tau):
-        hint = "write for example soft:0.005"
-        if isinstance(tau, (int, float)) and 0.5 < tau < 1.0:
-            hint = f"if {tau:g} is the fraction kept, write soft:{1 - tau:.6g}"
         raise Refusal(
             f"soft:TAU moves the fraction TAU of the way to the online network and needs TAU between 0 and 0.5,"
-            f" or 1 to copy, not {tau}; {hint}"
+            f" or 1 to copy, not {tau}; {instead_of(tau, 'soft:0.005')}"
         )
     if not is_count(every):
         raise Refusal(
@@ -233,6 +230,13 @@ def is_count(value: Any) -> bool:
 
 def is_fraction(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and (0.0 <= value <= 0.5 or value == 1.0)
+
+
+def instead_of(tau: Any, example: str) -> str:
+    """What to write where ``tau`` is not a fraction moved: its complement, if it looks like the fraction kept."""
+    if isinstance(tau, (int, float)) and 0.5 < tau < 1.0:
+        return f"if {tau:g} is the fraction kept, write {example.partition(':')[0]}:{1 - tau:.6g}"
+    return f"write for example {example}"
 
 
 def mixed(tau: float | Array, online: PyTree, target: PyTree) -> PyTree:
