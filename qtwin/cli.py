@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from qtwin.config_file import config_option, said
 from qtwin.errors import Broken, Diverged, Refusal, nearest, one_of
@@ -18,6 +18,9 @@ from qtwin.listing import LISTS
 from qtwin.run.eval_command import eval_options, evaluate, read_run
 from qtwin.settings import SETTINGS, number, option, read_settings, whole
 from qtwin.siamese.command import siamese, siamese_options
+
+if TYPE_CHECKING:
+    from qtwin.request import Request
 
 ENV_TIMEOUT = "60"  # seconds
 
@@ -156,14 +159,19 @@ def train_options(parser: Parser) -> None:
     setting_options(parser)
 
 
-def train(arguments: argparse.Namespace) -> int:
+def request_of(arguments: argparse.Namespace) -> Request:
+    """What ``qtwin train`` was asked for, checked."""
     from qtwin.request import build
 
     asked = said(arguments)
     if "env" not in asked:
         raise Refusal("qtwin train needs ENV and none came; write qtwin train CartPole-v1")
     settings = {field: asked.pop(field) for field in (*SETTINGS, "data") if field in asked}
-    request = build(**{"env_timeout": ENV_TIMEOUT} | asked, settings=settings)
+    return build(**{"env_timeout": ENV_TIMEOUT} | asked, settings=settings)
+
+
+def train(arguments: argparse.Namespace) -> int:
+    request = request_of(arguments)
     for note in () if request.quiet else request.notes:
         print(f"note: {note}", file=sys.stderr)
     from qtwin.run.train import run

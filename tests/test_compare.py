@@ -95,19 +95,8 @@ WORDS = [
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """Two cells, each in a process of its own; what they cost is known already."""
+    """Two cells, each in a process of its own, after one that measures what they cost."""
     folder = tmp_path_factory.mktemp("compared") / "lab"
-    options = {option[2:].replace("-", "_"): [] for option in WORDS if option.startswith("--")}
-    for word in WORDS[2:]:
-        if word.startswith("--"):
-            values = options[word[2:].replace("-", "_")]
-        else:
-            values.append(word)
-    settings = {name: values for name, values in options.items() if name in SETTINGS}
-    cells = cells_of(Protocol("probe:observation", 2, 0, 2, 3), settings)
-    folder.mkdir()
-    price = {price_group(cell.request.config): {"compile": 1.0, "per_step": 1e-4, "platform": "cpu"} for cell in cells}
-    (folder / "prices.json").write_text(json.dumps(price))
     code, told = run_again(folder)
     assert code == 0, told
     return folder, told
@@ -120,6 +109,7 @@ def run_again(folder):
 
 def test_a_comparison_ends_in_a_table_numbers_and_a_page(compared):
     folder, told = compared
+    assert "measuring what a cell costs (1 of 1 kinds" in told
     assert "estimate: about" in told
     assert "final greedy return" in told
     assert "tied and hard:1 give the same curves" in told

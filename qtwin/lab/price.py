@@ -18,13 +18,11 @@ def price(words: list[str]) -> dict:
     Returns:
       ``{"compile": s, "per_step": s, "platform": "cpu"}``; a step is a transition, offline a gradient step.
     """
-    from qtwin.cli import Parser, settings_of, train_options
-    from qtwin.request import build
+    from qtwin.cli import Parser, request_of, train_options
 
     parser = Parser(prog="qtwin train")
     train_options(parser)
-    asked = parser.parse_args(words)
-    request = build(asked.env, agent=asked.agent, preset=asked.preset, engine=asked.engine, settings=settings_of(asked))
+    request = request_of(parser.parse_args(words))
     from qtwin.engine.devices import prepare
 
     prepare(1)
