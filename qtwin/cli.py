@@ -153,7 +153,7 @@ def train_options(parser: Parser) -> None:
     parser.add_argument("--frames", metavar="WHERE", help="remembered images: memory, or disk (in the run directory)")
     parser.add_argument("--env-timeout", metavar="S", help="seconds for a step in Python (60); 0 is for ever")
     parser.add_argument("--env-mode", metavar="HOW", help="sync, or async: apart, and replaced if they die or hang")
-    parser.add_argument("--on-nan", metavar="HOW", help="from Python environments: stop, or drop it and go on")
+    parser.add_argument("--on-nan", metavar="HOW", help="from an environment: stop, or drop it and go on with another")
     parser.add_argument("--keep", metavar="HOW", help="which stay: last:2, every:10, best:1, or several with commas")
     parser.add_argument("--quiet", action="store_true", help="say nothing")
     setting_options(parser)

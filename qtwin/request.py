@@ -10,7 +10,7 @@ from qtwin import names
 from qtwin.agents import ACTOR_CRITICS, AGENTS, fits
 from qtwin.config import Config
 from qtwin.envs.catalog import resolve
-from qtwin.envs.guard import MODES, ON_NAN, Care
+from qtwin.envs.guard import MODES, ON_NAN
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, one_of
 from qtwin.nets.names import parse as parse_net
@@ -133,10 +133,16 @@ def build(
     env_timeout = number(env_timeout, "--env-timeout")
     one_of("way to step environments", env_mode, MODES)
     one_of("answer to a number that is not finite", on_nan, ON_NAN)
-    if Care(mode=env_mode, on_nan=on_nan).replaces and not spec.id.startswith("gym:"):
+    fused = spec.engine == "fused" and engine != "hosted"
+    if env_mode == "async" and not spec.id.startswith("gym:"):
         raise Refusal(
-            f"--env-mode async and --on-nan drop replace environments of Gymnasium, and {spec.id} is none; leave them"
-            " out, or write gym:..."
+            f"--env-mode async replaces environments of Gymnasium, and {spec.id} is none; leave it out, or write"
+            " gym:..."
+        )
+    if on_nan == "drop" and not (fused or spec.id.startswith("gym:")):
+        raise Refusal(
+            f"--on-nan drop replaces environments of Gymnasium and those of the fused engine, and {spec.id} is none of"
+            " them here; leave it out"
         )
     if checkpoints is not None:
         parse_checkpoints(str(checkpoints))

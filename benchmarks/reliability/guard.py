@@ -1,4 +1,4 @@
-"""What the guard against numbers that are not finite costs a fused run.
+"""What the guards against numbers that are not finite, in updates and from environments, cost a fused run.
 
     python benchmarks/reliability/guard.py [--env CartPole-v1] [--preset cleanrl] [--rounds 300]
 
@@ -36,18 +36,19 @@ def main() -> None:
 
     from qtwin.agents import algorithm
     from qtwin.engine.fleet import FusedFleet
-    from qtwin.processes import regress
+    from qtwin.processes import collect, regress
 
     c, spec = build(asked.env, preset=asked.preset).config, resolve(asked.env)
     without = {
-        "finite": lambda loss, gradient: jnp.bool_(True),
-        "when": lambda fine, update, state, gradient: update(state, gradient),
-        "chosen": lambda fine, new, old: new,
+        (collect, "sound"): lambda chunk, faults, before: (chunk, faults),
+        (regress, "finite"): lambda loss, gradient: jnp.bool_(True),
+        (regress, "when"): lambda fine, update, state, gradient: update(state, gradient),
+        (regress, "chosen"): lambda fine, new, old: new,
     }
-    guarded, fleets = {name: getattr(regress, name) for name in without}, {}
+    guarded, fleets = {place: getattr(*place) for place in without}, {}
     for name, functions in {"guarded": guarded, "unguarded": without}.items():
-        for which, function in functions.items():
-            setattr(regress, which, function)
+        for (module, which), function in functions.items():
+            setattr(module, which, function)
         fleets[name] = FusedFleet(algorithm(spec, c), make(spec), c.envs, (0,), 1)
         fleets[name].warm_up(fleets[name].turn.warmup_vector_steps)
         fleets[name].advance(CYCLES)

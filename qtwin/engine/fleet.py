@@ -29,12 +29,14 @@ class Fleet(Protocol):
 
     Attributes:
       seeds: which seeds.
+      name: the environment's id.
       turn: one cycle, in whole numbers.
       resets_at_checkpoints: the environments' own state cannot be saved, so they are re-made at every checkpoint, in a
         run that is never stopped as well: only then do a stop and a resume change nothing.
     """
 
     seeds: tuple[int, ...]
+    name: str
     turn: Cycle
     resets_at_checkpoints: bool
 
@@ -60,7 +62,10 @@ class Fleet(Protocol):
         """Each seed's tally since the last call, as numbers."""
 
     def faults(self) -> list[Faults]:
-        """Each seed's updates that were not applied, as whole numbers."""
+        """Each seed's faults, as whole numbers."""
+
+    def lost(self) -> list[int]:
+        """Each seed's environments that were lost and replaced."""
 
     def evaluate(self, count: int) -> np.ndarray:
         """Greedy returns [K, episodes]; the same ``count`` draws the same episodes."""
@@ -107,6 +112,7 @@ class FusedFleet:
         seeds: tuple[int, ...],
         episodes: int = 10,
         play: Callable[[Variables, tuple[int, int]], np.ndarray] | None = None,
+        drop: bool = False,
     ):
         """Begins K runs.
 
@@ -117,17 +123,18 @@ class FusedFleet:
           seeds: which seeds.
           episodes: greedy episodes in one evaluation of one seed.
           play: ``(variables, (seed, count)) -> returns [episodes]``, where evaluation is not done in ``env``.
+          drop: an environment that gives what is not finite is replaced.
         """
         devices = jax.devices()
         lanes = 1
         if devices[0].platform != "cpu" and not algorithm.rates.target_update.spec.startswith("until"):
             lanes = -(-len(seeds) // len(devices))  # `until` moves each seed's target at its own time: no shared clock
         devices = devices[: min(len(devices), -(-len(seeds) // lanes))]
-        self.seeds = tuple(seeds)
+        self.seeds, self.name = tuple(seeds), env.spec.id
         self._width = len(devices) * lanes
         self._lanes = lanes
         self._play = play
-        self._engine = fused(algorithm, env, envs, devices, lanes, episodes)
+        self._engine = fused(algorithm, env, envs, devices, lanes, episodes, drop)
         self._ledgers, self._probes = [], []
         self.turn = self._engine.turn
         # The last group is filled up with its last seed: a core that would stand idle runs it twice, and the copy is
@@ -171,6 +178,10 @@ class FusedFleet:
 
         self._states = [state._replace(tally=jax.tree.map(cleared, state.tally)) for state in self._states]
         return tallies
+
+    def lost(self) -> list[int]:
+        """Each seed's environments that were lost and replaced."""
+        return [faults.lost for faults in self.faults()]
 
     def faults(self) -> list[Faults]:
         each = [jax.tree.map(np.asarray, state.faults) for state in self._states]
@@ -264,6 +275,7 @@ def fleet_of(
     episodes: int = 10,
     overlap: bool = False,
     frames: Path | None = None,
+    drop: bool = False,
 ) -> Fleet:
     """The engine that an environment takes, with its seeds.
 
@@ -275,9 +287,10 @@ def fleet_of(
       episodes: greedy episodes in one evaluation of one seed.
       overlap: the hosted engine collects while the regression runs.
       frames: the hosted engine's frames lie on this folder's disk; in memory if None.
+      drop: an environment in JAX that gives what is not finite is replaced; those in Python are told when made.
     """
     if isinstance(env, JaxEnv):
-        return FusedFleet(algorithm, env, envs, seeds, episodes)
+        return FusedFleet(algorithm, env, envs, seeds, episodes, drop=drop)
     from qtwin.engine.hosted_fleet import HostedFleet, nowhere, player_on
 
     if algorithm.rates.collect == 0:  # learning needs no environment then, only evaluation does

@@ -23,6 +23,7 @@ from qtwin.envs.spec import EnvSpec
 from qtwin.foresight import Foresight
 from qtwin.processes.collect import begin, collect
 from qtwin.processes.regress import optimiser_state, regress
+from qtwin.processes.sound import not_finite
 from qtwin.rates import Cycle, cycle_of
 from qtwin.twin import twin
 from qtwin.types import Clock, Timestep, Variables
@@ -61,10 +62,10 @@ def state_around(algorithm: Algorithm, spec: EnvSpec, turn: Cycle, world, key) -
     )
 
 
-def fused_cycle(algorithm: Algorithm, env: JaxEnv, turn: Cycle):
+def fused_cycle(algorithm: Algorithm, env: JaxEnv, turn: Cycle, drop: bool = False):
     """``(state, gradient steps per cycle []) -> state``: one turn of the three processes, to be compiled."""
     if turn.transitions:
-        process_1 = collect(algorithm, env, turn.envs, turn.vector_steps)
+        process_1 = collect(algorithm, env, turn.envs, turn.vector_steps, drop=drop)
     else:
         process_1 = lambda s: s  # noqa: E731  offline: nothing is collected
     return in_one_program(algorithm, turn, process_1)
@@ -132,7 +133,13 @@ class Fused(NamedTuple):
 
 
 def fused(
-    algorithm: Algorithm, env: JaxEnv, envs: int, devices: list | None = None, lanes: int = 1, episodes: int = 10
+    algorithm: Algorithm,
+    env: JaxEnv,
+    envs: int,
+    devices: list | None = None,
+    lanes: int = 1,
+    episodes: int = 10,
+    drop: bool = False,
 ) -> Fused:
     """Compiles an algorithm with an environment into one program per device.
 
@@ -144,12 +151,13 @@ def fused(
       lanes: seeds on one device, mapped side by side. More than one is for accelerators: a CPU gains nothing by it, and
         only with one lane are a seed's bits independent of how many run.
       episodes: greedy episodes in one evaluation of one seed.
+      drop: an environment that gives what is not finite is replaced (`qtwin.processes.collect.collect`).
     """
     turn = cycle_of(algorithm.rates, envs)
     devices = list(devices or jax.devices()[:1])
     mesh = Mesh(np.array(devices), ("seed",))
-    turn_once = fused_cycle(algorithm, env, turn)
-    gather = collect(algorithm, env, envs, 1, random=True)
+    turn_once = fused_cycle(algorithm, env, turn, drop)
+    gather = collect(algorithm, env, envs, 1, random=True, drop=drop)
 
     # The clock does not depend on the seed, so lanes share it: the conditional on it stays a conditional under vmap.
     axes = TrainState(None, *[0] * (len(TrainState._fields) - 1))
@@ -199,7 +207,7 @@ def fused(
 
     def test(s: TrainState, count):
         key = stream(s.key, EVALUATE, count)
-        return greedy_episodes(algorithm.agent, env, s.twin.online, episodes, key, algorithm.foresight)
+        return greedy_episodes(algorithm.agent, env, s.twin.online, episodes, key, algorithm.foresight, drop=drop)
 
     warm_up = program(lambda s, steps: jax.lax.fori_loop(0, steps, lambda _, s: gather(s), s), 1)
     advance = program(lambda s, cycles, steps: jax.lax.fori_loop(0, cycles, lambda _, s: turn_once(s, steps), s), 2)
@@ -217,9 +225,11 @@ def fused(
     )
 
 
-def greedy_returns(agent: Agent, env: JaxEnv, variables: Variables, episodes: int, key, limit: int = 100_000):
+def greedy_returns(
+    agent: Agent, env: JaxEnv, variables: Variables, episodes: int, key, limit: int = 100_000, drop: bool = False
+):
     """Undiscounted returns [episodes] of `greedy_episodes`."""
-    return greedy_episodes(agent, env, variables, episodes, key, None, limit)[0]
+    return greedy_episodes(agent, env, variables, episodes, key, None, limit, drop)[0]
 
 
 def greedy_episodes(
@@ -230,6 +240,7 @@ def greedy_episodes(
     key,
     foresight: Foresight | None,
     limit: int = 100_000,
+    drop: bool = False,
 ):
     """Greedy episodes, run side by side, each to its own end.
 
@@ -241,6 +252,7 @@ def greedy_episodes(
       key: where their chance comes from.
       foresight: judges the values in them; None leaves it.
       limit: steps after which an episode that does not end is cut. [transitions]
+      drop: one that comes to what is not finite is cut after its last whole step.
 
     Returns:
       undiscounted returns [episodes] float32, and a `qtwin.foresight.Ledger`, None where nothing was judged.
@@ -261,6 +273,10 @@ def greedy_episodes(
         action = agent.act(variables, obs, jnp.float32(0.0), act_key)
         q = None if value is None else value(variables, obs, action)
         state, obs, outcome = jax.vmap(env.step)(jax.random.split(step_key, episodes), state, action)
+        if drop:
+            lost = not_finite(obs, outcome)
+            gain, discount = jnp.where(lost, 0.0, outcome.reward), jnp.where(lost, 1.0, outcome.discount)
+            outcome = outcome._replace(reward=gain, discount=discount, last=outcome.last | lost)
         if value is not None:
             ledger = foresight.step(ledger, q, outcome.reward, outcome.last, outcome.discount, ~done, jnp)
         return t + 1, state, obs, returns + jnp.where(done, 0.0, outcome.reward), done | outcome.last, ledger

@@ -69,6 +69,7 @@ class HostedFleet:
         self._threads = ThreadPoolExecutor(len(self.seeds), "qtwin-seed")
         self._algorithm, self._make_env, self._envs, self._overlap = algorithm, make_env, envs, overlap
         self._games = [make_env(envs) for _ in self.seeds]
+        self.name = self._games[0].spec.id
         paired = zip(self._games, self._disks, strict=True)
         self._engines = [hosted(algorithm, games, overlap, disk=disk) for games, disk in paired]
         self._test_env = for_evaluation(make_env)(min(episodes, 16))

@@ -12,7 +12,7 @@ from qtwin.twin import Twin
 from qtwin.types import Array, Clock, PyTree
 
 # One stream of random numbers for each consumer: nothing depends on how often another drew.
-INIT, RESET, ACT, STEP, SAMPLE, LOSS, EVALUATE, IMPROVE = range(8)
+INIT, RESET, ACT, STEP, SAMPLE, LOSS, EVALUATE, IMPROVE, LOST = range(9)
 ROLLED_BACK = 2**31 - 1  # stands for no consumer: a run that went back to a checkpoint draws from a key of its own
 
 
@@ -49,19 +49,29 @@ def empty_tally(self_loss: bool = False) -> Tally:
 
 
 class Faults(NamedTuple):
-    """Updates that were not applied, since their loss or gradient was no finite number. All [] int32.
+    """What was no finite number: updates that were not applied for it, and what environments in JAX gave. All [] int32.
 
     Attributes:
-      in_a_row: the last so many. [gradient steps]
+      in_a_row: of the updates whose loss or gradient was not finite, the last so many. [gradient steps]
       longest: the most there have been in a row. [gradient steps]
       skipped: all of them. [gradient steps]
       rolled_back: how often the run has gone back to a checkpoint for it.
+      broken_at: the vector step, counted from 1, in which an environment first gave what is not finite; 0 while none
+        has. Nothing of that chunk is remembered, and the run has to stop.
+      broken_env, broken_field, broken_value: which of the N, an index of `qtwin.processes.sound.FIELDS` and of
+        `qtwin.processes.sound.VALUES`.
+      lost: environments that were replaced for it, where that was asked for.
     """
 
     in_a_row: Array
     longest: Array
     skipped: Array
     rolled_back: Array
+    broken_at: Array
+    broken_env: Array
+    broken_field: Array
+    broken_value: Array
+    lost: Array
 
 
 def no_faults() -> Faults:

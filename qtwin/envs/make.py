@@ -53,7 +53,7 @@ def host_env(spec: EnvSpec, care: Care = CARE) -> Callable[[int], HostEnv]:
         return lambda envs: Guarded(envpool_env(name, envs), care.timeout)
     from qtwin.engine.hosted import host_of
 
-    return lambda envs: host_of(jax_env(spec), envs)
+    return lambda envs: Guarded(host_of(jax_env(spec), envs), care.timeout)
 
 
 def make(spec: EnvSpec, engine: str = "auto", care: Care = CARE) -> JaxEnv | Callable[[int], HostEnv]:

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from qtwin.agent import Algorithm
-from qtwin.engine.state import ACT, RESET, STEP, Tally, TrainState, World, stream
+from qtwin.engine.state import ACT, LOST, RESET, STEP, Tally, TrainState, World, stream
 from qtwin.envs.base import JaxEnv, Outcome
 from qtwin.explore import uniform_actions
+from qtwin.processes.sound import another, sound
 from qtwin.types import Array, Timestep
 
 
@@ -20,8 +21,12 @@ def begin(env: JaxEnv, envs: int, key: Array) -> World:
     return World(state, obs, jnp.zeros(envs, jnp.float32), jnp.zeros(envs, jnp.int32))
 
 
-def collect(algorithm: Algorithm, env: JaxEnv, envs: int, vector_steps: int, random: bool = False) -> Callable:
+def collect(
+    algorithm: Algorithm, env: JaxEnv, envs: int, vector_steps: int, random: bool = False, drop: bool = False
+) -> Callable:
     """Process 1 for environments written in JAX: ``state -> state`` with ``vector_steps * envs`` new transitions.
+
+    A chunk with a number in it that is not finite is not remembered, and the state's faults name the number.
 
     Args:
       algorithm: acts, explores, remembers.
@@ -29,9 +34,11 @@ def collect(algorithm: Algorithm, env: JaxEnv, envs: int, vector_steps: int, ran
       envs: N.
       vector_steps: steps of all N.
       random: act uniformly at random (the warm-up).
+      drop: an environment that gives what is not finite is replaced, and its episode truncated after its last whole
+        step; only where the other one's first step is not finite either is that a fault.
     """
 
-    def one(s: TrainState, t: Array) -> tuple[tuple[World, Tally], Timestep]:
+    def one(s: TrainState, t: Array) -> tuple[tuple[World, Tally], tuple[Timestep, Array | tuple]]:
         transitions = s.clock.transitions + t * envs
         count = transitions // envs  # vector steps so far: N divides every jump of this counter
         key = stream(s.key, ACT, count)
@@ -40,18 +47,31 @@ def collect(algorithm: Algorithm, env: JaxEnv, envs: int, vector_steps: int, ran
         else:
             action = algorithm.agent.act(s.twin.online, s.world.obs, algorithm.explore(transitions), key)
         keys = jax.random.split(stream(s.key, STEP, count), envs)
-        env_state, obs, outcome = jax.vmap(env.step)(keys, s.world.env, action)
-        row = timestep(s.world.obs, action, outcome)
-        return account(s.world, s.tally, env_state, obs, outcome), row
+        stepped = jax.vmap(env.step)(keys, s.world.env, action)
+        world, lost = s.world, ()
+        if drop:
+            acted_on, stepped, lost = another(env, stream(s.key, LOST, count), action, world.obs, stepped)
+            returns, lengths = jnp.where(lost, 0.0, world.returns), jnp.where(lost, 0, world.lengths)
+            world = World(world.env, acted_on, returns, lengths)
+        env_state, obs, outcome = stepped
+        row = timestep(world.obs, action, outcome)
+        return account(world, s.tally, env_state, obs, outcome), (row, lost)
 
     def process(s: TrainState) -> TrainState:
-        def body(carry: tuple[World, Tally], t: Array) -> tuple[tuple[World, Tally], Timestep]:
+        def body(carry: tuple[World, Tally], t: Array) -> tuple[tuple[World, Tally], tuple[Timestep, Array | tuple]]:
             return one(s._replace(world=carry[0], tally=carry[1]), t)
 
-        (world, tally), chunk = jax.lax.scan(body, (s.world, s.tally), jnp.arange(vector_steps))
+        (world, tally), (chunk, lost) = jax.lax.scan(body, (s.world, s.tally), jnp.arange(vector_steps))
+        chunk, faults = sound(chunk, s.faults, s.clock.transitions // envs)
+        replay = s.replay
+        if drop:  # the step before the one that was lost is its episode's last
+            chunk = chunk._replace(last=chunk.last.at[:-1].set(chunk.last[:-1] | lost[1:]))
+            replay = replay if algorithm.replay.cut is None else algorithm.replay.cut(replay, lost[0])
+            faults = faults._replace(lost=faults.lost + jnp.sum(lost, dtype=jnp.int32))
         clock = s.clock._replace(transitions=s.clock.transitions + vector_steps * envs)
         chunk = chunk if algorithm.relabel is None else algorithm.relabel(s.twin, chunk)
-        return s._replace(clock=clock, world=world, tally=tally, replay=algorithm.replay.add(s.replay, chunk))
+        replay = algorithm.replay.add(replay, chunk)
+        return s._replace(clock=clock, world=world, tally=tally, replay=replay, faults=faults)
 
     return process
 

@@ -49,4 +49,5 @@ def counted(faults: Faults, fine: Array) -> Faults:
     """The faults with one more update among them."""
     bad = (~fine).astype(jnp.int32)
     in_a_row = (faults.in_a_row + bad) * bad
-    return Faults(in_a_row, jnp.maximum(faults.longest, in_a_row), faults.skipped + bad, faults.rolled_back)
+    longest = jnp.maximum(faults.longest, in_a_row)
+    return faults._replace(in_a_row=in_a_row, longest=longest, skipped=faults.skipped + bad)

@@ -47,7 +47,8 @@ class Replay(NamedTuple):
       ragged: ``() -> Replay``, the same memory for steps that come in ragged order, its ``add`` taking a
         `qtwin.replay.linked.Linked`; None where it does not matter which step follows which.
       cut: ``state -> state`` where every environment's newest step ends its episode: what comes next is of another
-        one. None where it does not matter.
+        one. None where it does not matter. In the memory that the fused engine adds to, ``(state, which [N] bool) ->
+        state`` as well: only those environments' do.
       at: ``(state, slots [B]) -> what sample gives of the transitions that start there``; slots count transitions in
         the order in which they came, around the end of the capacity. None where a memory cannot be read so.
       ready: ``(state after add, chunk) -> (first [], can [S], new [S])``: of S slots in a row from ``first`` on, which
@@ -66,7 +67,7 @@ class Replay(NamedTuple):
     add: Callable[[PyTree, Timestep], PyTree]
     sample: Callable[[PyTree, Array, Array], Transition]
     ragged: Callable[[], Replay] | None = None
-    cut: Callable[[PyTree], PyTree] | None = None
+    cut: Callable[..., PyTree] | None = None
     at: Callable[[PyTree, Array], Transition] | None = None
     update: Callable[[PyTree, Transition, Aux], PyTree] | None = None
     framer: Callable[[], Framer] | None = None

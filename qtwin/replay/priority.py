@@ -130,7 +130,7 @@ def prioritised(
         return state._replace(tree=put(state.tree, slot, value), largest=largest, updates=state.updates + 1)
 
     def inside(function):
-        return lambda state: state._replace(memory=function(state.memory))
+        return lambda state, *others: state._replace(memory=function(state.memory, *others))
 
     def beside(bulk: Bulk) -> Bulk:
         def take(state: PriorityState) -> tuple[PriorityState, Array]:

@@ -105,9 +105,10 @@ def ring(capacity: int, batch: int, gamma: float = 0.99, n_step: int = 1, sequen
         found = n_step_transition(state.data, slots, successor, n_step, gamma)
         return with_sequence(found, state.data, slots, successor, sequence) if sequence else found
 
-    def cut(state: RingState) -> RingState:
-        newest = (state.head - 1 - jnp.arange(state.envs)) % capacity
-        last = state.data.last.at[newest].set(True)
+    def cut(state: RingState, which: Array | None = None) -> RingState:
+        newest = (state.head - state.envs + jnp.arange(state.envs)) % capacity
+        ended = True if which is None else state.data.last[newest] | which
+        last = state.data.last.at[newest].set(ended)
         return dataclasses.replace(state, data=state.data._replace(last=last))
 
     def ragged() -> Replay:

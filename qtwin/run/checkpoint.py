@@ -29,8 +29,8 @@ from qtwin.run import blocks
 from qtwin.run.keep import DEFAULT, Keep, Saved
 from qtwin.types import PyTree
 
-FORMAT = 2
-READABLE = (1, 2)  # 1 had no blocks, no closing hash and no count of faults
+FORMAT = 3
+READABLE = (1, 2, 3)  # 1 had no blocks, no closing hash and no count of faults; 2 none of environments
 FOLDER = re.compile(r"cycle-\d{12}")
 
 
@@ -231,7 +231,8 @@ def read(
             data = _bytes(file)
             _same(file, data, manifest["sha256"][file.name])
             named, wanted = load(data), _leaves(state)
-            if manifest["format"] == 1:
+            # Faults that a run could not know of when it was saved have not happened.
+            if manifest["format"] < FORMAT:
                 named = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in wanted.items() if _new(name)} | named
             for name, column in manifest["columns"].get(str(seed), {}).items():
                 known = name in wanted  # `fill` says what is wrong with one that is not

@@ -19,13 +19,16 @@ from qtwin.types import Variables
 FINAL = 2**31 - 1  # the draw that stands for the end of a run
 
 
-def greedy_player(act: Callable, env: JaxEnv | Callable, episodes: int) -> Callable[[Variables, int], np.ndarray]:
+def greedy_player(
+    act: Callable, env: JaxEnv | Callable, episodes: int, drop: bool = False
+) -> Callable[[Variables, int], np.ndarray]:
     """``(variables, seed) -> returns [episodes]``: greedy episodes, each to its own end.
 
     Args:
       act: an agent's ``act``.
       env: a `JaxEnv`, or ``envs -> HostEnv``.
       episodes: how many. Their chance is drawn from the seed, apart from training's and its log points'.
+      drop: in JAX, an episode that comes to what is not finite is cut after its last whole step.
     """
     import jax
 
@@ -34,7 +37,7 @@ def greedy_player(act: Callable, env: JaxEnv | Callable, episodes: int) -> Calla
     from qtwin.engine.fused import greedy_returns
 
     if isinstance(env, JaxEnv):
-        play = jax.jit(lambda v, key: greedy_returns(Agent(None, act, None), env, v, episodes, key))
+        play = jax.jit(lambda v, key: greedy_returns(Agent(None, act, None), env, v, episodes, key, drop=drop))
         return lambda v, seed: np.asarray(play(v, jax.random.fold_in(rng.root(seed), FINAL)))
     from qtwin.engine.hosted_fleet import player_on
 

@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from qtwin.engine.fleet import Fleet
-from qtwin.errors import Diverged
+from qtwin.engine.state import Faults
+from qtwin.errors import Broken, Diverged
+from qtwin.processes.sound import in_words
 from qtwin.rates import Cycle, Plan
 from qtwin.run.keep import parse_checkpoints
 from qtwin.run.logs import Logs, Screen, mean
@@ -143,6 +145,7 @@ def loop(
     Raises:
       Stopped: after a signal, when the checkpoint is written.
       Diverged: `BAD_IN_A_ROW` updates one after another could not be applied, and going back has not helped.
+      Broken: an environment gave what is no finite number; nothing has been saved since.
     """
     turn, done, spent = plan.cycle, start, 0.0
     speed, shown, piece, retry_at, skipped = 0.0, None, 1, None, 0
@@ -156,7 +159,7 @@ def loop(
         try:
             if interrupts.asked is not None:
                 return
-            returns = fleet.evaluate(done)
+            returns = finite_returns(fleet.evaluate(done), fleet.name)
         except Abandoned:
             return  # the log point is made when the run goes on
         finally:
@@ -218,6 +221,7 @@ def _warm_up(fleet: Fleet, turn: Cycle, interrupts: Interrupts) -> float:
         steps, before = min(piece, left), time.perf_counter()
         fleet.warm_up(steps)
         fleet.wait()
+        _stop_if_broken(fleet)
         left -= steps
         piece = max(1, min(64 * piece, int(steps * PIECE_SECONDS / max(time.perf_counter() - before, 1e-6))))
     return time.perf_counter() - began
@@ -225,7 +229,7 @@ def _warm_up(fleet: Fleet, turn: Cycle, interrupts: Interrupts) -> float:
 
 def _look_at_faults(fleet: Fleet, screen: Screen, seen: int) -> tuple[str | None, int]:
     """What is wrong, if so many updates in a row were not applied that it is, and how many were not applied in all."""
-    faults = fleet.faults()
+    faults = _stop_if_broken(fleet)
     for seed, fault in zip(fleet.seeds, faults, strict=True):
         if fault.longest >= BAD_IN_A_ROW:
             return (
@@ -236,6 +240,30 @@ def _look_at_faults(fleet: Fleet, screen: Screen, seen: int) -> tuple[str | None
     if total > seen:
         screen.say(f"{total - seen} updates were not applied, for their loss or gradient was no finite number")
     return None, total
+
+
+def _stop_if_broken(fleet: Fleet) -> list[Faults]:
+    """The faults, unless an environment is among them."""
+    faults = fleet.faults()
+    for seed, fault in zip(fleet.seeds, faults, strict=True):
+        if fault.broken_at:
+            raise Broken(in_words(fault, fleet.name, seed))
+    return faults
+
+
+def finite_returns(returns: np.ndarray, name: str) -> np.ndarray:
+    """Returns of an evaluation [..., episodes], which have to be finite.
+
+    Raises:
+      Broken: one is not.
+    """
+    bad = ~np.isfinite(returns)
+    if bad.any():
+        raise Broken(
+            f"an evaluation episode of {name} had the return {returns[bad][0]}, and finite rewards are needed; the last"
+            " checkpoint is good"
+        )
+    return returns
 
 
 def _show(screen: Screen, fleet: Fleet, done: int, value: float | None, speed: float) -> None:
@@ -259,7 +287,7 @@ def log_point(fleet: Fleet, cycles: int, returns: np.ndarray, spent: float, spee
     beside = {}
     if tallies[0].self_loss is not None:
         beside = {"self_loss": [per(t.self_loss, t.gradient_steps) for t in tallies]}
-    lost = getattr(fleet, "lost", list)()
+    lost = fleet.lost()
     if any(lost):
         beside["lost_environments"] = lost
     return {

@@ -71,7 +71,7 @@ def _execute(request: Request) -> dict:
     from qtwin.envs.catalog import resolve
     from qtwin.envs.make import make
     from qtwin.run.logs import Logs, Screen
-    from qtwin.run.loop import Watch, loop, marks
+    from qtwin.run.loop import Watch, finite_returns, loop, marks
 
     config, out = request.config, Path(request.out)
     spec = resolve(config.env, config.preprocessing)
@@ -95,7 +95,8 @@ def _execute(request: Request) -> dict:
     rooms = _rooms(request, spec, len(pauses.checkpoints)) if config.replay and not config.data else ()
     env = make(spec, request.engine, Care(request.env_timeout or None, request.env_mode, request.on_nan))
     frames = out if request.frames == "disk" else None
-    fleet = fleet_of(algorithm, env, config.envs, request.seeds, PERIODIC_EPISODES, request.overlap, frames)
+    drop = request.on_nan == "drop"
+    fleet = fleet_of(algorithm, env, config.envs, request.seeds, PERIODIC_EPISODES, request.overlap, frames, drop)
     screen = Screen(spending.cycles, 0, request.quiet)
     try:
         screen.say(
@@ -149,8 +150,9 @@ def _execute(request: Request) -> dict:
         seconds = loop(fleet, spending, pauses, screen, logs, watch, start, extra, look=diagnosis.look)
         warn_once()  # of the last point, too
         screen.close()
-        play = greedy_player(algorithm.agent.act, env, request.eval_episodes)
+        play = greedy_player(algorithm.agent.act, env, request.eval_episodes, drop)
         returns = np.stack([play(fleet.variables(i), seed) for i, seed in enumerate(fleet.seeds)])
+        returns = finite_returns(returns, spec.id)
         policy.export(out / "policy", spec, config, {s: fleet.variables(i) for i, s in enumerate(fleet.seeds)})
         title = f"{config.agent} on {spec.id}, target {config.target}"
         judged = f"protocol {PREPROCESSINGS[spec.preprocessing].protocol}" if spec.preprocessing else "greedy"
