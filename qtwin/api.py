@@ -211,6 +211,10 @@ def learn(
       eval_episodes: greedy episodes at the end, for each seed.
       overlap: hosted environments: collect while the regression runs; pays where they are slow.
       quiet: say nothing.
+
+    Raises:
+      Refusal: an environment is not as it says itself; nothing was trained.
+      qtwin.errors.Broken: it broke its contract later on.
     """
     from qtwin.engine.devices import prepare
 
@@ -219,7 +223,8 @@ def learn(
     prepare(seeds)
     from qtwin.engine.fleet import fleet_of
     from qtwin.envs.catalog import resolve
-    from qtwin.envs.make import make
+    from qtwin.envs.make import make, try_out
+    from qtwin.envs.trial import try_host, try_jax
     from qtwin.rates import plan
     from qtwin.run.evaluate import greedy_player
     from qtwin.run.logs import Screen
@@ -228,7 +233,13 @@ def learn(
     names = tuple(range(seed, seed + seeds))
     spending = plan(algorithm.rates, envs, steps)
     if isinstance(env, str | EnvSpec):
-        env = make(resolve(env) if isinstance(env, str) else env)
+        spec = resolve(env) if isinstance(env, str) else env
+        try_out(spec)
+        env = make(spec)
+    elif isinstance(env, JaxEnv):
+        try_jax(env)
+    elif algorithm.rates.collect:
+        try_host(env, envs)
     fleet = fleet_of(algorithm, env, envs, names, overlap=overlap)
     screen, kept = Screen(spending.cycles, 0, quiet), _Points([])
     try:

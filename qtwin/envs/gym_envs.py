@@ -19,6 +19,7 @@ from qtwin.envs.base import Outcome
 from qtwin.envs.guard import Care
 from qtwin.envs.spec import EnvSpec
 from qtwin.envs.supervised import Supervised
+from qtwin.envs.trial import try_gym
 from qtwin.errors import Refusal, nearest
 from qtwin.types import Array
 
@@ -41,7 +42,8 @@ def gym_spec(name: str, **make_kwargs) -> EnvSpec:
     env = _make(name, make_kwargs)
     limit = None if env.spec is None else env.spec.max_episode_steps
     try:
-        return spec_of(f"gym:{name}", env.observation_space, env.action_space, limit)
+        spaces = (getattr(env, which, None) for which in ("observation_space", "action_space"))
+        return spec_of(f"gym:{name}", *spaces, limit)
     finally:
         env.close()
 
@@ -71,6 +73,16 @@ def gym_env(name: str, envs: int, mode: str = "sync", care: Care | None = None, 
     if not care.replaces:
         return GymVector(SyncVectorEnv([make] * envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP), spec)
     return GymVector(Supervised(spec.id, make, envs, mode == "async", care.timeout, care.on_nan == "drop"), spec)
+
+
+def try_out(name: str, care: Care) -> None:
+    """Plays a few steps of a Gymnasium environment before a run (`qtwin.envs.trial.try_gym`).
+
+    Raises:
+      Refusal: what it gives is not what it says.
+    """
+    make = functools.partial(gym.make, gym.spec(name), disable_env_checker=True)
+    try_gym(f"gym:{name}", make, care)
 
 
 def from_vector(vector_env: VectorEnv, id: str | None = None, stack: int = 1) -> GymVector:

@@ -56,6 +56,15 @@ def host_env(spec: EnvSpec, care: Care = CARE) -> Callable[[int], HostEnv]:
     return lambda envs: Guarded(host_of(jax_env(spec), envs), care.timeout)
 
 
+def try_out(spec: EnvSpec, care: Care = CARE) -> None:
+    """Plays a few steps of one of Gymnasium's, to refuse what is not as it says itself before a run has begun."""
+    home, _, name = spec.id.partition(":")
+    if home == "gym":
+        from qtwin.envs import gym_envs
+
+        gym_envs.try_out(name, care)
+
+
 def make(spec: EnvSpec, engine: str = "auto", care: Care = CARE) -> JaxEnv | Callable[[int], HostEnv]:
     """The environment in the form that an engine takes: a `JaxEnv` (fused), or ``envs -> HostEnv`` (hosted).
 

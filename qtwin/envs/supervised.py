@@ -27,6 +27,12 @@ IN_A_ROW = 5  # times that an environment may be lost one after another; a sixth
 STEPS_BETWEEN = 100  # steps after which a loss is no longer one after another
 
 
+# Not "fork": a forked copy of a process that runs JAX's threads may wait for ever on one of their locks.
+CONTEXT = multiprocessing.get_context(
+    "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+)
+
+
 class Lost(Exception):
     """An environment is lost; the message says how."""
 
@@ -73,15 +79,12 @@ class Apart:
     """An environment in a process of its own."""
 
     def __init__(self, make: Callable[[], gym.Env]):
-        # Not "fork": a forked copy of a process that runs JAX's threads may wait for ever on one of their locks.
-        known = multiprocessing.get_all_start_methods()
-        self._context = multiprocessing.get_context("forkserver" if "forkserver" in known else "spawn")
         self._make, self._process = make, None
 
     def begin(self, seed: int) -> None:
         if self._process is None:
-            self._pipe, other = self._context.Pipe()
-            self._process = self._context.Process(target=_serve, args=(other, self._make), daemon=True)
+            self._pipe, other = CONTEXT.Pipe()
+            self._process = CONTEXT.Process(target=_serve, args=(other, self._make), daemon=True)
             self._process.start()
             other.close()  # so that the pipe ends when the process does
         self._tell("reset", seed)

@@ -69,12 +69,15 @@ def execute(request: Request) -> dict:
 def _execute(request: Request) -> dict:
     began = time.perf_counter()
     from qtwin.envs.catalog import resolve
-    from qtwin.envs.make import make
+    from qtwin.envs.make import make, try_out
     from qtwin.run.logs import Logs, Screen
     from qtwin.run.loop import Watch, finite_returns, loop, marks
 
     config, out = request.config, Path(request.out)
     spec = resolve(config.env, config.preprocessing)
+    care = Care(request.env_timeout or None, request.env_mode, request.on_nan)
+    if not config.data:
+        try_out(spec, care)
     prepare(len(request.seeds))
     import jax
 
@@ -93,7 +96,7 @@ def _execute(request: Request) -> dict:
     spending = plan(algorithm.rates, config.envs, config.steps)
     pauses = marks(spending, request.log_points, request.checkpoints)
     rooms = _rooms(request, spec, len(pauses.checkpoints)) if config.replay and not config.data else ()
-    env = make(spec, request.engine, Care(request.env_timeout or None, request.env_mode, request.on_nan))
+    env = make(spec, request.engine, care)
     frames = out if request.frames == "disk" else None
     drop = request.on_nan == "drop"
     fleet = fleet_of(algorithm, env, config.envs, request.seeds, PERIODIC_EPISODES, request.overlap, frames, drop)
