@@ -19,7 +19,7 @@ from qtwin.engine.fleet import fleet_of
 from qtwin.engine.hosted_fleet import _placed
 from qtwin.errors import Refusal
 from qtwin.place import LOCK
-from qtwin.run import blocks, checkpoint
+from qtwin.run import blocks, checkpoint, lines
 from qtwin.run.keep import Keep, Saved, parse_checkpoints, parse_keep
 from qtwin.run.lock import Lock
 from qtwin.run.logs import Logs, Screen, read_points
@@ -144,7 +144,7 @@ def rewritten(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"format": 3}, "later version"),
+        ({"format": checkpoint.FORMAT + 1}, "later version"),
         ({"format": "x" * 10_000}, "format"),
         ({"seeds": ["../../etc/passwd"]}, "whole number"),
         ({"sha256": {"../../outside.safetensors": "0" * 64}}, "not those of its seeds"),
@@ -258,6 +258,32 @@ def test_no_log_point_twice_and_none_lost(tmp_path):
         event, data = Event.FromString(data[12 : 12 + size]), data[16 + size :]
         steps += [event.step for value in event.summary.value if value.tag == "loss/seed-3"]
     assert steps == [10, 20, 30, 40]
+
+
+def test_logs_rotate_and_nothing_of_them_is_lost(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "LARGEST", 400)
+
+    def point(cycles):
+        return {"cycles": cycles, "transitions": 10 * cycles, "gradient_steps": cycles, "loss": [float(cycles)]}
+
+    file = tmp_path / "metrics.jsonl"
+    logs = Logs(tmp_path, (3,), None)
+    for cycles in range(1, 41):
+        logs.write(point(cycles))
+    logs.close()
+    assert [p["cycles"] for p in read_points(file)] == list(range(1, 41))
+    parts = lines.parts(file)
+    assert len(parts) > 5
+    assert parts[-1] == file
+    assert all(0 < part.stat().st_size <= 400 for part in parts)
+    assert len(list((tmp_path / "tensorboard").iterdir())) > 2
+    logs = Logs(tmp_path, (3,), 17)  # goes on from a checkpoint
+    assert [p["cycles"] for p in read_points(file)] == list(range(1, 18))
+    for cycles in range(18, 21):
+        logs.write(point(cycles))
+    logs.close()
+    assert [p["cycles"] for p in read_points(file)] == list(range(1, 21))
+    assert len(lines.parts(file)) < len(parts)
 
 
 def test_a_full_disk_costs_no_log_point(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """Study: which value should the target give? max, double, inverse double, online, minto and its controls.
 
-python benchmarks/lab/which_value.py [--list] [--only ROW ...]        about 1 h on two cores
+python benchmarks/lab/which_value.py [--list] [--only ROW ...]        about 35 min on two cores
 """
 
 from shared import Row, Study, main
@@ -16,10 +16,15 @@ STUDY = Study(
     " the smaller of the two best, then the mean, one at random and the target alone, the online one alone poor, the"
     " larger worst.",
     (
-        Row("CartPole", ("CartPole-v1", "--bootstrap", *WAYS, "--seeds", "10"), 12),
+        Row("CartPole", ("CartPole-v1", "--bootstrap", *WAYS, "--seeds", "10"), 8),
+        Row("Acrobot", ("Acrobot-v1", "--preset", "cleanrl", "--bootstrap", *WAYS, "--seeds", "10"), 9),
         Row(
-            "Breakout",
-            ("minatar:Breakout", "--preset", "minatar", "--bootstrap", *WAYS, "--steps", "300000", "--seeds", "3"), 50,
+            "SpaceInvaders",
+            (
+                "minatar:SpaceInvaders", "--preset", "minatar", "--collect", "4", "--bootstrap", *WAYS, "--steps",
+                "200000", "--seeds", "5",
+            ),
+            18,
         ),
     ),
 )  # fmt: skip

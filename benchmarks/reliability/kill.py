@@ -19,21 +19,42 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+
 HERE = Path(__file__).resolve().parent
 RESULT = HERE.parent / "results" / "reliability_kill.json"
+PICTURES = "pictures.npz"  # stands for the file of images that is made for the Siamese runs
 COMMON = [
     "--steps", "1300", "--log-points", "4", "--checkpoints", "6", "--eval-episodes", "1", "--quiet", "--batch", "8",
     "--replay", "500", "--warmup", "100",
 ]  # fmt: skip
+SIAMESE = [
+    "--data", PICTURES, "--encoder", "conv:4,8", "--projector", "16,16", "--batch", "16", "--epochs", "40",
+    "--log-points", "4", "--checkpoints", "6", "--quiet",
+]  # fmt: skip
 KINDS = {
-    "replay, fused, two seeds": ["CartPole-v1", "--net", "mlp:16", "--seeds", "2"],
-    "online": ["CartPole-v1", "--agent", "online_q", "--net", "linear", "--replay", "0", "--batch", "1"],
-    "prioritised, fused": ["CartPole-v1", "--net", "mlp:16", "--prioritise", "0.6:0.4"],
-    "actor-critic, fused": ["Pendulum-v1", "--agent", "sac", "--net", "mlp:16"],
-    "self-predictive, fused": ["CartPole-v1", "--net", "mlp:16", "--self-predict", "simsiam"],
-    "replay, hosted": ["gym:CartPole-v1", "--net", "mlp:16"],
-    "replay, hosted, overlapped": ["gym:CartPole-v1", "--net", "mlp:16", "--overlap"],
-    "actor-critic, hosted": ["gym:Pendulum-v1", "--agent", "td3", "--net", "mlp:16"],
+    "replay, fused, two seeds": ["train", "CartPole-v1", *COMMON, "--net", "mlp:16", "--seeds", "2"],
+    "online": [
+        "train",
+        "CartPole-v1",
+        *COMMON,
+        "--agent",
+        "online_q",
+        "--net",
+        "linear",
+        "--replay",
+        "0",
+        "--batch",
+        "1",
+    ],
+    "prioritised, fused": ["train", "CartPole-v1", *COMMON, "--net", "mlp:16", "--prioritise", "0.6:0.4"],
+    "actor-critic, fused": ["train", "Pendulum-v1", *COMMON, "--agent", "sac", "--net", "mlp:16"],
+    "self-predictive, fused": ["train", "CartPole-v1", *COMMON, "--net", "mlp:16", "--self-predict", "simsiam"],
+    "replay, hosted": ["train", "gym:CartPole-v1", *COMMON, "--net", "mlp:16"],
+    "replay, hosted, overlapped": ["train", "gym:CartPole-v1", *COMMON, "--net", "mlp:16", "--overlap"],
+    "actor-critic, hosted": ["train", "gym:Pendulum-v1", *COMMON, "--agent", "td3", "--net", "mlp:16"],
+    "Siamese, with a queue": ["siamese", "moco", *SIAMESE, "--target", "cosine:0.1", "--queue", "32"],
+    "Siamese, tied": ["siamese", "simsiam", *SIAMESE],
 }
 
 # The child ends itself with SIGKILL: in the middle of a file of a save (half of it written), at a save's rename, or
@@ -58,7 +79,7 @@ checkpoint.write_flushed = counting(checkpoint.write_flushed, "save", half=True)
 os.replace = counting(os.replace, "rename", counts=lambda old, new: "checkpoints" in str(new))
 for fleet in (FusedFleet, HostedFleet): fleet.advance = counting(fleet.advance, "engine")
 from qtwin.cli import main
-code = main(["train", *request])
+code = main(request)
 print(json.dumps(came_by))
 sys.exit(code)
 """
@@ -94,10 +115,11 @@ def main() -> None:
     rng, whole, rows = random.Random(trials.seed), {}, []
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("QTWIN_CACHE", str(Path(folder) / "cache"))
-        trial = 0
+        trial, pictures = 0, Path(folder) / PICTURES
+        np.savez(pictures, images=np.random.default_rng(0).random((80, 16, 16, 1), np.float32))
         while len(rows) < trials.trials:
             kind, trial = list(KINDS)[len(rows) % len(KINDS)], trial + 1
-            request = [KINDS[kind][0], *COMMON, *KINDS[kind][1:]]
+            request = [str(pictures) if word == PICTURES else word for word in KINDS[kind]]
             if kind not in whole:
                 began, out = time.monotonic(), Path(folder) / f"whole-{len(whole)}"
                 came_by = run("never", 0, [*request, "--out", str(out)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from qtwin.foresight import Judged
 from qtwin.lab.alarms import alarms
 from qtwin.processes.update_target import TargetUpdate
 from qtwin.rates import Plan
+from qtwin.run import lines
 from qtwin.run.logs import read_points
 
 WORTH = 2_000  # gradient steps from which on a run is measured without being asked
@@ -62,7 +64,7 @@ class Diagnosis:
             return
         file = out / "twin.jsonl"
         kept = [look for look in read_points(file) if look["cycles"] <= start]
-        file.write_text("".join(json.dumps(look) + "\n" for look in kept))
+        lines.anew(file, (json.dumps(look) + "\n" for look in kept))
         logged = points[-1]["cycles"] if points else 0
         for last in read_points(out / "reading.json"):
             if logged < last["cycles"] <= start:
@@ -93,7 +95,8 @@ class Diagnosis:
         if cycles in self._readings:
             if self._due(self._count + 1):
                 self._held = self._read()
-                (self._out / "reading.json").write_text(json.dumps({"cycles": cycles, "point": self._held}))
+                with contextlib.suppress(OSError):
+                    (self._out / "reading.json").write_text(json.dumps({"cycles": cycles, "point": self._held}))
             return
         clock = self._fleet.clocks()[0]
         line = {
@@ -103,8 +106,8 @@ class Diagnosis:
             "age": self._rule.age_at(clock.gradient_steps, clock.age),
             "distance": [round(d, 9) for d in self._fleet.twin_distances()],
         }
-        with open(self._out / "twin.jsonl", "a") as file:
-            file.write(json.dumps(line) + "\n")
+        with contextlib.suppress(OSError):  # a full disk costs a look, not the run
+            lines.append(self._out / "twin.jsonl", json.dumps(line) + "\n", flushed=False)
 
     def _due(self, count: int) -> bool:
         return bool(self._every) and count % self._every == 0

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from qtwin.files import replace
+from qtwin.run import lines
 
 
 class Logs:
@@ -59,12 +59,9 @@ class Logs:
     def _write(self) -> None:
         try:
             if self._whole:
-                with open(self._file, "a") as file:
-                    file.write("".join(json.dumps(point) + "\n" for point in self._waiting))
-                    file.flush()
-                    os.fsync(file.fileno())
+                lines.append(self._file, "".join(json.dumps(point) + "\n" for point in self._waiting))
             else:
-                replace(self._file, "".join(json.dumps(point) + "\n" for point in self.points).encode())
+                lines.anew(self._file, (json.dumps(point) + "\n" for point in self.points))
             self._whole, self._waiting = True, []
         except OSError:
             self._whole = False  # half a line may stand there: the whole file is written the next time
@@ -82,15 +79,21 @@ class Logs:
 
         if self._board is None:
             self._events.mkdir(exist_ok=True)
-            for old in self._events.glob("events.out.tfevents.*"):
+            for old in self._events.glob("events*.out.tfevents.*"):
                 old.unlink()  # of the run before it was stopped; its points come again
-            self._board = EventsWriter(str(self._events / "events"))
+            self._board, self._written, self._boards = EventsWriter(str(self._events / "events")), 0, 1
         for point in self.points[self._shown :]:
             step = point["transitions"] or point["gradient_steps"]
             for name, number in _scalars(point, self._seeds):
-                self._board.write_event(Event(wall_time=time.time(), step=step, summary=scalar(name, number)))
+                event = Event(wall_time=time.time(), step=step, summary=scalar(name, number))
+                self._board.write_event(event)
+                self._written += event.ByteSize()
         self._shown = len(self.points)
         self._board.flush()
+        if self._written > lines.LARGEST:  # TensorBoard reads all the files of a folder, one after another
+            self._board.close()
+            self._board = EventsWriter(str(self._events / f"events-{self._boards:04}"))
+            self._written, self._boards = 0, self._boards + 1
 
     def _close(self) -> None:
         try:
@@ -120,16 +123,16 @@ def _finite(value):
 
 
 def read_points(file: Path) -> list[dict]:
-    """The log points of a ``metrics.jsonl``; a last line cut short by a stop is left out."""
+    """The log points of a ``metrics.jsonl`` with its parts; a last line cut short by a stop is left out."""
     points = []
-    if file.exists():
-        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    for part in lines.parts(file):
+        for line in part.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 point = json.loads(line)
             except (ValueError, RecursionError):
-                break
+                return points
             if not isinstance(point, dict) or type(point.get("cycles", 0)) is not int:
-                break
+                return points
             points.append(point)
     return points
 

@@ -159,7 +159,9 @@ def loop(
         try:
             if interrupts.asked is not None:
                 return
-            returns = finite_returns(fleet.evaluate(done), fleet.name)
+            returns = fleet.evaluate(done)
+            if measure is None:
+                finite_returns(returns, fleet.name)
         except Abandoned:
             return  # the log point is made when the run goes on
         finally:
@@ -251,8 +253,8 @@ def _stop_if_broken(fleet: Fleet) -> list[Faults]:
     return faults
 
 
-def finite_returns(returns: np.ndarray, name: str) -> np.ndarray:
-    """Returns of an evaluation [..., episodes], which have to be finite.
+def finite_returns(returns: np.ndarray, name: str) -> None:
+    """Looks at the returns of an evaluation [..., episodes], which have to be finite.
 
     Raises:
       Broken: one is not.
@@ -263,7 +265,6 @@ def finite_returns(returns: np.ndarray, name: str) -> np.ndarray:
             f"an evaluation episode of {name} had the return {returns[bad][0]}, and finite rewards are needed; the last"
             " checkpoint is good"
         )
-    return returns
 
 
 def _show(screen: Screen, fleet: Fleet, done: int, value: float | None, speed: float) -> None:

@@ -155,7 +155,7 @@ def _execute(request: Request) -> dict:
         screen.close()
         play = greedy_player(algorithm.agent.act, env, request.eval_episodes, drop)
         returns = np.stack([play(fleet.variables(i), seed) for i, seed in enumerate(fleet.seeds)])
-        returns = finite_returns(returns, spec.id)
+        finite_returns(returns, spec.id)
         policy.export(out / "policy", spec, config, {s: fleet.variables(i) for i, s in enumerate(fleet.seeds)})
         title = f"{config.agent} on {spec.id}, target {config.target}"
         judged = f"protocol {PREPROCESSINGS[spec.preprocessing].protocol}" if spec.preprocessing else "greedy"
