@@ -26,8 +26,8 @@ STUDY = Study(
         Row(
             "SpaceInvaders",
             (
-                "minatar:SpaceInvaders", "--preset", "minatar", "--collect", "4", "--target", *matched(LARGE), "--steps",
-                "200000", "--seeds", "5",
+                "minatar:SpaceInvaders", "--preset", "minatar", "--collect", "4", "--target", *matched(LARGE),
+                "--steps", "200000", "--seeds", "5",
             ),
             20,
         ),

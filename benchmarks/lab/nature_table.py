@@ -10,7 +10,8 @@ from shared import Row, Study, main
 
 def rows(game: str) -> tuple[Row, ...]:
     common = (
-        f"minatar:{game}", "--preset", "minatar", "--collect", "4", "--target", "hard:1000", "tied", "--steps", "1000000",
+        f"minatar:{game}", "--preset", "minatar", "--collect", "4", "--target", "hard:1000", "tied", "--steps",
+        "1000000",
     )  # fmt: skip
     ends = ("--seeds", "5", "--log-points", "20")
     return (
