@@ -2,6 +2,8 @@
 
 import functools
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -131,3 +133,13 @@ def test_wrong_names_are_refused_with_a_sentence(name, says):
     with pytest.raises(Refusal, match=re.escape(says)) as refusal:
         catalog.resolve(name)
     assert "\n" not in str(refusal.value)
+
+
+def test_what_gymnax_only_draws_with_is_not_imported():
+    """seaborn takes longer than JAX; it is there all the same for who asks for it."""
+    script = (
+        "import sys\nfrom qtwin.envs.catalog import resolve\nfrom qtwin.envs.make import make\n"
+        "make(resolve('CartPole-v1'))\nassert 'seaborn.relational' not in sys.modules\n"
+        "import seaborn\nassert seaborn.lineplot"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

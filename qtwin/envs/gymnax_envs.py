@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from types import ModuleType
+
 import jax
 import jax.numpy as jnp
 
@@ -20,9 +24,7 @@ def gymnax_env(spec: EnvSpec, name: str) -> JaxEnv:
         each), and actions in [-1, 1] are translated to its bounds.
       name: gymnax's own id.
     """
-    import gymnax
-
-    env, params = gymnax.make(name)
+    env, params = import_gymnax().make(name)
     kept = jnp.dtype(spec.obs_dtype)
     low, high = jnp.array(spec.action_low, jnp.float32), jnp.array(spec.action_high, jnp.float32)
 
@@ -48,6 +50,24 @@ def gymnax_env(spec: EnvSpec, name: str) -> JaxEnv:
         return _settled(state), keep(obs), outcome
 
     return JaxEnv(spec, reset, step)
+
+
+class _Later(ModuleType):
+    """Stands for a module that is imported when something of it is asked for."""
+
+    def __getattr__(self, name: str):
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def import_gymnax() -> ModuleType:
+    """gymnax, which imports seaborn for drawing: that takes longer than JAX itself, so it waits until then."""
+    if "seaborn" in sys.modules:
+        return importlib.import_module("gymnax")
+    sys.modules["seaborn"] = _Later("seaborn")
+    try:
+        return importlib.import_module("gymnax")
+    finally:
+        del sys.modules["seaborn"]  # whoever imports it from here on gets it
 
 
 def _settled(state):

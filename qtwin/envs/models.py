@@ -76,7 +76,9 @@ def _gymnasium(name: str) -> list[tuple] | None:
 
 
 def _frozen_lake(name: str) -> list[tuple]:
-    import gymnax
+    from qtwin.envs.gymnax_envs import import_gymnax
+
+    gymnax = import_gymnax()
     from gymnax.environments.misc.frozen_lake import _DIRECTIONS, GOAL, HOLE
 
     env, _ = gymnax.make(name)
