@@ -1,8 +1,8 @@
 """Row 1 of docs/reliability.md: kill -9 at random moments, a third of them inside a save; resume; compare every bit.
 
-    python benchmarks/reliability/kill.py [--trials 200]
+    python benchmarks/reliability/kill.py [--trials 200] [--kills 3]
 
-Each trial takes one kind of agent, kills its run one to three times, resumes it, and holds the last checkpoint (both
+Each trial takes one kind of agent, kills its run once or several times, resumes it, and holds the last checkpoint (both
 networks, optimiser, replay, random state, counters) against that of the run that was never killed.
 """
 
@@ -110,6 +110,7 @@ def last(out: Path) -> tuple:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=3, help="in a trial at most; one process more than that ends it")
     parser.add_argument("--seed", type=int, default=0)
     trials = parser.parse_args()
     rng, whole, rows = random.Random(trials.seed), {}, []
@@ -126,7 +127,7 @@ def main() -> None:
                 whole[kind] = last(out), came_by, time.monotonic() - began
             state, came_by, seconds = whole[kind]
             out, kills, done = Path(folder) / f"trial-{trial}", [], None
-            wanted = rng.randint(1, 3)
+            wanted = rng.randint(1, trials.kills)
             while done is None:
                 resumed = ["--resume"] if (out / "config.json").exists() else []
                 words = [*request, "--out", str(out), *resumed]
@@ -145,6 +146,7 @@ def main() -> None:
             print(f"{len(rows)}: {kind}, killed at {', '.join(kills)}: {rows[-1]['same']}", flush=True)
     table = {
         "trials": len(rows),
+        "most_kills_in_a_trial": trials.kills,
         "asked_for_by_default": 200,
         "kills": sum(len(row["kills"]) for row in rows),
         "kills_inside_a_save": sum(where in ("save", "rename") for row in rows for where in row["kills"]),
