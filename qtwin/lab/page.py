@@ -14,6 +14,8 @@ from qtwin.lab.results import missing
 from qtwin.lab.statistics import profile, profile_band
 from qtwin.lab.svg import Series, dots, heat, lines
 
+MANY = 8  # settings
+
 
 def page(found: dict) -> str:
     """The report of what ``compare.json`` holds.
@@ -30,11 +32,12 @@ def page(found: dict) -> str:
     if shown:
         body += [_results(shown, ended, found), _twin(shown), _values(shown), _representation(shown)]
     body.append(_footer(found))
+    many = ' class="many"' if len(shown) > MANY else ""  # their bands would hide the lines
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><title>{_e(title)}</title><style>{style}</style></head>'
-        f'<body><main>{"".join(body)}</main><div id="tip" hidden></div><script>{script}</script></body></html>\n'
+        f'<body><main{many}>{"".join(body)}</main><div id="tip" hidden></div><script>{script}</script></body></html>\n'
     )
 
 

@@ -6,7 +6,9 @@ const show = () => {
   chips.forEach((chip) => chip.setAttribute("aria-pressed", picked.has(chip.dataset.i)));
   const colours = new Set([...picked].map((i) => "s" + (i % 10)));
   document.querySelectorAll("svg .line, svg .band, svg .row").forEach((mark) => {
-    mark.classList.toggle("dim", picked.size > 0 && ![...mark.classList].some((name) => colours.has(name)));
+    const lit = picked.size > 0 && [...mark.classList].some((name) => colours.has(name));
+    mark.classList.toggle("dim", picked.size > 0 && !lit);
+    mark.classList.toggle("lit", lit);
   });
 };
 chips.forEach((chip) => chip.addEventListener("click", () => {
