@@ -1,6 +1,6 @@
 """Study: how far behind should the twin be? C and tau over three orders of magnitude, at matched mean age.
 
-python benchmarks/lab/how_far_behind.py [--list] [--only ROW ...]        about 45 min on two cores
+python benchmarks/lab/how_far_behind.py [--list] [--only ROW ...]        about 35 min on two cores
 """
 
 from shared import Row, Study, main
@@ -22,14 +22,17 @@ STUDY = Study(
     " learning at it is the question.",
     (
         Row("CartPole", ("CartPole-v1", "--target", *matched(SMALL), "--seeds", "10"), 15),
-        Row("Acrobot", ("Acrobot-v1", "--preset", "cleanrl", "--target", *matched(FEWER), "--seeds", "10"), 10),
+        Row(
+            "Acrobot",
+            ("Acrobot-v1", "--preset", "cleanrl", "--target", *matched(FEWER), "--steps", "250000", "--seeds", "10"), 6,
+        ),
         Row(
             "SpaceInvaders",
             (
                 "minatar:SpaceInvaders", "--preset", "minatar", "--collect", "4", "--target", *matched(LARGE),
-                "--steps", "200000", "--seeds", "5",
+                "--steps", "120000", "--seeds", "5",
             ),
-            20,
+            12,
         ),
     ),
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """Study: which value should the target give? max, double, inverse double, online, minto and its controls.
 
-python benchmarks/lab/which_value.py [--list] [--only ROW ...]        about 35 min on two cores
+python benchmarks/lab/which_value.py [--list] [--only ROW ...]        about 28 min on two cores
 """
 
 from shared import Row, Study, main
@@ -22,9 +22,9 @@ STUDY = Study(
             "SpaceInvaders",
             (
                 "minatar:SpaceInvaders", "--preset", "minatar", "--collect", "4", "--bootstrap", *WAYS, "--steps",
-                "200000", "--seeds", "5",
+                "120000", "--seeds", "5",
             ),
-            18,
+            11,
         ),
     ),
 )  # fmt: skip
