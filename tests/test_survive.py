@@ -367,20 +367,26 @@ def last_state(out):
     return manifest["cycles"], manifest["sha256"], manifest["columns"]
 
 
+MOMENTS = {"write": (2, 3), "rename": (2, 3), "advance": (3, 4, 5)}  # so early that a run always comes to them
+
+
 @pytest.mark.parametrize(
-    ("env", "kills"),
+    ("env", "more"),
     [
-        ("CartPole-v1", [("write", 3), ("advance", 3), ("rename", 3)]),
-        ("gym:CartPole-v1", [("advance", 2), ("write", 2)]),
+        ("probe:action-observation", ("--seeds", "2")),
+        ("probe:action-observation", ("--prioritise", "0.6:0.4")),
+        ("gym:CartPole-v1", ()),
+        ("gym:CartPole-v1", ("--overlap",)),
     ],
 )
-def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(tmp_path, env, kills):
-    """Row 1 in little: `benchmarks/reliability/kill.py` does it for every kind of agent."""
-    request = [env, *LITTLE[1:], "--explore", "0.3"]
+def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(tmp_path, env, more):
+    """Row 1 in little, 20 kills in all: `benchmarks/reliability/kill.py` does it for every kind of agent."""
+    request = [env, *LITTLE[1:], "--explore", "0.3", *more]
     assert main(["train", *request, "--out", str(tmp_path / "whole")]) == 0
-    out = str(tmp_path / "parts")
-    for i, (where, count) in enumerate(kills):
-        kill(where, count, [*request, "--out", out, *(["--resume"] if i else [])])
+    out, chance = str(tmp_path / "parts"), random.Random(f"{env} {more}")
+    for i in range(5):
+        where = chance.choice(list(MOMENTS))
+        kill(where, chance.choice(MOMENTS[where]), [*request, "--out", out, *(["--resume"] if i else [])])
     assert main(["train", *request, "--out", out, "--resume"]) == 0
     assert last_state(tmp_path / "parts") == last_state(tmp_path / "whole")
     told = ("cycles", "loss", "eval_return")
@@ -404,3 +410,16 @@ def test_resuming_with_other_settings_is_refused_with_all_of_them(tmp_path, caps
     more = [word if word != "3100" else "3600" for word in LITTLE]
     assert main(["train", *more, *out, "--resume", "--keep", "1", "--log-points", "3"]) == 0
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["transitions"] == 3600
+
+
+def test_a_clock_that_goes_backwards_changes_nothing(tmp_path, monkeypatch):
+    """The machine's own clock is set back again and again: what lasts is told by one that only goes on."""
+    request = [*LITTLE, "--steps", "600"]
+    assert main(["train", *request, "--out", str(tmp_path / "straight")]) == 0
+    now = iter(range(2_000_000_000, 0, -86_400))
+    monkeypatch.setattr(time, "time", lambda: float(next(now)))
+    assert main(["train", *request, "--out", str(tmp_path / "back")]) == 0
+    assert last_state(tmp_path / "back") == last_state(tmp_path / "straight")
+    seconds = [point["seconds"] for point in read_points(tmp_path / "back" / "metrics.jsonl")]
+    assert seconds == sorted(seconds)
+    assert json.loads((tmp_path / "back" / "summary.json").read_text())["wall_seconds"] > 0
