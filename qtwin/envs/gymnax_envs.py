@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from types import ModuleType
 
@@ -52,22 +51,27 @@ def gymnax_env(spec: EnvSpec, name: str) -> JaxEnv:
     return JaxEnv(spec, reset, step)
 
 
-class _Later(ModuleType):
-    """Stands for a module that is imported when something of it is asked for."""
+class _Seaborn(ModuleType):
+    """Stands for seaborn until something of it is asked for."""
 
     def __getattr__(self, name: str):
-        return getattr(importlib.import_module(self.__name__), name)
+        import seaborn
+
+        return getattr(seaborn, name)
 
 
 def import_gymnax() -> ModuleType:
     """gymnax, which imports seaborn for drawing: that takes longer than JAX itself, so it waits until then."""
     if "seaborn" in sys.modules:
-        return importlib.import_module("gymnax")
-    sys.modules["seaborn"] = _Later("seaborn")
+        import gymnax
+
+        return gymnax
+    sys.modules["seaborn"] = _Seaborn("seaborn")
     try:
-        return importlib.import_module("gymnax")
+        import gymnax
     finally:
         del sys.modules["seaborn"]  # whoever imports it from here on gets it
+    return gymnax
 
 
 def _settled(state):
