@@ -1,7 +1,8 @@
 """Row 2 of docs/reliability.md for every agent: two fresh processes with one seed, every bit of their last checkpoint.
 
-    python benchmarks/reliability/same_seed.py [--only AGENT ...]        about 15 minutes on one core
+    python benchmarks/reliability/same_seed.py [--only AGENT ...]        about 10 minutes on one core
 
+Results are merged into those that are there.
 Each agent with its own settings but for a short run; on the hosted engine too, where it acts in Gymnasium's CartPole
 or Pendulum; and each method of ``qtwin siamese``.
 """
@@ -65,10 +66,9 @@ def main() -> None:
             one, two = (state_of(words, Path(folder) / f"{i}-{k}") for k in range(2))
             same[name] = one == two
             print(f"{name}: {'the same' if same[name] else 'DIFFERENT'}", flush=True)
-    table = {"identical": sum(same.values()), "of": len(same), "different": [name for name in same if not same[name]]}
-    if not asked.only:
-        RESULT.write_text(json.dumps(table | {"agents": list(same)}, indent=1) + "\n")
-    print(json.dumps(table))
+            found = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
+            RESULT.write_text(json.dumps(found | same, indent=1) + "\n")
+    print(f"{sum(same.values())} of {len(same)} the same")
 
 
 if __name__ == "__main__":
