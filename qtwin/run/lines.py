@@ -55,7 +55,7 @@ def anew(file: Path, lines: Iterable[str]) -> None:
             size = 0
         groups[-1].append(line)
         size += len(line.encode())
-    before = parts(file)[:-1]
+    before = [part for part in parts(file) if part != file]
     for number, group in enumerate(groups[:-1], 1):
         replace(_part(file, number), "".join(group).encode())
     replace(file, "".join(groups[-1]).encode())
