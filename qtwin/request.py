@@ -13,12 +13,12 @@ from qtwin.envs.catalog import resolve
 from qtwin.envs.guard import MODES, ON_NAN
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, one_of
+from qtwin.memory_check import check_data, check_frames, check_memory
 from qtwin.nets.names import parse as parse_net
 from qtwin.place import place_of, seeds_of
 from qtwin.presets import AGENT_DEFAULTS, Preset, preset_of
 from qtwin.processes.target_specs import parse as parse_target
 from qtwin.rates import Rates, budget, plan
-from qtwin.replay.size import in_frames
 from qtwin.run.keep import CHECKPOINTS, KEEP, parse_checkpoints, parse_keep
 from qtwin.run.saved import MAY_CHANGE, as_before, read_config, same_run
 from qtwin.settings import number, option, read_settings, whole
@@ -169,7 +169,7 @@ def build(
     run["checkpoints"] = str(run["checkpoints"] or CHECKPOINTS)
     run["frames"] = one_of("place of frames", frames or run["frames"] or "memory", FRAMES)
     if run["frames"] == "disk":
-        _check_frames(config, spec)
+        check_frames(config, spec)
     stem = f"{spec.id.partition(':')[2]}-{config.agent}"
     place = place_of(out, resume, stem)
     return Request(
@@ -216,11 +216,11 @@ def check(c: Config, spec: EnvSpec) -> None:
     rates = rates_of(c)
     cycle = plan(rates, c.envs, c.steps).cycle
     if c.data:
-        _check_data(c, spec)
+        check_data(c, spec)
     elif c.collect == 0:
         raise Refusal("a --collect of 0 learns offline and needs a recording; write --data FILE, or --collect 1")
     else:
-        _check_memory(c, cycle.transitions, cycle.warmup)
+        check_memory(c, cycle.transitions, cycle.warmup)
 
 
 def _check_actor(c: Config, spec: EnvSpec) -> None:
@@ -243,55 +243,6 @@ def _check_actor(c: Config, spec: EnvSpec) -> None:
 def rates_of(c: Config) -> Rates:
     """The three rates of a config."""
     return Rates(c.collect, c.regress, parse_target(c.target, budget(c)), c.warmup)
-
-
-def _check_data(c: Config, spec: EnvSpec) -> None:
-    if c.collect:
-        raise Refusal(f"with --data nothing is collected, and --collect {c.collect} came; leave one of them out")
-    if c.agent == "online_q":
-        raise Refusal("the agent online_q learns from what it does, not from --data; write --agent fqi")
-    from qtwin.replay.dataset import load_dataset
-
-    load_dataset(c.data, spec)
-
-
-def _check_memory(c: Config, transitions: int, warmup: int) -> None:
-    if c.batch == 0:
-        raise Refusal("a batch of 0 is a whole recording, which needs --data FILE; write --batch 128")
-    if c.replay == 0:
-        if c.n_step > 1:
-            raise Refusal(f"with --replay 0 a target spans 1 step, and --n-step {c.n_step} came; write --replay 10000")
-        if c.batch > transitions:
-            raise Refusal(
-                f"with --replay 0 the cycle's own {transitions} transitions are remembered and a batch needs {c.batch};"
-                f" write --batch {transitions} or less, or --replay 10000"
-            )
-        return
-    # Fitted Q-iteration keeps everything, which is never more than the budget.
-    replay = min(c.replay, c.steps) if c.agent == "fqi" else c.replay
-    if replay < c.batch:
-        raise Refusal(
-            f"the replay holds {replay} transitions and a batch needs {c.batch}; write --replay {c.batch} or more, or"
-            f" --batch {replay} or less"
-        )
-    span = max(c.n_step, names.sequence_steps(c))
-    least = max(transitions, span * c.envs)
-    if replay < least:
-        raise Refusal(
-            f"the replay holds {replay} transitions and a cycle with {c.envs} environments needs {least}; write"
-            f" --replay {least} or more, or fewer --envs"
-        )
-    if warmup + transitions < span * c.envs:
-        raise Refusal(
-            f"the first batch is drawn after {warmup + transitions} transitions, and {span} steps of {c.envs}"
-            f" environments are {span * c.envs}; write --warmup {span * c.envs}"
-        )
-
-
-def _check_frames(c: Config, spec: EnvSpec) -> None:
-    if not in_frames(spec) or c.data or not c.replay:
-        why = "no replay is kept" if in_frames(spec) else f"{spec.id} has observations that are no images of uint8"
-        raise Refusal(f"--frames disk puts remembered images on the disk, and {why}; leave it out")
 
 
 def _saved(out: str | None, env: str, spec: EnvSpec) -> tuple[Config, tuple[int, ...], dict]:

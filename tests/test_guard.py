@@ -18,10 +18,11 @@ from qtwin.errors import Broken, Diverged
 from qtwin.processes import guard
 from qtwin.processes.collect import begin
 from qtwin.processes.regress import guarded_step, optimiser_state
+from qtwin.processes.sound import finite_returns
 from qtwin.rates import plan
 from qtwin.run.checkpoint import named_leaves
 from qtwin.run.logs import Screen
-from qtwin.run.loop import Watch, finite_returns, loop, marks
+from qtwin.run.loop import Watch, loop, marks
 from qtwin.run.saver import Saver
 from qtwin.twin import twin
 from qtwin.types import Transition

@@ -5,11 +5,15 @@ Environments in Python are looked after by `qtwin.envs.guard`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from qtwin.engine.state import Faults
 from qtwin.envs.base import JaxEnv, Outcome
+from qtwin.errors import Broken
 from qtwin.types import Array, PyTree, Timestep
 
 FIELDS = ("action", "obs", "reward", "next_obs")
@@ -103,6 +107,31 @@ def in_words(faults: Faults, name: str, seed: int) -> str:
         f" {faults.broken_at:,}, and finite numbers are needed; nothing of it is stored, and the last checkpoint is"
         " good; --on-nan drop goes on with another environment"
     )
+
+
+def stop_if_broken(faults: Sequence[Faults], seeds: Sequence[int], name: str) -> None:
+    """Looks at what went wrong in each seed's environments, called ``name``.
+
+    Raises:
+      Broken: one gave what is not finite.
+    """
+    for seed, fault in zip(seeds, faults, strict=True):
+        if fault.broken_at:
+            raise Broken(in_words(fault, name, seed))
+
+
+def finite_returns(returns: np.ndarray, name: str) -> None:
+    """Looks at the returns of an evaluation [..., episodes], which have to be finite.
+
+    Raises:
+      Broken: one is not.
+    """
+    bad = ~np.isfinite(returns)
+    if bad.any():
+        raise Broken(
+            f"an evaluation episode of {name} had the return {returns[bad][0]}, and finite rewards are needed; the last"
+            " checkpoint is good"
+        )
 
 
 def _inexact(column: Array) -> bool:

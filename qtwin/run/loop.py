@@ -10,9 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from qtwin.engine.fleet import Fleet
-from qtwin.engine.state import Faults
-from qtwin.errors import Broken, Diverged
-from qtwin.processes.sound import in_words
+from qtwin.errors import Diverged
+from qtwin.processes.sound import finite_returns, stop_if_broken
 from qtwin.rates import Cycle, Plan
 from qtwin.run.keep import parse_checkpoints
 from qtwin.run.logs import Logs, Screen, mean
@@ -223,7 +222,7 @@ def _warm_up(fleet: Fleet, turn: Cycle, interrupts: Interrupts) -> float:
         steps, before = min(piece, left), time.perf_counter()
         fleet.warm_up(steps)
         fleet.wait()
-        _stop_if_broken(fleet)
+        stop_if_broken(fleet.faults(), fleet.seeds, fleet.name)
         left -= steps
         piece = max(1, min(64 * piece, int(steps * PIECE_SECONDS / max(time.perf_counter() - before, 1e-6))))
     return time.perf_counter() - began
@@ -231,7 +230,8 @@ def _warm_up(fleet: Fleet, turn: Cycle, interrupts: Interrupts) -> float:
 
 def _look_at_faults(fleet: Fleet, screen: Screen, seen: int) -> tuple[str | None, int]:
     """What is wrong, if so many updates in a row were not applied that it is, and how many were not applied in all."""
-    faults = _stop_if_broken(fleet)
+    faults = fleet.faults()
+    stop_if_broken(faults, fleet.seeds, fleet.name)
     for seed, fault in zip(fleet.seeds, faults, strict=True):
         if fault.longest >= BAD_IN_A_ROW:
             return (
@@ -242,29 +242,6 @@ def _look_at_faults(fleet: Fleet, screen: Screen, seen: int) -> tuple[str | None
     if total > seen:
         screen.say(f"{total - seen} updates were not applied, for their loss or gradient was no finite number")
     return None, total
-
-
-def _stop_if_broken(fleet: Fleet) -> list[Faults]:
-    """The faults, unless an environment is among them."""
-    faults = fleet.faults()
-    for seed, fault in zip(fleet.seeds, faults, strict=True):
-        if fault.broken_at:
-            raise Broken(in_words(fault, fleet.name, seed))
-    return faults
-
-
-def finite_returns(returns: np.ndarray, name: str) -> None:
-    """Looks at the returns of an evaluation [..., episodes], which have to be finite.
-
-    Raises:
-      Broken: one is not.
-    """
-    bad = ~np.isfinite(returns)
-    if bad.any():
-        raise Broken(
-            f"an evaluation episode of {name} had the return {returns[bad][0]}, and finite rewards are needed; the last"
-            " checkpoint is good"
-        )
 
 
 def _show(screen: Screen, fleet: Fleet, done: int, value: float | None, speed: float) -> None:

@@ -71,7 +71,7 @@ def _execute(request: Request) -> dict:
     from qtwin.envs.catalog import resolve
     from qtwin.envs.make import make, try_out
     from qtwin.run.logs import Logs, Screen
-    from qtwin.run.loop import Watch, finite_returns, loop, marks
+    from qtwin.run.loop import Watch, loop, marks
 
     config, out = request.config, Path(request.out)
     spec = resolve(config.env, config.preprocessing)
@@ -83,6 +83,7 @@ def _execute(request: Request) -> dict:
 
     from qtwin.agents import algorithm as build
     from qtwin.engine.fleet import fleet_of
+    from qtwin.processes.sound import finite_returns
     from qtwin.replay.mapped import check_device
     from qtwin.run import policy
     from qtwin.run.curve import draw
