@@ -1,5 +1,6 @@
 """Networks: shapes, initialisations, and the convolution that the CPU is quick at."""
 
+import functools
 import re
 
 import jax
@@ -12,7 +13,7 @@ from qtwin.envs.catalog import resolve
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.nets.bodies import Conv3x3, critic_network, network, q_network
-from qtwin.nets.convs import convolved, convolved_bytes, scaled
+from qtwin.nets.convs import convolved, convolved_in_strips, fits_strips, scaled
 from qtwin.nets.names import parse
 from qtwin.nets.net import from_linen, from_nnx
 from qtwin.processes.update_target import soft
@@ -134,17 +135,39 @@ def test_images_become_action_values(name, latent):
         np.testing.assert_allclose(q, jax.jit(plain.apply)(variables, obs), atol=0.02)
 
 
-def test_the_first_convolution_of_bytes_equals_the_plain_one_and_so_does_its_gradient():
+@pytest.mark.parametrize(("size", "stride", "inputs"), [(8, 4, 2), (8, 4, 3), (4, 2, 6), (3, 1, 4), (12, 4, 1)])
+def test_a_convolution_in_strips_equals_the_plain_one_and_so_do_its_gradients(size, stride, inputs):
     random = np.random.default_rng(0)
-    images = jnp.asarray(random.integers(0, 256, (3, 24, 20, 2)).astype(np.uint8))
-    kernel = jnp.asarray(random.normal(size=(8, 8, 2, 5)).astype(np.float32))
-    gradient = jnp.asarray(random.normal(size=(3, 5, 4, 5)).astype(np.float32))
-    plain, back = jax.vjp(lambda k: convolved(scaled(images, jnp.float32), k, 4, "VALID"), kernel)
-    ours, ours_back = jax.vjp(lambda k: convolved_bytes(images, k, 4), kernel)
-    np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(ours_back(gradient)[0], back(gradient)[0], rtol=1e-4, atol=1e-4)
-    patch = images[1, 4:12, 8:16].astype(jnp.float32) / 255  # one place by hand
-    np.testing.assert_allclose(ours[1, 1, 2], jnp.einsum("ijc,ijco->o", patch, kernel), rtol=1e-4, atol=1e-4)
+    images = jnp.asarray(random.integers(0, 256, (3, 24, 20, inputs)).astype(np.uint8))
+    kernel = jnp.asarray(random.normal(size=(size, size, inputs, 5)).astype(np.float32))
+    x = scaled(images, jnp.float32)
+    assert fits_strips(images, kernel, stride)
+    plain, back = jax.vjp(lambda x, k: convolved(x, k, stride, "VALID"), x, kernel)
+    gradient = jnp.asarray(random.normal(size=plain.shape).astype(np.float32))
+    of_bytes, bytes_back = jax.vjp(lambda k: convolved_in_strips(images, k, stride), kernel)
+    ours, ours_back = jax.vjp(lambda x, k: convolved_in_strips(x, k, stride), x, kernel)
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=2e-4)
+    close(of_bytes, plain)
+    close(convolved_in_strips(images, kernel, stride), plain)
+    close(ours, plain)
+    close(convolved_in_strips(x, kernel, stride), plain)
+    for_x, for_kernel = back(gradient)
+    close(bytes_back(gradient)[0], for_kernel)
+    close(ours_back(gradient)[0], for_x)
+    close(ours_back(gradient)[1], for_kernel)
+    row, column = 1, 2  # one place by hand
+    patch = x[1, row * stride : row * stride + size, column * stride : column * stride + size]
+    close(of_bytes[1, row, column], jnp.einsum("ijc,ijco->o", patch, kernel))
+
+
+def test_what_strips_do_not_fit():
+    """A kernel, a height or a width that the stride does not divide; bytes of which a block's row is no whole word."""
+    for shape, size, stride, dtype in [
+        ((1, 24, 20, 4), 6, 4, "uint8"), ((1, 22, 20, 4), 8, 4, "uint8"), ((1, 24, 22, 4), 8, 4, "uint8"),
+        ((1, 24, 20, 3), 4, 2, "uint8"),
+    ]:  # fmt: skip
+        assert not fits_strips(jnp.zeros(shape, dtype), jnp.zeros((size, size, shape[3], 1)), stride)
+    assert fits_strips(jnp.zeros((1, 24, 20, 3)), jnp.zeros((4, 4, 3, 1)), 2)
 
 
 @pytest.mark.parametrize("name", ["nips", "minatar+layernorm"])

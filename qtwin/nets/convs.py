@@ -8,7 +8,6 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.lax import optimization_barrier as barrier
 
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.initial import dense, initializers
@@ -28,48 +27,85 @@ def convolved(x: Array, kernel: Array, stride: int, padding: str) -> Array:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def convolved_bytes(images: Array, kernel: Array, stride: int) -> Array:
-    """`convolved` without padding, of images of bytes / 255; the stride divides S, H and W. For the CPU.
+def convolved_in_strips(x: Array, kernel: Array, stride: int) -> Array:
+    """`convolved` without padding, as products of matrices; `fits_strips` says for what. Bytes are divided by 255.
 
-    Most of a gradient step of `Mnih` would go into the gradient of its first kernel. Cut into blocks of ``stride`` by
-    ``stride``, the images' patches are put together from whole rows of bytes, once for both directions, and the
-    gradient is one product for each image.
+    For the CPU, where most of what XLA's convolution takes goes into its gradients. An image is cut into strips: for
+    each row of blocks of ``stride`` by ``stride``, what the kernel sees of it from each of its places. A strip times
+    the kernel's part for each of its own rows of blocks is one product, whose results are added up where they belong;
+    so are both gradients. A strip is held once, where whole patches would be held once for each row of the kernel.
+    Numbers whose gradient nobody asks for are convolved by XLA, which is quicker than cutting them.
     """
-    return convolved(scaled(images, kernel.dtype), kernel, stride, "VALID")
+    return _forward(x, kernel, stride)[0] if x.dtype == jnp.uint8 else convolved(x, kernel, stride, "VALID")
 
 
-def _forward(images: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array]]:
-    (batch, height, width, inputs), size, outputs = images.shape, kernel.shape[0], kernel.shape[3]
-    blocks, times, block = (height // stride, width // stride), size // stride, stride * stride * inputs
-    rows, columns = blocks[0] - times + 1, blocks[1] - times + 1
-    x = images.reshape(batch, blocks[0], stride, blocks[1], stride * inputs)
-    x = barrier(jnp.moveaxis(x, 2, 3).reshape(batch, *blocks, block))
-    x = barrier(jnp.concatenate([x[:, :, k : k + columns] for k in range(times)], axis=-1))
-    x = barrier(jnp.concatenate([x[:, k : k + rows] for k in range(times)], axis=-1))
-    patches = barrier(x.astype(kernel.dtype)).reshape(batch, rows * columns, times * times * block)
-    out = patches @ (_in_blocks(kernel, stride) / 255)
-    return out.reshape(batch, rows, columns, outputs), (patches, kernel)
+def fits_strips(x: Array, kernel: Array, stride: int) -> bool:
+    """The stride divides S, H and W; of bytes, a block's row is a whole number of words."""
+    sides = (kernel.shape[0], *x.shape[1:3])
+    return not any(side % stride for side in sides) and (x.dtype != jnp.uint8 or stride * x.shape[3] % 4 == 0)
 
 
-def _backward(stride: int, kept: tuple[Array, Array], gradient: Array) -> tuple[None, Array]:
-    patches, kernel = kept
+def _forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array, Array]]:
+    times = kernel.shape[0] // stride
+    strips = _strips(x, times, stride).astype(kernel.dtype)
+    batch, blocks, columns, size = strips.shape
+    parts = strips.reshape(-1, size) @ (_by_rows(kernel, stride) / _unit(x))
+    parts = parts.reshape(batch, blocks, columns, times, kernel.shape[3])
+    out = sum(parts[:, k : blocks - times + 1 + k, :, k] for k in range(times))
+    return out, (strips, kernel, jnp.zeros((0, x.shape[2]), x.dtype))  # the last for its width and type
+
+
+def _backward(stride: int, kept: tuple[Array, Array, Array], gradient: Array) -> tuple[Array | None, Array]:
+    strips, kernel, like = kept
     size, _, inputs, outputs = kernel.shape
-    times = size // stride
-    gradient = gradient.reshape(*patches.shape[:2], outputs)
-    blocks = jnp.sum(jnp.einsum("bpk,bpo->bok", patches, gradient), axis=0).T / 255
-    blocks = blocks.reshape(times, times, stride, stride, inputs, outputs)
-    return None, jnp.moveaxis(blocks, 2, 1).reshape(kernel.shape)
+    (batch, blocks, columns, length), times = strips.shape, size // stride
+    spread = _spread(gradient, times).reshape(-1, times * outputs)
+    rows = jax.lax.dot_general(spread, strips.reshape(-1, length), (((0,), (0,)), ((), ()))) / _unit(like)
+    rows = jnp.moveaxis(rows.reshape(times, outputs, stride, size * inputs), 1, 3).reshape(kernel.shape)
+    if like.dtype == jnp.uint8:
+        return None, rows
+    parts = (spread @ _by_rows(kernel, stride).T).reshape(batch, blocks, columns, stride, times, stride * inputs)
+    none = (0, 0)
+    x = sum(
+        jnp.pad(parts[:, :, :, :, k], (none, none, (k, times - 1 - k), none, none)) for k in range(times)
+    )  # [B, H / stride, W / stride, stride, stride * I]
+    return jnp.moveaxis(x, 3, 2).reshape(batch, blocks * stride, like.shape[1], inputs), rows
 
 
-def _in_blocks(kernel: Array, stride: int) -> Array:
-    """[S, S, I, O] -> [S * S * I, O] in the order of a patch's blocks."""
+def _unit(x: Array) -> int:
+    return 255 if x.dtype == jnp.uint8 else 1
+
+
+def _strips(x: Array, times: int, stride: int) -> Array:
+    """[B, H, W, I] -> [B, H / stride, W', stride * S * I]: of each row of blocks what a kernel of ``times`` blocks sees
+    from each place in it. Bytes are moved four at a time."""
+    batch, height, width, inputs = x.shape
+    blocks, length = width // stride, stride * inputs
+    columns = blocks - times + 1
+    if x.dtype == jnp.uint8:
+        length //= 4
+        x = jax.lax.bitcast_convert_type(x.reshape(batch, height, blocks, length, 4), jnp.uint32)
+    x = x.reshape(batch, height, blocks, length)
+    x = jnp.concatenate([x[:, :, k : k + columns] for k in range(times)], axis=-1)
+    x = jnp.moveaxis(x.reshape(batch, height // stride, stride, columns, times * length), 2, 3)
+    x = x if x.dtype != jnp.uint32 else jax.lax.bitcast_convert_type(x, jnp.uint8)
+    return x.reshape(batch, height // stride, columns, -1)
+
+
+def _by_rows(kernel: Array, stride: int) -> Array:
+    """[S, S, I, O] -> [stride * S * I, S / stride * O]: in the order of a strip, side by side for each block's row."""
     size, _, inputs, outputs = kernel.shape
-    times = size // stride
-    blocks = jnp.moveaxis(kernel.reshape(times, stride, times, stride, inputs, outputs), 2, 1)
-    return blocks.reshape(-1, outputs)
+    rows = kernel.reshape(size // stride, stride, size * inputs, outputs)
+    return jnp.moveaxis(rows, 0, 2).reshape(stride * size * inputs, -1)
 
 
-convolved_bytes.defvjp(_forward, _backward)
+def _spread(gradient: Array, times: int) -> Array:
+    """[B, H', W', O] -> [B, H' + times - 1, W', times, O]: where each row of blocks had its part in the output."""
+    none = (0, 0)
+    return jnp.stack([jnp.pad(gradient, (none, (k, times - 1 - k), none, none)) for k in range(times)], axis=3)
+
+
+convolved_in_strips.defvjp(_forward, _backward)
 
 
 class Conv(nnx.Module):
@@ -93,19 +129,14 @@ class Conv(nnx.Module):
         self.kernel = nnx.Param(kernel(rngs.params(), (size, size, inputs, outputs)))
         self.bias = nnx.Param(bias(rngs.params(), (outputs,)))
 
-    def __call__(self, x: Array) -> Array:
-        kernel, bias = self.kernel[...].astype(x.dtype), self.bias[...].astype(x.dtype)
-        return convolved(x, kernel, self.stride, self.padding) + bias.reshape(1, 1, 1, -1)
-
-    def of_bytes(self, images: Array, dtype: jnp.dtype) -> Array:
-        """As the call, of images of bytes / 255."""
-        kernel, stride = self.kernel[...], self.stride
-        fits = not any(side % stride for side in (kernel.shape[0], *images.shape[1:3])) and self.padding == "VALID"
-        if images.dtype == jnp.uint8 and fits and jax.default_backend() == "cpu":
-            return convolved_bytes(images, kernel, stride).astype(dtype) + self.bias[...].astype(dtype).reshape(
-                1, 1, 1, -1
-            )
-        return self(scaled(images, dtype))
+    def __call__(self, x: Array, dtype: jnp.dtype | None = None) -> Array:
+        """Convolves in ``dtype``, or ``x``'s own; bytes are divided by 255."""
+        dtype = dtype or x.dtype
+        kernel, bias = self.kernel[...], self.bias[...].astype(dtype).reshape(1, 1, 1, -1)
+        if self.padding == "VALID" and fits_strips(x, kernel, self.stride) and jax.default_backend() == "cpu":
+            kernel = kernel if x.dtype == jnp.uint8 else kernel.astype(dtype)
+            return convolved_in_strips(x, kernel, self.stride).astype(dtype) + bias
+        return convolved(scaled(x, dtype), kernel.astype(dtype), self.stride, self.padding) + bias
 
 
 class Mnih(nnx.Module):
@@ -131,7 +162,7 @@ class Mnih(nnx.Module):
 
     def encode(self, obs: Array) -> Array:
         """What the last convolution sees, in its places: of 84x84 [B, 7, 7, 64] or [B, 9, 9, 32]."""
-        x = jax.nn.relu(self.convs[0].of_bytes(obs, self.dtype))
+        x = jax.nn.relu(self.convs[0](obs, self.dtype))
         for conv in self.convs[1:]:
             x = jax.nn.relu(conv(x))
         return x.astype(jnp.float32)
