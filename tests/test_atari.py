@@ -19,8 +19,10 @@ from qtwin.envs.make import make
 from qtwin.envs.preprocessing import PREPROCESSINGS, PROTOCOLS, evaluation, training
 from qtwin.errors import Refusal
 from qtwin.presets import PRESETS, preset_of
+from qtwin.processes.framing import Framer
 from qtwin.processes.gather import Episodes, Gatherer
 from qtwin.replay.dataset import load_dataset
+from qtwin.replay.frames import Framed, FrameRow
 from qtwin.run.curve import draw
 
 ale_py = pytest.importorskip("ale_py")
@@ -148,16 +150,21 @@ def test_to_send_and_then_receive_is_to_step():
             assert (ours == theirs).all()
 
 
-def test_gathering_at_random_a_step_ahead_gives_what_step_after_step_gives():
+def test_gathering_with_known_actions_gives_what_step_after_step_gives(monkeypatch):
+    """The same rows of frames, games that end and lives that are lost among them, and the same world after them."""
+
     def gathered(env):
-        actions = np.random.default_rng(0).integers(4, size=(256, 2)).astype(np.int32)
-        keys = lambda key, first: (np.zeros((256, 1)), np.roll(actions, -int(first), axis=0))  # noqa: E731
-        gatherer, episodes, chunks = Gatherer(env, keys, linked=False), Episodes(), []
+        actions = np.random.default_rng(0).integers(4, size=(512, 4)).astype(np.int32)
+        keys = lambda key, first: (np.zeros((512, 1)), np.roll(actions, -int(first), axis=0))  # noqa: E731
+        framer, episodes, seen = Framer(FrameRow, Framed, env.spec), Episodes(), []
+        gatherer = Gatherer(env, keys, False, framer)
         world = gatherer.start(0, Outside(np.int32(0), ()), None)
-        for steps in (7, 1, 300):
+        for steps in (7, 1, *[16] * 25):
             chunk, world = gatherer.gather(None, None, world, 0, steps, episodes)
-            chunks += [*chunk, world.obs, world.returns, world.lengths, world.env.vector_steps]
-        return [*chunks, episodes.count, episodes.returns]
+            rows = [column[: chunk.count].copy() for column in chunk.rows]  # its room is used again
+            seen += [*rows, world.obs, world.returns, world.lengths, world.env.vector_steps, env.fresh, *env.score]
+        assert episodes.count >= 4
+        return [*seen, episodes.count, episodes.returns, episodes.lengths]
 
     class Plain:
         def __init__(self, env):
@@ -168,9 +175,26 @@ def test_gathering_at_random_a_step_ahead_gives_what_step_after_step_gives():
         def step(self, actions):
             return self.env.step(actions)
 
-    games = [AleVector(ale_spec("Breakout"), 2, QUICK) for _ in range(2)]
+    monkeypatch.setattr(ale_envs, "GROUP", 2)
+    monkeypatch.setattr(ale_envs, "_cores", lambda: 2)
+    games = [AleVector(ale_spec("Breakout"), 4, training("nature")) for _ in range(2)]
     for ours, theirs in zip(gathered(games[0]), gathered(Plain(games[1])), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_how_games_are_shared_out_changes_none_of_them(monkeypatch):
+    """Nine games in one vector of ALE's, in two, and in as many threads as there are."""
+
+    def seen(cores):
+        monkeypatch.setattr(ale_envs, "_cores", lambda: cores)
+        assert len(ale_envs.parts(9)) == min(cores, 2)
+        env = AleVector(ale_spec("Breakout", "v5"), 9, training("v5"))
+        return [column for row in played(env, 40) for column in (row[0], row[1], row[3], *row[4], *row[5])]
+
+    alone = seen(1)
+    for cores in (2, 16):
+        for ours, theirs in zip(seen(cores), alone, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_seed_is_a_stream_of_games_and_no_other_seeds():
@@ -185,8 +209,9 @@ def test_a_seed_is_a_stream_of_games_and_no_other_seeds():
 
 def test_a_protocol_acts_at_random_now_and_then():
     env = AleVector(ale_spec("Pong"), 2, dataclasses.replace(QUICK, epsilon=0.5))
-    handed, send = [], env._games.send
-    env._games.send = lambda actions: handed.append(actions) or send(actions)
+    ((_, games),) = env._groups
+    handed, send = [], games.send
+    games.send = lambda actions: handed.append(actions) or send(actions)
     env.reset(0)
     for _ in range(100):
         env.step(np.full(2, 2))

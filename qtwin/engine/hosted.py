@@ -31,7 +31,7 @@ from qtwin.rates import Cycle, cycle_of
 from qtwin.replay.mapped import Mapped
 from qtwin.types import Array, PyTree, Variables
 
-FRAMED_STEPS = 16  # vector steps of the warm-up that frames are written for at once: a call costs as much as 20 rows
+FRAMED_STEPS = 16  # vector steps of the warm-up that frames are written for at once: a call costs as much as 300 rows
 
 
 class Outside(NamedTuple):
@@ -148,13 +148,17 @@ def hosted(
     def warm_up(state: TrainState, vector_steps: int) -> TrainState:
         (core, _), world, episodes = parted(state), state.world, Episodes()
         done = int(core.clock.transitions)
+
+        def write(core: TrainState, chunk: PyTree, transitions: int) -> TrainState:
+            return jax.block_until_ready(remember(core, chunk, transitions))  # then a framer's room is free
+
         # Beside the environments, which wait for nothing that is written here.
         with ThreadPoolExecutor(1, "qtwin-remember") as beside:
             written = _Ready(core)
             while vector_steps:
                 steps = min(vector_steps, 1 if framer is None else FRAMED_STEPS)
                 chunk, world = gatherer.gather(None, None, world, done, steps, episodes)
-                written = beside.submit(remember, written.result(), chunk, steps * turn.envs)
+                written = beside.submit(write, written.result(), chunk, steps * turn.envs)
                 done, vector_steps = done + steps * turn.envs, vector_steps - steps
             core = written.result()
         return whole(core)._replace(world=world, key=state.key, tally=episodes.into(core.tally))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import os
 
 import numpy as np
 
-from qtwin.envs.base import Outcome, Score
+from qtwin.envs.base import Outcome, Played, Score
 from qtwin.envs.preprocessing import (
     ACTION_REPEAT,
     DEFAULT,
@@ -28,6 +29,7 @@ from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest, one_of
 from qtwin.types import Array
 
+GROUP = 4  # games in a vector of ALE's, at least: each call takes as long as a tenth of a game's step
 SEVERAL_PLAYERS = ("combat", "joust", "maze_craze", "warlords")  # ALE knows no game for one in these
 
 
@@ -111,16 +113,16 @@ class AleVector:
         self.fresh: Array | None = None
         self.score: Score | None = None
         self.executed: Array | None = None  # the actions of the last step, with the random ones among them
-        self._games = vector_of(spec, envs, play)
+        self._groups = [(part, vector_of(spec, part.stop - part.start, play, threads)) for part, threads in parts(envs)]
         self._lives = np.zeros(envs, np.int32)
         self._chance: np.random.Generator | None = None
 
     def reset(self, seed: int) -> Array:
         seeds, self._chance = chance_of(seed, self.num_envs)
-        obs, info = self._games.reset(seed=seeds)
-        self._lives = info["lives"]
+        obs, infos = zip(*[games.reset(seed=seeds[part]) for part, games in self._groups], strict=True)
+        self._lives = np.concatenate([info["lives"] for info in infos])
         self.fresh, self.score = np.ones(self.num_envs, bool), None
-        return newest_last(obs)
+        return newest_last(np.concatenate(obs))
 
     def step(self, actions: Array) -> tuple[Array, Outcome, None]:
         self.send(actions)
@@ -134,47 +136,93 @@ class AleVector:
             drawn = self._chance.integers(self.spec.num_actions, size=self.num_envs, dtype=np.int32)
             actions = np.where(at_random, drawn, actions)
         self.executed = actions
-        self._games.send(actions)
+        for part, games in self._groups:
+            games.send(actions[part])
 
-    def recv(self, then: Array | None = None) -> tuple[Array, Outcome, None]:
-        """Waits for the step that `send` began; returns what ``step`` does.
+    def recv(self) -> tuple[Array, Outcome, None]:
+        """Waits for the step that `send` began; returns what ``step`` does."""
+        came = [games.recv() for _, games in self._groups]
+        obs, reward, terminated, truncated = (_one([each[k] for each in came]) for k in range(4))
+        over, lives, next_obs = terminated | truncated, _one([each[4]["lives"] for each in came]), obs
+        if np.count_nonzero(over):
+            next_obs = obs.copy()
+            for (part, _), (*_, info) in zip(self._groups, came, strict=True):
+                if np.count_nonzero(over[part]):
+                    next_obs[part][over[part]] = info["final_obs"][over[part]]
+        reward, discount, last, self.score = self._meaning(reward, terminated, over, lives < self._lives, lives)
+        self._lives, self.fresh = lives, over
+        return newest_last(obs), Outcome(reward, discount, newest_last(next_obs), last), None
+
+    def play_ahead(self, actions: Array, frames: Array) -> Played:
+        """T steps with known actions: each group's threads begin the next before anything is done about the last, and
+        no group waits for another.
 
         Args:
-          then: actions of another step, which ALE's threads begin at once.
+          actions: [T, N]
+          frames: where the newest frame of each ``next_obs`` is written. [T, N, 84, 84, 1]
         """
-        obs, reward, terminated, truncated, info = self._games.recv()
-        if then is not None:
-            self.send(then)
-        over = last = terminated | truncated
-        ended, lives, next_obs = terminated, info["lives"], obs
-        fell = lives < self._lives
+        steps = len(actions)
+        columns = [np.empty((steps, self.num_envs), dtype) for dtype in (np.float32, bool, bool, np.int32)]
+        reward, terminated, over, lives = columns
+        newest, begun = np.empty((self.num_envs, STACK, SIDE, SIDE), np.uint8), {}
+        actions = np.asarray(actions, np.int32)
+        for part, games in self._groups:
+            games.send(actions[0, part])
+        for t in range(steps):
+            for part, games in self._groups:
+                obs, reward[t, part], terminated[t, part], truncated, info = games.recv()
+                if t + 1 < steps:
+                    games.send(actions[t + 1, part])
+                lives[t, part], over[t, part] = info["lives"], terminated[t, part] | truncated
+                frames[t, part, ..., 0] = obs[:, -1]
+                ended = over[t, part]
+                if np.count_nonzero(ended):
+                    frames[t, part][ended, ..., 0] = info["final_obs"][ended, -1]
+                    begun.setdefault(t, np.zeros_like(newest))[part] = obs
+                if t + 1 == steps:
+                    newest[part] = obs
+        before = np.concatenate([self._lives[None], lives[:-1]])
+        reward, discount, last, score = self._meaning(reward, terminated, over, lives < before, lives)
+        self._lives, self.fresh, self.executed = lives[-1], over[-1], actions[-1]
+        self.score = Score(score.reward[-1], score.over[-1])
+        begun = {t: (newest_last(obs), over[t]) for t, obs in begun.items()}
+        return Played(newest_last(newest), reward, discount, last, score, begun)
+
+    def _meaning(
+        self, reward: Array, terminated: Array, over: Array, fell: Array, lives: Array
+    ) -> tuple[Array, Array, Array, Score]:
+        """What is learned from a step, its reward, discount and end, and its score. All [N] or [T, N].
+
+        Args:
+          reward: the game's own.
+          terminated: the game ended, not cut off.
+          over: it ended or was cut off.
+          fell: there are fewer lives than before the step.
+          lives: after it.
+        """
+        last, ended = over, terminated
         if self.play.lives and np.count_nonzero(fell):
             # Some games go on for a while with no life left (Q*bert), and where the game is over the lives are those of
             # the next.
             lost = fell & (lives > 0) & ~over
             last, ended = over | lost, terminated | lost
-        if np.count_nonzero(over):
-            next_obs = obs.copy()
-            next_obs[over] = info["final_obs"][over]
-        self._lives, self.fresh = lives, over
         raw = reward.astype(np.float32)
-        self.score = Score(raw, over)
         clips = self.play.clip and np.count_nonzero(raw)
-        reward = np.minimum(np.maximum(raw, -1.0), 1.0) if clips else raw
-        discount = np.subtract(1.0, ended, dtype=np.float32)
-        return newest_last(obs), Outcome(reward, discount, newest_last(next_obs), last), None
+        learned = np.minimum(np.maximum(raw, -1.0), 1.0) if clips else raw
+        return learned, np.subtract(1.0, ended, dtype=np.float32), last, Score(raw, over)
 
     def close(self) -> None:
-        self._games = None  # whose destructor waits for its threads
+        self._groups = []  # whose destructors wait for their threads
 
 
-def vector_of(spec: EnvSpec, envs: int, play: Play, **more):
+def vector_of(spec: EnvSpec, envs: int, play: Play, threads: int = 0, **more):
     """ALE's own vector of N games; raw rewards, and a game that is over begins anew in the same step.
 
     Args:
       spec: `ale_spec`'s.
       envs: N.
       play: how the games are played. Its ``lives``, ``epsilon`` and ``clip`` are `AleVector`'s affair.
+      threads: that step them; one for each core, and no more than games, if 0.
       more: handed to ALE.
     """
     from ale_py.vector_env import AtariVectorEnv
@@ -184,7 +232,7 @@ def vector_of(spec: EnvSpec, envs: int, play: Play, **more):
         games()[spec.id.removeprefix("ale:")],
         envs,
         autoreset_mode=AutoresetMode.SAME_STEP,
-        num_threads=min(envs, _cores()),
+        num_threads=threads or min(envs, _cores()),
         max_num_frames_per_episode=play.max_frames,
         repeat_action_probability=play.sticky,
         noop_max=play.noops + 1 if play.noops else 0,  # ALE draws a number below it
@@ -192,6 +240,19 @@ def vector_of(spec: EnvSpec, envs: int, play: Play, **more):
         reward_clipping=False,
         **more,
     )
+
+
+def parts(envs: int) -> list[tuple[slice, int]]:
+    """How N games are shared out to vectors of ALE, and how many threads each has.
+
+    A vector gives its games' steps all at once, so whatever takes a core from one of its threads keeps the others
+    waiting; several small ones wait only for themselves. Which game draws what does not depend on it.
+    """
+    cores = _cores()
+    count = max(1, min(cores, envs // GROUP))
+    bounds = [envs * k // count for k in range(count + 1)]
+    sizes = itertools.pairwise(bounds)
+    return [(slice(start, stop), max(1, min(stop - start, cores // count))) for start, stop in sizes]
 
 
 def chance_of(seed: int, envs: int) -> tuple[Array, np.random.Generator]:
@@ -202,6 +263,10 @@ def chance_of(seed: int, envs: int) -> tuple[Array, np.random.Generator]:
     """
     seeds = np.random.SeedSequence(seed).generate_state(envs).astype(np.int64) >> 2
     return seeds, np.random.default_rng([seed, 1])
+
+
+def _one(pieces: list[Array]) -> Array:
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 def newest_last(obs: Array) -> Array:

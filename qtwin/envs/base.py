@@ -43,6 +43,25 @@ class Score(NamedTuple):
     over: Array
 
 
+class Played(NamedTuple):
+    """T vector steps whose actions were known beforehand.
+
+    Attributes:
+      obs: to act on next. [N, *obs_shape]
+      reward, discount, last: as an `Outcome`'s. [T, N]
+      score: each field [T, N].
+      begun: by step, the observations to act on after it [N, *obs_shape] and which of them begin a new stack of frames
+        [N] bool; only steps after which one does.
+    """
+
+    obs: Array
+    reward: Array
+    discount: Array
+    last: Array
+    score: Score
+    begun: dict[int, tuple[Array, Array]]
+
+
 class JaxEnv(NamedTuple):
     """One environment as pure functions.
 
@@ -74,9 +93,9 @@ class HostEnv(Protocol):
       lost: which environments the last step lost: their rows are no transitions, their episodes are over, and the
         observation to act on next is another environment's first. [N] bool, None where none was.
 
-    Where stepping waits for threads of the environments' own, ``send(actions)`` and ``recv(then=None)`` may stand
-    beside ``step``, which then is the one after the other; between them the caller can do something else, and
-    ``recv(actions)`` has the next step begun before it returns. Such environments are never ragged.
+    Where observations are stacks of frames, ``play_ahead(actions [T, N], frames) -> Played`` may stand beside ``step``,
+    for actions that need not wait for what is seen: it writes the newest frame of each ``next_obs`` into ``frames``
+    [T, N, H, W, c]. Such environments are never ragged.
     """
 
     spec: EnvSpec

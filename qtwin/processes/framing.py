@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from qtwin.envs.base import Played
 from qtwin.envs.spec import EnvSpec
 from qtwin.types import Array, PyTree, Timestep
 
@@ -25,6 +26,7 @@ class Framer:
     def __init__(self, row: Callable[..., PyTree], chunk: Callable[[PyTree, Array], PyTree], env: EnvSpec):
         self._row, self._chunk, self._env = row, chunk, env
         self._depth = env.obs_shape[2] // env.stack
+        self._rooms = [np.zeros(0), np.zeros(0)]
 
     def start(self, obs: Array) -> None:
         """New stacks in all N environments; what waited is forgotten.
@@ -55,6 +57,41 @@ class Framer:
         self._newest[which] = position
         if np.count_nonzero(fresh):
             self._begin(obs, np.flatnonzero(fresh))
+
+    def room(self, vector_steps: int) -> Array:
+        """Where the newest frames of so many vector steps may be written, for `add_played`. [T, N, H, W, c]
+
+        It is one of two, given out in turn, since memory that is new to the process is slow: the chunk before the last
+        has to be written by then.
+        """
+        height, width, _ = self._env.obs_shape
+        shape = vector_steps, len(self._order), height, width, self._depth
+        if self._rooms[0].shape != shape:
+            self._rooms = [_aligned(shape, np.dtype(self._env.obs_dtype)) for _ in range(2)]
+        self._rooms.reverse()
+        return self._rooms[0]
+
+    def add_played(self, actions: Array, played: Played, frames: Array) -> None:
+        """Several vector steps of all N environments.
+
+        Args:
+          actions: [T, N]
+          played: what they led to.
+          frames: `room`, filled.
+        """
+        envs, begin = len(self._order), 0
+        for end in sorted({*(step + 1 for step in played.begun), len(actions)}):
+            size = (end - begin) * envs
+            behind = np.full((end - begin, envs), envs, np.int32)
+            behind[0] = self._counted + self._order - self._newest
+            columns = (frames, actions, played.reward, played.discount, played.last)
+            rows = [column[begin:end].reshape(size, *column.shape[2:]) for column in columns]
+            self._newest = self._counted + size - envs + self._order
+            self._push(self._row(*rows, np.ones(size, bool), behind.reshape(size)))
+            if end - 1 in played.begun:
+                obs, fresh = played.begun[end - 1]
+                self._begin(obs, np.flatnonzero(fresh))
+            begin = end
 
     def take(self, steps: int) -> PyTree:
         """The rows up to the one with the ``steps``-th step, as a chunk whose length is one of a few."""
@@ -94,9 +131,13 @@ class Framer:
 
 
 def _joined(pieces: tuple[Array, ...]) -> Array:
-    """Arrays one behind another, where JAX takes an array over without a copy."""
-    shape = (sum(map(len, pieces)), *pieces[0].shape[1:])
-    room = np.empty(math.prod(shape) * pieces[0].itemsize + ALIGNED, np.uint8)
-    start = -room.ctypes.data % ALIGNED
-    whole = room[start : room.size - ALIGNED + start].view(pieces[0].dtype).reshape(shape)
+    """Arrays one behind another."""
+    whole = _aligned((sum(map(len, pieces)), *pieces[0].shape[1:]), pieces[0].dtype)
     return np.concatenate(pieces, out=whole)
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> Array:
+    """Room that JAX takes over without a copy."""
+    room = np.empty(math.prod(shape) * dtype.itemsize + ALIGNED, np.uint8)
+    start = -room.ctypes.data % ALIGNED
+    return room[start : room.size - ALIGNED + start].view(dtype).reshape(shape)

@@ -118,24 +118,16 @@ class Gatherer:
             )
         obs, returns, lengths = np.asarray(world.obs), np.asarray(world.returns), np.asarray(world.lengths)
         wanted = vector_steps * self._envs
-        ahead = act is None and hasattr(self._env, "recv")  # random actions need not wait for what is seen
-        following = None
+        if act is None and not self._waiting and self._framer is not None and hasattr(self._env, "play_ahead"):
+            obs, returns, lengths = self._play(returns, lengths, vector_steps, episodes)
         while self._waiting < wanted:
             acted_on = obs
-            if not ahead:
-                if act is None:
-                    action = self._at_random()
-                else:
-                    at, step = np.int32(transitions + self._waiting), self._next_step()
-                    action = np.asarray(act(variables, obs, self._keys[step], at))
-                obs, outcome, valid = self._env.step(action)
+            if act is None:
+                action = self._at_random()
             else:
-                action = following
-                if action is None:
-                    action = self._at_random()
-                    self._env.send(action)
-                following = self._at_random() if self._waiting + 2 * self._envs <= wanted else None
-                obs, outcome, valid = self._env.recv(following)
+                at, step = np.int32(transitions + self._waiting), self._next_step()
+                action = np.asarray(act(variables, obs, self._keys[step], at))
+            obs, outcome, valid = self._env.step(action)
             rows = timestep(acted_on, action, outcome)
             score = getattr(self._env, "score", None) or Score(outcome.reward, outcome.last)
             if valid is not None:
@@ -165,6 +157,28 @@ class Gatherer:
             self._waiting += len(rows.reward)
         outside = world.env._replace(vector_steps=np.array(self._vector_steps, np.int32))
         return self._chunk(vector_steps), World(outside, obs, returns, lengths)
+
+    def _play(
+        self, returns: Array, lengths: Array, vector_steps: int, episodes: Episodes
+    ) -> tuple[Array, Array, Array]:
+        """Vector steps at random, which need not wait for what is seen.
+
+        Returns:
+          the observations to act on next, and the returns and lengths of the episodes under way.
+        """
+        actions, frames = np.stack([self._at_random() for _ in range(vector_steps)]), self._framer.room(vector_steps)
+        played = self._env.play_ahead(actions, frames)
+        begin = 0
+        for end in sorted({*(np.flatnonzero(played.score.over.any(axis=1)) + 1).tolist(), vector_steps}):
+            returns = returns + played.score.reward[begin:end].sum(axis=0)
+            lengths = lengths + np.int32(end - begin)
+            ended = played.score.over[end - 1]
+            episodes.add(returns[ended], lengths[ended])
+            returns[ended], lengths[ended] = 0.0, 0
+            begin = end
+        self._framer.add_played(actions, played, frames)
+        self._waiting = vector_steps * self._envs
+        return played.obs, returns, lengths
 
     def _one_late(self, rows: Timestep, valid: Array | None) -> tuple[Timestep, Array]:
         """The vector step before this one, whose episodes are truncated where this one lost the environment."""

@@ -145,7 +145,22 @@ def frame_ring(
             before = jnp.where(behind > 0, (slot - behind) % capacity, slot)
             return data, ahead.at[slot].set(0).at[before].set(behind)  # a first row's own is 0 again
 
-        data, ahead = jax.lax.fori_loop(0, chunk.count, write, (state.data, state.ahead))
+        def write_all(_: Array, carry: tuple[FrameRow, Array]) -> tuple[FrameRow, Array]:
+            data, ahead = jax.tree.map(
+                lambda column, rows: jax.lax.dynamic_update_slice_in_dim(column, rows, state.head, axis=0),
+                carry,
+                (chunk.rows, jnp.zeros(length, jnp.int32)),
+            )
+            behind = chunk.rows.behind
+            before = (state.head + jnp.arange(length) - behind) % capacity
+            return data, ahead.at[jnp.where(behind > 0, before, capacity)].set(behind, mode="drop")
+
+        # Row by row where the ring wraps around or not all rows count. Both are loops, of one turn or none, for XLA
+        # writes into what a loop carries, and might copy it for a conditional.
+        length = chunk.rows.step.shape[0]
+        whole = (chunk.count == length) & (state.head + length <= capacity)
+        carry = jax.lax.fori_loop(0, whole.astype(jnp.int32), write_all, (state.data, state.ahead))
+        data, ahead = jax.lax.fori_loop(0, jnp.where(whole, 0, chunk.count), write, carry)
         head = (state.head + chunk.count) % capacity
         return FrameState(data, ahead, head, jnp.minimum(state.size + chunk.count, capacity), state.envs)
 
