@@ -1,6 +1,6 @@
 """Row 2 of docs/reliability.md for every agent: two fresh processes with one seed, every bit of their last checkpoint.
 
-    python benchmarks/reliability/same_seed.py [--only AGENT ...]        about 10 minutes on one core
+    python benchmarks/reliability/same_seed.py [--only AGENT ...]        about 40 minutes on one core
 
 Results are merged into those that are there.
 Each agent with its own settings but for a short run; on the hosted engine too, where it acts in Gymnasium's CartPole
@@ -24,7 +24,7 @@ from qtwin.siamese.config import METHODS
 RESULT = Path(__file__).resolve().parent.parent / "results" / "reliability_same_seed.json"
 SHORT = ["--log-points", "2", "--checkpoints", "2", "--quiet"]
 TRAIN = [*SHORT, "--eval-episodes", "1"]
-STEPS = {"pqn": "20000"}  # whose cycles are long
+STEPS = {"pqn": "20000", "redq": "1200", "droq": "1200"}  # long cycles; twenty gradient steps for each transition
 
 
 def requests(pictures: Path) -> dict[str, list[str]]:
