@@ -6,13 +6,12 @@ from importlib.resources import files
 
 import numpy as np
 
-from qtwin.lab.page_parts import COLOURS
 from qtwin.lab.page_parts import escaped as _e
 from qtwin.lab.page_parts import footer as _footer
 from qtwin.lab.page_parts import table as _table
 from qtwin.lab.results import missing
 from qtwin.lab.statistics import profile, profile_band
-from qtwin.lab.svg import Series, dots, heat, lines
+from qtwin.lab.svg import COLOURS, Series, dots, heat, lines
 
 MANY = 8  # settings
 
@@ -94,11 +93,11 @@ def _results(shown: list, ended: list, found: dict) -> str:
     if ended:
         ranked = sorted(ended, key=lambda pair: -pair[1]["final"]["iqm"])
         rows = [
-            (i % COLOURS, c["label"], c["final"]["iqm"], c["final"]["low"], c["final"]["high"], c["final"]["seeds"])
+            (i, c["label"], c["final"]["iqm"], c["final"]["low"], c["final"]["high"], c["final"]["seeds"])
             for i, c in ranked
         ]
         areas = [
-            (i % COLOURS, c["label"], c["area_iqm"], c["area_low"], c["area_high"], c["area"])
+            (i, c["label"], c["area_iqm"], c["area_low"], c["area_high"], c["area"])
             for i, c in sorted(ended, key=lambda pair: -pair[1]["area_iqm"])
         ]
         figures += [
@@ -256,7 +255,7 @@ def _figure(heading: str, picture: str, how: str) -> str:
 
 
 def _series(i: int, cell: dict, x: list, y: list, low: list = (), high: list = ()) -> Series:
-    return Series(i % COLOURS, cell["label"], x, y, low, high, i >= COLOURS)
+    return Series(i, cell["label"], x, y, low, high, i >= COLOURS)
 
 
 def _axis(shown: list) -> str:

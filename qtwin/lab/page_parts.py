@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 
-COLOURS = 10  # in report.css; more cells begin anew with dashes
+from qtwin.lab.svg import COLOURS
 
 
 def escaped(text: str) -> str:

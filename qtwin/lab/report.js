@@ -4,9 +4,8 @@ const chips = [...document.querySelectorAll(".chip")];
 const picked = new Set();
 const show = () => {
   chips.forEach((chip) => chip.setAttribute("aria-pressed", picked.has(chip.dataset.i)));
-  const colours = new Set([...picked].map((i) => "s" + (i % 10)));
   document.querySelectorAll("svg .line, svg .band, svg .row").forEach((mark) => {
-    const lit = picked.size > 0 && [...mark.classList].some((name) => colours.has(name));
+    const lit = picked.size > 0 && picked.has(mark.dataset.i);
     mark.classList.toggle("dim", picked.size > 0 && !lit);
     mark.classList.toggle("lit", lit);
   });

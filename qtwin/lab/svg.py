@@ -12,6 +12,9 @@ DECADES = 6  # that a logarithmic scale reaches down; what is less lies at its f
 LEFT, RIGHT, TOP, BOTTOM = 64, 14, 12, 44
 
 
+COLOURS = 10  # in report.css; more cells begin anew with dashes
+
+
 class Series(NamedTuple):
     """One line.
 
@@ -90,12 +93,17 @@ def lines(
         )
     for one in series:
         if one.low:
-            parts.append(f'<path class="band s{one.index}" d="{_area(one, x_scale, y_scale, log)}"/>')
+            parts.append(f'<path class="band {_mark(one.index)} d="{_area(one, x_scale, y_scale, log)}"/>')
     for one in series:
-        dash = " dashed" if one.dashed else ""
-        parts.append(f'<path class="line s{one.index}{dash}" d="{_path(one.x, one.y, x_scale, y_scale, log)}"/>')
+        dash = "dashed " if one.dashed else ""
+        parts.append(f'<path class="line {dash}{_mark(one.index)} d="{_path(one.x, one.y, x_scale, y_scale, log)}"/>')
     parts.append(f'<line class="cross" x1="0" x2="0" y1="{TOP}" y2="{height - BOTTOM}"/>')
     return _svg(parts, height, f"{y_label} against {x_label}", series, x_scale)
+
+
+def _mark(index: int) -> str:
+    """The end of a ``class`` with the cell's colour, and the cell itself, for the script to pick it by."""
+    return f's{index % COLOURS}" data-i="{index}"'
 
 
 def dots(rows: Sequence[tuple[int, str, float, float, float, Sequence[float]]], x_label: str) -> str:
@@ -118,13 +126,14 @@ def dots(rows: Sequence[tuple[int, str, float, float, float, Sequence[float]]], 
         parts.append(f'<text x="{x:.1f}" y="{height - BOTTOM + 17}" text-anchor="middle">{number(tick)}</text>')
     parts.append(_named(x_label, f'x="{(label_width + WIDTH) / 2:.0f}" y="{height - 8}"'))
     for i, (index, label, middle, lo, hi, seeds) in enumerate(rows):
-        y = TOP + 30 * i + 15
+        y, colour = TOP + 30 * i + 15, f"s{index % COLOURS}"
         parts.append(
-            f'<g class="row s{index}"><text x="{label_width - 10:.0f}" y="{y + 4}" text-anchor="end">{_e(label)}</text>'
+            f'<g class="row {_mark(index)}>'
+            f'<text x="{label_width - 10:.0f}" y="{y + 4}" text-anchor="end">{_e(label)}</text>'
         )
-        parts += [f'<circle class="seed s{index}" cx="{scale(v):.1f}" cy="{y}" r="2.6"/>' for v in seeds]
-        parts.append(f'<line class="interval s{index}" x1="{scale(lo):.1f}" x2="{scale(hi):.1f}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<circle class="middle s{index}" cx="{scale(middle):.1f}" cy="{y}" r="5.5"/></g>')
+        parts += [f'<circle class="seed {colour}" cx="{scale(v):.1f}" cy="{y}" r="2.6"/>' for v in seeds]
+        parts.append(f'<line class="interval {colour}" x1="{scale(lo):.1f}" x2="{scale(hi):.1f}" y1="{y}" y2="{y}"/>')
+        parts.append(f'<circle class="middle {colour}" cx="{scale(middle):.1f}" cy="{y}" r="5.5"/></g>')
     return _svg(parts, height, x_label)
 
 
@@ -231,7 +240,7 @@ def _svg(parts, height: int, title: str, series: Sequence[Series] = (), x_scale:
     data = ""
     if x_scale is not None:
         told = [
-            {"i": s.index, "n": s.label, "x": [float(f"{x:.6g}") for x in s.x], "y": [_short(y) for y in s.y]}
+            {"i": s.index % COLOURS, "n": s.label, "x": [float(f"{x:.6g}") for x in s.x], "y": [_short(y) for y in s.y]}
             for s in series
         ]
         import json
