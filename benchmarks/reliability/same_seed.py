@@ -1,6 +1,6 @@
 """Row 2 of docs/reliability.md for every agent: two fresh processes with one seed, every bit of their last checkpoint.
 
-    python benchmarks/reliability/same_seed.py [--only AGENT ...]        about 40 minutes on one core
+    python benchmarks/reliability/same_seed.py [--only AGENT ...]
 
 Results are merged into those that are there.
 Each agent with its own settings but for a short run; on the hosted engine too, where it acts in Gymnasium's CartPole
