@@ -1,7 +1,7 @@
 """Atari games of the Arcade Learning Environment, stepped by its own threads. Read without importing JAX.
 
 Observations [N, 84, 84, 4] are views of what ALE hands over, [N, 4, 84, 84]: a frame, ``obs[..., k]``, lies in one
-piece, and nothing is copied in an ordinary step.
+piece.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import itertools
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -120,27 +121,14 @@ class AleVector:
     def reset(self, seed: int) -> Array:
         seeds, self._chance = chance_of(seed, self.num_envs)
         obs, infos = zip(*[games.reset(seed=seeds[part]) for part, games in self._groups], strict=True)
-        self._lives = np.concatenate([info["lives"] for info in infos])
+        self._lives = _one([info["lives"] for info in infos])
         self.fresh, self.score = np.ones(self.num_envs, bool), None
-        return newest_last(np.concatenate(obs))
+        return newest_last(_one(obs))
 
     def step(self, actions: Array) -> tuple[Array, Outcome, None]:
-        self.send(actions)
-        return self.recv()
-
-    def send(self, actions: Array) -> None:
-        """Begins a step of all N games, which ALE's threads take while the caller does something else."""
-        actions = np.asarray(actions, np.int32)
-        if self.play.epsilon:
-            at_random = self._chance.random(self.num_envs) < self.play.epsilon
-            drawn = self._chance.integers(self.spec.num_actions, size=self.num_envs, dtype=np.int32)
-            actions = np.where(at_random, drawn, actions)
-        self.executed = actions
+        self.executed = self._with_chance(actions)
         for part, games in self._groups:
-            games.send(actions[part])
-
-    def recv(self) -> tuple[Array, Outcome, None]:
-        """Waits for the step that `send` began; returns what ``step`` does."""
+            games.send(self.executed[part])
         came = [games.recv() for _, games in self._groups]
         obs, reward, terminated, truncated = (_one([each[k] for each in came]) for k in range(4))
         over, lives, next_obs = terminated | truncated, _one([each[4]["lives"] for each in came]), obs
@@ -165,7 +153,7 @@ class AleVector:
         columns = [np.empty((steps, self.num_envs), dtype) for dtype in (np.float32, bool, bool, np.int32)]
         reward, terminated, over, lives = columns
         newest, begun = np.empty((self.num_envs, STACK, SIDE, SIDE), np.uint8), {}
-        actions = np.asarray(actions, np.int32)
+        actions = np.stack([self._with_chance(each) for each in actions])
         for part, games in self._groups:
             games.send(actions[0, part])
         for t in range(steps):
@@ -187,6 +175,15 @@ class AleVector:
         self.score = Score(score.reward[-1], score.over[-1])
         begun = {t: (newest_last(obs), over[t]) for t, obs in begun.items()}
         return Played(newest_last(newest), reward, discount, last, score, begun)
+
+    def _with_chance(self, actions: Array) -> Array:
+        """The actions of one step, with the random ones among them. [N] int32"""
+        actions = np.asarray(actions, np.int32)
+        if not self.play.epsilon:
+            return actions
+        at_random = self._chance.random(self.num_envs) < self.play.epsilon
+        drawn = self._chance.integers(self.spec.num_actions, size=self.num_envs, dtype=np.int32)
+        return np.where(at_random, drawn, actions)
 
     def _meaning(
         self, reward: Array, terminated: Array, over: Array, fell: Array, lives: Array
@@ -265,7 +262,7 @@ def chance_of(seed: int, envs: int) -> tuple[Array, np.random.Generator]:
     return seeds, np.random.default_rng([seed, 1])
 
 
-def _one(pieces: list[Array]) -> Array:
+def _one(pieces: Sequence[Array]) -> Array:
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
