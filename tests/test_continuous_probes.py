@@ -53,8 +53,8 @@ def padded(rows):
 
 
 def q_of(c, spec):
-    """``(variables, obs, action) -> ``what the critics make of actions, each, and the mean over the quantiles of one
-    where it has several. [E, M]"""
+    """A function of variables, observations and actions: what the critics make of these, each, and the mean over the
+    quantiles of one where it has several. [E, M]"""
     outputs = c.quantiles if c.agent == "tqc" else 1
     net = critic_network(spec, c.net, outputs, c.init, c.normalise)
     critics = net if c.agent == "ddpg" else ensemble(net, c.critics)

@@ -66,7 +66,7 @@ AGENTS = {
 
 
 def values(c, spec):
-    """``(variables, name) -> `` the learned and the exact action values of the probe, side by side."""
+    """A function of variables and a probe's name: the learned and the exact action values there, side by side."""
     net = q_network(spec, c.net)
 
     def q_of(variables, obs):

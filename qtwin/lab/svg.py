@@ -93,17 +93,17 @@ def lines(
         )
     for one in series:
         if one.low:
-            parts.append(f'<path class="band {_mark(one.index)} d="{_area(one, x_scale, y_scale, log)}"/>')
+            parts.append(f'<path {_mark("band", one.index)} d="{_area(one, x_scale, y_scale, log)}"/>')
     for one in series:
-        dash = "dashed " if one.dashed else ""
-        parts.append(f'<path class="line {dash}{_mark(one.index)} d="{_path(one.x, one.y, x_scale, y_scale, log)}"/>')
+        kind = "line dashed" if one.dashed else "line"
+        parts.append(f'<path {_mark(kind, one.index)} d="{_path(one.x, one.y, x_scale, y_scale, log)}"/>')
     parts.append(f'<line class="cross" x1="0" x2="0" y1="{TOP}" y2="{height - BOTTOM}"/>')
     return _svg(parts, height, f"{y_label} against {x_label}", series, x_scale)
 
 
-def _mark(index: int) -> str:
-    """The end of a ``class`` with the cell's colour, and the cell itself, for the script to pick it by."""
-    return f's{index % COLOURS}" data-i="{index}"'
+def _mark(kind: str, index: int) -> str:
+    """Attributes of a mark: its class with the cell's colour, and the cell itself, for the script to pick it by."""
+    return f'class="{kind} s{index % COLOURS}" data-i="{index}"'
 
 
 def dots(rows: Sequence[tuple[int, str, float, float, float, Sequence[float]]], x_label: str) -> str:
@@ -128,7 +128,7 @@ def dots(rows: Sequence[tuple[int, str, float, float, float, Sequence[float]]], 
     for i, (index, label, middle, lo, hi, seeds) in enumerate(rows):
         y, colour = TOP + 30 * i + 15, f"s{index % COLOURS}"
         parts.append(
-            f'<g class="row {_mark(index)}>'
+            f"<g {_mark('row', index)}>"
             f'<text x="{label_width - 10:.0f}" y="{y + 4}" text-anchor="end">{_e(label)}</text>'
         )
         parts += [f'<circle class="seed {colour}" cx="{scale(v):.1f}" cy="{y}" r="2.6"/>' for v in seeds]

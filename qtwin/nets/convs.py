@@ -111,8 +111,9 @@ convolved_in_strips.defvjp(_forward, _backward)
 class Conv(nnx.Module):
     """A convolution, [B, H, W, I] -> [B, H', W', O].
 
-    XLA's own: on a CPU ten times as slow inside a loop or a conditional of a compiled program as outside of one, which
-    is why the hosted engine calls a regression that has convolutions gradient step by gradient step.
+    On a CPU in strips where it fits (`convolved_in_strips`), else XLA's own. That is ten times as slow there inside a
+    loop or a conditional of a compiled program as outside of one, which is why the hosted engine calls a regression
+    that has convolutions gradient step by gradient step.
 
     Args:
       inputs, outputs: I and O.
