@@ -33,7 +33,7 @@ class Contender:
     Attributes:
       name: a row of the table.
       group: rows of one group are the same contender set differently; ratios take the fastest of them.
-      home: whose interpreter, "qtwin", "sb3" or "rejax".
+      home: whose interpreter, "qtwin" or one of `PEERS`.
       script: under contenders/.
       options: handed to it.
       transitions: timed transitions per seed at --scale 1, a few seconds on two cores. [transitions]
@@ -47,7 +47,7 @@ class Contender:
     transitions: int
 
 
-PEERS = {"sb3": "Stable-Baselines3", "rejax": "rejax and its gymnax"}
+PEERS = {"sb3": "Stable-Baselines3", "rejax": "rejax and its gymnax", "purejaxql": "purejaxql and its gymnax"}
 BREAKOUT = ("--env", "minatar:Breakout")
 CONTENDERS = (
     Contender("qtwin fused, 1 seed", "one", "qtwin", "qtwin_fused.py", (), 200_000),

@@ -1,13 +1,9 @@
-"""PQN: CartPole to 500,000 transitions over seeds, and MinAtar's transitions a second beside purejaxql.
+"""PQN over seeds: CartPole for 500,000 transitions and MinAtar's Breakout for 10,000,000.
 
     python benchmarks/values/pqn.py [--only NAME ...] [--seeds K] [--steps N]
 
-The rows are purejaxql's published recipes (the presets pqn-cartpole and pqn-minatar). The peer's own figure for MinAtar
-is taken by its own command, in its own environment and checkout:
-
-    python purejaxql/pqn_minatar.py +alg=pqn_minatar alg.ENV_NAME=Breakout-MinAtar NUM_SEEDS=1 WANDB_MODE=disabled
-
-whose transitions over the seconds that it says it took, compilation included, stand beside ``wall_seconds`` here.
+Both are purejaxql's published recipes (the presets pqn-cartpole and pqn-minatar); ``speed_pqn.py`` has the two
+libraries side by side.
 """
 
 from __future__ import annotations
