@@ -83,6 +83,8 @@ class Algorithm(NamedTuple):
       replay: what is remembered and how a batch is drawn from it.
       optimiser: an optax gradient transformation over the online parameters.
       explore: ``transitions [] -> epsilon []``, the exploration schedule.
+      zeta: the exponent of the zeta distribution that the length of a random action is drawn from
+        (`qtwin.explore.ez_greedy`); 0 is one step.
       stats_policy: what becomes of the target's batch-norm statistics (`qtwin.twin.STATS_POLICIES`).
       improvement: how the actor learns; None where the policy is read off the values.
       twinned: the parts of the network that have a target twin, ``("critic",)``; the target's other parts are tied to
@@ -104,3 +106,4 @@ class Algorithm(NamedTuple):
     sibling: Sibling | None = None
     relabel: Callable[[Twin, Timestep], Timestep] | None = None
     foresight: Foresight | None = None
+    zeta: float = 0.0

@@ -67,6 +67,8 @@ class Config:
       explore: epsilon, ``START:END:OVER`` with OVER in transitions or as a share of the budget (``1:0.05:50%``), or
         one constant number. For a deterministic actor the noise's standard deviation in units of half the action's
         range; for a stochastic one the share of its own noise (1 acts as it says, 0 greedily).
+      zeta: random actions last: for so many steps as a zeta distribution with this exponent draws (ez-greedy, 2 in
+        its paper); 0 is one step.
       envs: environments stepped together.
       steps: the budget. [transitions]; offline [gradient steps]
       data: a recorded data set to learn from; offline then.
@@ -114,6 +116,7 @@ class Config:
     prioritise: str = ""
     batch: int = 128
     explore: str = "1:0.05:50%"
+    zeta: float = 0.0
     envs: int = 10
     steps: int = 500_000
     data: str = ""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from qtwin.envs.spec import EnvSpec
 from qtwin.names import explore_choice
@@ -13,6 +15,12 @@ from qtwin.nets.net import Net
 from qtwin.policies import noise
 from qtwin.rng import integers
 from qtwin.types import Array, PyTree, Variables
+
+if TYPE_CHECKING:
+    from qtwin.agent import Algorithm
+
+Act = Callable[[Variables, Array, Array, Array], Array]  # an agent's: (variables, obs, epsilon, key) -> action
+LONGEST = 10_000  # steps that a random action may last; with exponent 2 one in 16,000 would last longer
 
 
 def epsilon_greedy(q: Array, epsilon: Array, key: Array) -> Array:
@@ -30,6 +38,64 @@ def epsilon_greedy(q: Array, epsilon: Array, key: Array) -> Array:
     greedy = jnp.argmax(q, axis=-1).astype(jnp.int32)
     random = integers(what, greedy.shape, q.shape[-1])
     return jnp.where(jax.random.uniform(which, greedy.shape) < epsilon, random, greedy)
+
+
+class Held(NamedTuple):
+    """Random actions under way.
+
+    Attributes:
+      action: what each environment's random action is. [N] int32
+      left: for how many more steps it is taken. [N] int32 [transitions]
+    """
+
+    action: Array
+    left: Array
+
+
+def nothing_held(envs: int) -> Held:
+    """No random action is under way in any of ``envs`` environments."""
+    return Held(jnp.zeros(envs, jnp.int32), jnp.zeros(envs, jnp.int32))
+
+
+def lengths(exponent: float, key: Array, count: int) -> Array:
+    """Draws from a zeta distribution, P(n) in proportion to n^-exponent, cut at `LONGEST`: [count] int32."""
+    mass = np.arange(1, LONGEST + 1, dtype=np.float64) ** -exponent
+    below = jnp.asarray(np.cumsum(mass)[:-1] / mass.sum(), jnp.float32)
+    return 1 + jnp.searchsorted(below, jax.random.uniform(key, (count,)), side="right").astype(jnp.int32)
+
+
+def ez_greedy(act: Act, exponent: float, num_actions: int) -> Callable:
+    """Epsilon-greedy whose random actions last (Dabney, Ostrovski and Barreto 2021, "Temporally-extended
+    epsilon-greedy exploration", algorithm 1): where none is under way, with probability epsilon one begins, drawn
+    uniformly and taken for as many steps as a zeta distribution says. It goes on through the end of an episode.
+
+    Args:
+      act: an agent's, asked for its greedy action.
+      exponent: of the zeta distribution, 2 in the paper.
+      num_actions: A.
+
+    Returns:
+      ``(variables, obs [N, ...], epsilon [], key, held) -> (action [N] int32, held)``.
+    """
+
+    def acting(variables: Variables, obs: Array, epsilon: Array, key: Array, held: Held) -> tuple[Array, Held]:
+        which, what, how_long, own = jax.random.split(key, 4)
+        envs, busy = held.left.shape[0], held.left > 0
+        begins = ~busy & (jax.random.uniform(which, (envs,)) < epsilon)
+        random = jnp.where(begins, integers(what, (envs,), num_actions), held.action)
+        left = jnp.where(begins, lengths(exponent, how_long, envs), held.left)
+        action = jnp.where(busy | begins, random, act(variables, obs, jnp.float32(0.0), own))
+        return action, Held(random, jnp.maximum(left - 1, 0))
+
+    return acting
+
+
+def acting(algorithm: Algorithm, env: EnvSpec) -> Callable:
+    """How process 1 acts: ``(variables, obs [N, ...], epsilon [], key, held) -> (action [N], held)``; ``held`` is ()
+    where random actions last one step."""
+    if algorithm.zeta:
+        return ez_greedy(algorithm.agent.act, algorithm.zeta, env.num_actions)
+    return lambda variables, obs, epsilon, key, held: (algorithm.agent.act(variables, obs, epsilon, key), held)
 
 
 def choose(

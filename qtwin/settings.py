@@ -53,6 +53,7 @@ SETTINGS = {
     "prioritise": ("A:B[:E]", "draw by TD error: ALPHA:BETA, weights' BETA going to END (1) over the run"),
     "batch": ("B", "transitions in a regression batch; 0 is a whole recording"),
     "explore": ("EPS", "epsilon (an actor's noise), START:END:OVER (OVER in transitions or 50%%) or one number"),
+    "zeta": ("MU", "random actions last as a zeta distribution of this exponent draws (ez-greedy: 2); 0 is one step"),
     "envs": ("N", "environments stepped together"),
     "steps": ("N", "the budget [transitions]; offline [gradient steps]"),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtwin import names
-from qtwin.agents import CATEGORICAL, NOISY, PRIORITISING, QUANTILE
+from qtwin.agents import CATEGORICAL, DISCRETE, NOISY, PRIORITISING, QUANTILE
 from qtwin.bootstrap_specs import parse as parse_bootstrap
 from qtwin.config import Config
 from qtwin.envs.spec import EnvSpec
@@ -27,6 +27,8 @@ def check_values(c: Config, spec: EnvSpec) -> None:
             f"the network '{c.net}' explores by its own noise, and the agent {c.agent} by what --explore says; leave"
             f" +noisy out, or write --agent {' or '.join(NOISY[:3])}"
         )
+    if c.zeta:
+        _check_zeta(c, net.noisy is not None)
     if c.agent == "iqn" and net.kind in ("table", "linear"):
         raise Refusal(
             f"the agent iqn multiplies what stands before the last hidden layer by an embedding of the quantile, and"
@@ -38,6 +40,17 @@ def check_values(c: Config, spec: EnvSpec) -> None:
         _check_online(c)
     elif c.anneal:
         raise Refusal(f"--anneal is for pqn, and the agent is {c.agent}; leave it out")
+
+
+def _check_zeta(c: Config, noisy: bool) -> None:
+    if c.zeta <= 1:
+        raise Refusal(f"a zeta distribution has an exponent greater than 1, and --zeta {c.zeta:g} came; write --zeta 2")
+    if noisy or c.agent not in DISCRETE or c.agent == "sac":
+        explorer = f"the network '{c.net}'" if noisy else f"the agent {c.agent}"
+        raise Refusal(
+            f"--zeta lets the random actions of epsilon-greedy last, and {explorer} explores by its own noise; leave it"
+            " out"
+        )
 
 
 def _check_online(c: Config) -> None:

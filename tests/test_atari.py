@@ -257,7 +257,7 @@ def test_returns_are_of_whole_games_and_raw_rewards():
     gatherer, episodes = Gatherer(Lives(), lambda key, first: (np.zeros((256, 1)), ()), linked=False), Episodes()
     world = gatherer.start(0, Outside(np.zeros((), np.int32), ()), None)
     act = lambda *_: np.zeros(2, np.int32)  # noqa: E731
-    chunk, world = gatherer.gather(act, None, world, 0, 8, episodes)
+    chunk, world = gatherer.gather(lambda *_: (act(), ()), None, world, 0, 8, episodes)
     assert (episodes.count, episodes.returns, episodes.lengths) == (4, 2 * (40.0 + 2.0), 16)
     assert chunk.reward.sum() == 8 * 1.5
     assert chunk.last.sum() == 8

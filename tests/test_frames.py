@@ -145,7 +145,7 @@ def play(
         state = replay.bulk.take(state)[0]
     place = gatherer.start(0, Outside(np.int32(0), ()), None)
     add, sample = jax.jit(replay.add, donate_argnums=0), jax.jit(replay.sample)
-    act = lambda variables, obs, key, at: script.random.integers(0, 5, envs)  # noqa: E731
+    act = lambda *_: (script.random.integers(0, 5, envs), ())  # noqa: E731
     for t in range(vector_steps // chunk):
         rows, place = gatherer.gather(act, None, place, t * chunk * envs, chunk, Episodes())
         if disk is not None:

@@ -73,9 +73,10 @@ def counting(collect=4, regress=1, every=1, warmup=0, replay=64, batch=4, n_step
     [
         (walk(), little_dqn("soft:0.01", collect=6, regress=2, n_step=3, replay=61), 4),
         (walk(), little_dqn("until:0.1/7")._replace(replay=latest(2)), 4),
+        (walk(), little_dqn("hard:3")._replace(explore=constant(0.3), zeta=2.0), 4),
         (None, None, 5),
     ],
-    ids=["soft-n-step", "until-latest", "CartPole"],
+    ids=["soft-n-step", "until-latest", "random-actions-that-last", "CartPole"],
 )
 def test_law_7_fused_is_hosted_without_overlap(env, algorithm, envs):
     """The same environment and seed: every byte of the whole state, after the warm-up and after every few cycles."""
@@ -90,7 +91,7 @@ def test_law_7_fused_is_hosted_without_overlap(env, algorithm, envs):
         two = outside.advance(two, step) if step else outside.warm_up(two, 6)
         alone = jax.tree.map(lambda leaf: leaf[0], one)
         assert_same(alone._replace(world=(), key=()), two._replace(world=(), key=()))
-        for field in ("obs", "returns", "lengths"):
+        for field in ("obs", "returns", "lengths", "held"):
             assert_same(getattr(alone.world, field), getattr(two.world, field))
         assert int(two.world.env.vector_steps) * envs == int(two.clock.transitions)
     assert int(two.tally.episodes) > 5
@@ -377,7 +378,7 @@ def test_rows_that_break_the_contract_are_an_error(script, ragged, says, linked)
         keys = lambda key, first: (np.zeros((4, 2), np.uint32), ())  # noqa: E731
         gatherer = Gatherer(Scripted(script, ragged), keys, linked)
         world = gatherer.start(0, Outside(np.int32(0), ()), None)
-        return gatherer.gather(lambda *_: np.zeros(2, np.int32), None, world, 0, 2, Episodes())
+        return gatherer.gather(lambda *_: (np.zeros(2, np.int32), ()), None, world, 0, 2, Episodes())
 
     with pytest.raises(ValueError, match=says):
         gather()

@@ -78,7 +78,8 @@ def digests(out):
         ("gym:CartPole-v1", ["--overlap"]),
         ("Pendulum-v1", ["--agent", "sac", "--normalise", "running"]),
         ("gym:Pendulum-v1", ["--agent", "td3"]),
-        ("gym:CartPole-v1", ["--self-predict", "byol", "--self-predict-steps", "3"]),
+        ("gym:CartPole-v1", ["--self-predict", "byol", "--self-predict-steps", "3", "--zeta", "2"]),
+        ("CartPole-v1", ["--zeta", "1.5"]),
     ],
 )
 def test_law_8_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, env, more):

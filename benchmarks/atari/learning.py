@@ -1,5 +1,7 @@
 """Atari on two cores with the preset atari-quick: Freeway and Boxing at 200,000 agent steps, Pong at 1,000,000.
 
+Freeway twice: with random actions of one step each, as the preset has them, and with those that last.
+
     python benchmarks/atari/learning.py [--only NAME ...] [--seeds K]
 
 ``--only`` without a name trains nothing and prints the results that are there; a row that was stopped goes on where it
@@ -17,7 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "continuous"))
 from shared import report, rows_of
 from training import HERE, extremes, interval
 
-STEPS = {"Freeway": 200_000, "Boxing": 200_000, "Pong": 1_000_000}
+ROWS = {
+    "Freeway": (("ale:Freeway",), 200_000),
+    "Freeway, actions that last": (("ale:Freeway", "--zeta", "2"), 200_000),
+    "Boxing": (("ale:Boxing",), 200_000),
+    "Pong": (("ale:Pong",), 1_000_000),
+}
 SHARED = ("--preset", "atari-quick", "--log-points", "8", "--overlap")
 SEEDS = 3
 
@@ -25,8 +32,8 @@ SEEDS = 3
 def main() -> None:
     results, path = rows_of(
         __doc__.splitlines()[0],
-        {game: [f"ale:{game}", *SHARED] for game in STEPS},
-        STEPS,
+        {name: [*options, *SHARED] for name, (options, _) in ROWS.items()},
+        {name: steps for name, (_, steps) in ROWS.items()},
         SEEDS,
         HERE / "results" / "learning_atari.json",
         curves=True,
@@ -34,13 +41,13 @@ def main() -> None:
     )
     from qtwin.scores import NATURE, key, table
 
-    head = ("game", "agent steps", "seeds", "return, IQM [95 %]", "worst ... best", "random", "a second")
+    head = ("row", "agent steps", "seeds", "return, IQM [95 %]", "worst ... best", "random", "a second")
     rows = []
-    for game in STEPS:
-        if game in results:
-            r = results[game]
+    for name, ((game, *_), _) in ROWS.items():
+        if name in results:
+            r, known = results[name], table(NATURE)[key(game.removeprefix("ale:"))]
             told = (f"{r['transitions']:,}", str(len(r["seeds"])), interval(r), extremes(r))
-            rows.append((game, *told, f"{table(NATURE)[key(game)]['random']:g}", f"{r['transitions_per_second']:,.0f}"))
+            rows.append((name, *told, f"{known['random']:g}", f"{r['transitions_per_second']:,.0f}"))
     report(head, rows, path)
 
 

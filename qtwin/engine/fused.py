@@ -20,6 +20,7 @@ from qtwin.engine.cycle import Target, cycle, targets
 from qtwin.engine.state import EVALUATE, INIT, TrainState, empty_tally, no_faults, stream
 from qtwin.envs.base import JaxEnv
 from qtwin.envs.spec import EnvSpec
+from qtwin.explore import nothing_held
 from qtwin.foresight import Foresight
 from qtwin.processes.collect import begin, collect
 from qtwin.processes.regress import optimiser_state, regress
@@ -34,7 +35,8 @@ BY_SEED = PartitionSpec("seed")
 
 def new_state(algorithm: Algorithm, env: JaxEnv, turn: Cycle, key) -> TrainState:
     """One seed's state before anything has happened."""
-    return state_around(algorithm, env.spec, turn, begin(env, turn.envs, key), key)
+    world = begin(env, turn.envs, key)._replace(held=nothing_held(turn.envs) if algorithm.zeta else ())
+    return state_around(algorithm, env.spec, turn, world, key)
 
 
 def state_around(algorithm: Algorithm, spec: EnvSpec, turn: Cycle, world, key) -> TrainState:

@@ -16,7 +16,7 @@ from qtwin.engine.cycle import cycle, targets
 from qtwin.engine.fused import in_one_program, state_around, when_due
 from qtwin.engine.state import ACT, TrainState, stream
 from qtwin.envs.spec import EnvSpec
-from qtwin.explore import uniform_actions
+from qtwin.explore import acting, uniform_actions
 from qtwin.processes.regress import regress
 from qtwin.rates import Cycle
 from qtwin.types import Array, PyTree, Variables
@@ -29,7 +29,7 @@ class Programs(NamedTuple):
 
     Attributes:
       start: ``key -> state`` with no world.
-      act: ``(variables, obs [N, ...], key data, transitions []) -> action [N]``.
+      act: ``(variables, obs [N, ...], key data, transitions [], held) -> (action [N], held)``.
       keys: ``(key, first vector step []) -> (key data [KEYS, ...], random actions [KEYS, N])``: process 1's stream from
         there on, and what it gives where actions are random.
       remember: ``(state, chunk, its transitions []) -> state``: into the replay.
@@ -68,8 +68,10 @@ def programs(
     if linked:
         algorithm = algorithm._replace(replay=algorithm.replay.ragged())
 
-    def act(variables: Variables, obs: Array, key_data: Array, epsilon: Array) -> Array:
-        return algorithm.agent.act(variables, obs, epsilon, rng.wrap(key_data))
+    by = acting(algorithm, spec)
+
+    def act(variables: Variables, obs: Array, key_data: Array, count: Array, held: PyTree) -> tuple[Array, PyTree]:
+        return by(variables, obs, algorithm.explore(count), rng.wrap(key_data), held)
 
     def keys(key: Array, first: Array) -> tuple[Array, Array]:
         drawn = jax.vmap(lambda count: stream(key, ACT, count))(first + jnp.arange(KEYS))
@@ -107,7 +109,7 @@ def programs(
         way = "stepwise"
     return Programs(
         start=jax.jit(lambda key: without(start(key))),
-        act=jax.jit(lambda variables, obs, key, count: act(variables, obs, key, algorithm.explore(count))),
+        act=jax.jit(act),
         keys=jax.jit(keys),
         remember=jax.jit(remember, donate_argnums=0),
         learn=jax.jit(learn, donate_argnums=0),

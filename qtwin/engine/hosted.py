@@ -25,6 +25,7 @@ from qtwin.engine.host_programs import programs
 from qtwin.engine.state import STEP, TrainState, stream
 from qtwin.envs.base import HostEnv, JaxEnv, Outcome
 from qtwin.errors import Refusal
+from qtwin.explore import nothing_held
 from qtwin.processes.collect import begin
 from qtwin.processes.gather import Episodes, Gatherer
 from qtwin.rates import Cycle, cycle_of
@@ -119,6 +120,9 @@ def hosted(
     def whole(core: TrainState) -> TrainState:
         return core if disk is None else core._replace(replay=bulk.give(core.replay, disk.array))
 
+    def nothing() -> PyTree:
+        return jax.device_put(nothing_held(turn.envs), actor) if algorithm.zeta else ()
+
     def init(seed: int) -> TrainState:
         key = jax.device_put(rng.root(np.uint32(seed)), device)
         state = run.start(key)
@@ -126,7 +130,7 @@ def hosted(
             state = state._replace(replay=bulk.give(state.replay, disk.begin()))
         acting = to_actor(state.twin.online) if overlap else ()
         world = gatherer.start(seed, Outside(np.zeros((), np.int32), acting), jax.device_put(key, actor))
-        return state._replace(world=world, key=key)
+        return state._replace(world=world._replace(held=nothing()), key=key)
 
     def rejoin(state: TrainState, boundary: int) -> TrainState:
         run_seed = np.asarray(jax.random.key_data(state.key)).ravel().tolist()
@@ -136,7 +140,7 @@ def hosted(
         core, key = jax.device_put((parted(state)[0], state.key), device)
         # The episodes under way are over, and no return of n steps may go on into the new ones.
         replay = core.replay if run.cut is None else run.cut(core.replay)
-        return whole(core._replace(replay=replay))._replace(world=world, key=key)
+        return whole(core._replace(replay=replay))._replace(world=world._replace(held=nothing()), key=key)
 
     def remember(core: TrainState, chunk: PyTree, transitions: int) -> TrainState:
         if disk is not None:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from qtwin import rng
+from qtwin.explore import Held
 from qtwin.twin import Twin
 from qtwin.types import Array, Clock, PyTree
 
@@ -87,12 +88,14 @@ class World(NamedTuple):
       obs: what to act on next. [N, *obs_shape]
       returns: undiscounted return of the episode under way. [N] float32
       lengths: its length. [N] int32 [transitions]
+      held: random actions under way (`qtwin.explore.Held`); () where each lasts one step.
     """
 
     env: PyTree
     obs: Array
     returns: Array
     lengths: Array
+    held: Held | tuple = ()
 
 
 class TrainState(NamedTuple):

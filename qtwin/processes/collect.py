@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from qtwin.agent import Algorithm
 from qtwin.engine.state import ACT, LOST, RESET, STEP, Tally, TrainState, World, stream
 from qtwin.envs.base import JaxEnv, Outcome
-from qtwin.explore import uniform_actions
+from qtwin.explore import acting, uniform_actions
 from qtwin.processes.sound import another, sound
 from qtwin.types import Array, Timestep
 
@@ -38,21 +38,24 @@ def collect(
         step; only where the other one's first step is not finite either is that a fault.
     """
 
+    act = acting(algorithm, env.spec)
+
     def one(s: TrainState, t: Array) -> tuple[tuple[World, Tally], tuple[Timestep, Array | tuple]]:
         transitions = s.clock.transitions + t * envs
         count = transitions // envs  # vector steps so far: N divides every jump of this counter
-        key = stream(s.key, ACT, count)
+        key, world = stream(s.key, ACT, count), s.world
         if random:
             action = uniform_actions(env.spec, envs, key)
         else:
-            action = algorithm.agent.act(s.twin.online, s.world.obs, algorithm.explore(transitions), key)
+            action, held = act(s.twin.online, world.obs, algorithm.explore(transitions), key, world.held)
+            world = world._replace(held=held)
         keys = jax.random.split(stream(s.key, STEP, count), envs)
-        stepped = jax.vmap(env.step)(keys, s.world.env, action)
-        world, lost = s.world, ()
+        stepped = jax.vmap(env.step)(keys, world.env, action)
+        lost = ()
         if drop:
             acted_on, stepped, lost = another(env, stream(s.key, LOST, count), action, world.obs, stepped)
             returns, lengths = jnp.where(lost, 0.0, world.returns), jnp.where(lost, 0, world.lengths)
-            world = World(world.env, acted_on, returns, lengths)
+            world = world._replace(obs=acted_on, returns=returns, lengths=lengths)
         env_state, obs, outcome = stepped
         row = timestep(world.obs, action, outcome)
         return account(world, s.tally, env_state, obs, outcome), (row, lost)
@@ -90,4 +93,5 @@ def account(world: World, tally: Tally, env_state, obs: Array, outcome: Outcome)
         returns=tally.returns + jnp.sum(jnp.where(ended, returns, 0.0)),
         lengths=tally.lengths + jnp.sum(jnp.where(ended, lengths, 0)).astype(jnp.float32),
     )
-    return World(env_state, obs, jnp.where(ended, 0.0, returns), jnp.where(ended, 0, lengths)), tally
+    world = world._replace(env=env_state, obs=obs)
+    return world._replace(returns=jnp.where(ended, 0.0, returns), lengths=jnp.where(ended, 0, lengths)), tally

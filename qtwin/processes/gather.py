@@ -96,7 +96,8 @@ class Gatherer:
         """Collects exactly ``vector_steps * N`` transitions.
 
         Args:
-          act: ``(variables, obs [N, ...], key data, transitions []) -> action [N]``, compiled; None acts at random.
+          act: ``(variables, obs [N, ...], key data, transitions [], held) -> (action [N], held)``, compiled; None acts
+            at random.
           variables: who acts.
           world: where the environments stand.
           transitions: collected before. [transitions]
@@ -117,7 +118,7 @@ class Gatherer:
                 f" one, at {int(world.env.vector_steps)}; call rejoin(state, boundary) first"
             )
         obs, returns, lengths = np.asarray(world.obs), np.asarray(world.returns), np.asarray(world.lengths)
-        wanted = vector_steps * self._envs
+        wanted, held = vector_steps * self._envs, world.held
         if act is None and not self._waiting and self._framer is not None and hasattr(self._env, "play_ahead"):
             obs, returns, lengths = self._play(returns, lengths, vector_steps, episodes)
         while self._waiting < wanted:
@@ -126,7 +127,8 @@ class Gatherer:
                 action = self._at_random()
             else:
                 at, step = np.int32(transitions + self._waiting), self._next_step()
-                action = np.asarray(act(variables, obs, self._keys[step], at))
+                action, held = act(variables, obs, self._keys[step], at, held)
+                action = np.asarray(action)
             obs, outcome, valid = self._env.step(action)
             rows = timestep(acted_on, action, outcome)
             score = getattr(self._env, "score", None) or Score(outcome.reward, outcome.last)
@@ -156,7 +158,7 @@ class Gatherer:
                 self._link(last, valid)
             self._waiting += len(rows.reward)
         outside = world.env._replace(vector_steps=np.array(self._vector_steps, np.int32))
-        return self._chunk(vector_steps), World(outside, obs, returns, lengths)
+        return self._chunk(vector_steps), World(outside, obs, returns, lengths, held)
 
     def _play(
         self, returns: Array, lengths: Array, vector_steps: int, episodes: Episodes
