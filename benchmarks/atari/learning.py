@@ -11,12 +11,14 @@ is (protocol nature: 30 episodes with no-op starts, epsilon 0.05, at most five m
 
 from __future__ import annotations
 
+import statistics
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "continuous"))
 from shared import report, rows_of
+from tables import table as rows_in_markdown
 from training import HERE, extremes, interval
 
 ROWS = {
@@ -25,8 +27,8 @@ ROWS = {
     "Boxing": (("ale:Boxing",), 200_000),
     "Pong": (("ale:Pong",), 1_000_000),
 }
-SHARED = ("--preset", "atari-quick", "--log-points", "8", "--overlap")
-SEEDS = 3
+SEEDS, POINTS = 3, 8
+SHARED = ("--preset", "atari-quick", "--log-points", str(POINTS), "--overlap")
 
 
 def main() -> None:
@@ -42,13 +44,17 @@ def main() -> None:
     from qtwin.scores import NATURE, key, table
 
     head = ("row", "agent steps", "seeds", "return, IQM [95 %]", "worst ... best", "random", "a second")
-    rows = []
+    rows, curves = [], []
     for name, ((game, *_), _) in ROWS.items():
         if name in results:
             r, known = results[name], table(NATURE)[key(game.removeprefix("ale:"))]
             told = (f"{r['transitions']:,}", str(len(r["seeds"])), interval(r), extremes(r))
             rows.append((name, *told, f"{known['random']:g}", f"{r['transitions_per_second']:,.0f}"))
+            curves.append((name, *[f"{statistics.mean(point['eval_return']):.1f}" for point in r["curve"]]))
     report(head, rows, path)
+    if curves:
+        shares = [f"{100 * (i + 1) / POINTS:g} %" for i in range(POINTS)]
+        print("\n" + rows_in_markdown(("while it trained, mean of the seeds", *shares), curves))
 
 
 if __name__ == "__main__":
