@@ -52,8 +52,10 @@ class Held(NamedTuple):
     left: Array
 
 
-def nothing_held(envs: int) -> Held:
-    """No random action is under way in any of ``envs`` environments."""
+def nothing_held(envs: int, zeta: float) -> Held | tuple:
+    """No random action is under way in any of ``envs`` environments; () where ``zeta`` is 0, since none lasts."""
+    if not zeta:
+        return ()
     return Held(jnp.zeros(envs, jnp.int32), jnp.zeros(envs, jnp.int32))
 
 

@@ -18,7 +18,7 @@ def played(exponent, epsilon, steps, held=None):
         action, after = act(None, None, jnp.float32(epsilon), key, held)
         return after, (action, after)
 
-    held = held or explore.nothing_held(ENVS)
+    held = held or explore.nothing_held(ENVS, exponent)
     _, (actions, after) = jax.lax.scan(step, held, jax.random.split(jax.random.key(0), steps))
     return np.asarray(actions), *(np.concatenate([one[None], many]) for one, many in zip(held, after, strict=True))
 

@@ -35,7 +35,7 @@ BY_SEED = PartitionSpec("seed")
 
 def new_state(algorithm: Algorithm, env: JaxEnv, turn: Cycle, key) -> TrainState:
     """One seed's state before anything has happened."""
-    world = begin(env, turn.envs, key)._replace(held=nothing_held(turn.envs) if algorithm.zeta else ())
+    world = begin(env, turn.envs, key)._replace(held=nothing_held(turn.envs, algorithm.zeta))
     return state_around(algorithm, env.spec, turn, world, key)
 
 

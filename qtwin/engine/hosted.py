@@ -121,7 +121,7 @@ def hosted(
         return core if disk is None else core._replace(replay=bulk.give(core.replay, disk.array))
 
     def nothing() -> PyTree:
-        return jax.device_put(nothing_held(turn.envs), actor) if algorithm.zeta else ()
+        return jax.device_put(nothing_held(turn.envs, algorithm.zeta), actor)
 
     def init(seed: int) -> TrainState:
         key = jax.device_put(rng.root(np.uint32(seed)), device)
