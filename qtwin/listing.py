@@ -72,8 +72,12 @@ def _about(name: str, spec: EnvSpec) -> str:
     obs = f"{spec.num_states} states" if spec.num_states else f"{list(spec.obs_shape)} {spec.obs_dtype}"
     limit = f", at most {spec.time_limit:,} steps" if spec.time_limit else ""
     line = f"{obs}, {_actions(spec)}{limit}"
-    if spec.id.endswith("-MinAtar"):
-        return f"{line}; the minimal action set (MinAtar's own papers use all 6)"
+    if name.startswith("minatar:"):
+        from qtwin.envs.catalog import MINATAR_OWN, MINATAR_STICKY
+
+        if name.removeprefix("minatar:") in MINATAR_OWN:
+            return f"{line}; {MINATAR_STICKY:.0%} of actions repeat the last one, as in MinAtar's own papers"
+        return f"{line}; the minimal action set, gymnax's (MinAtar's own papers: {name}-v0)"
     if name == "MountainCarContinuous-v0":
         return f"{line}; unlike in Gymnasium's (gym:{name}) the left wall does not take the car's speed"
     if name.startswith("probe:"):

@@ -56,7 +56,7 @@ def rows_of(
         result = train(options, out, resume=(out / "config.json").is_file()) | (more or {}).get(name, {})
         if curves:
             points = (json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines())
-            result["curve"] = [{k: p[k] for k in ("transitions", "eval_return")} for p in points]
+            result["curve"] = [{k: p[k] for k in ("transitions", "eval_return", "train_return")} for p in points]
         results = keep(args.results, name, result)
     return results, args.results
 

@@ -14,7 +14,7 @@ from qtwin.errors import Refusal, nearest
 
 HOMES = {
     "gymnax": "written in JAX (gymnax): the whole cycle runs as one program",
-    "minatar": "the five MinAtar games of gymnax, with MinAtar's minimal action sets",
+    "minatar": "the five MinAtar games of gymnax: minatar:Breakout, and as MinAtar has it minatar:Breakout-v0",
     "brax": "rigid bodies of Brax, written in JAX",
     "ale": "Atari's games (ale-py), played by threads in C++",
     "gym": "any Gymnasium environment with discrete or bounded actions and box or discrete observations",
@@ -91,6 +91,13 @@ BRAX = {
 BRAX_LIMIT = 1000  # the length of an episode where Brax is not told another
 NEEDS_DOWNLOAD = ("MNISTBandit-bsuite",)
 MINATAR = {name.removesuffix("-MinAtar"): name for name in GYMNAX if name.endswith("-MinAtar")}
+# MinAtar's own games, by the names it registers with Gymnasium: every action, some of them repeated, no time limit but
+# Freeway's. So that an evaluation ends, there is Atari's half hour here.
+MINATAR_OWN = {f"{game}-v0": name for game, name in MINATAR.items()}
+MINATAR_ACTIONS = 6
+MINATAR_STICKY = 0.1  # how often an action is replaced by the one before it
+MINATAR_LIMIT = {"Freeway-v0": 2_500}
+HALF_HOUR = 27_000  # [transitions]
 SHORT = {entry.short: name for name, entry in GYMNAX.items() if entry.short}
 
 
@@ -134,9 +141,12 @@ def resolve(name: str, preprocessing: str = "") -> EnvSpec:
             raise Refusal(f"unknown environment '{name}'{nearest(name, probes)}")
         return probes[name]
     if home == "minatar":
+        if rest in MINATAR_OWN:
+            return _minatar(rest)
         game = rest.removesuffix("-MinAtar")
         if game not in MINATAR:
-            raise Refusal(f"unknown environment '{name}'{nearest(name, [f'minatar:{game}' for game in MINATAR])}")
+            known = [f"minatar:{game}" for game in (*MINATAR, *MINATAR_OWN)]
+            raise Refusal(f"unknown environment '{name}'{nearest(name, known)}")
         return _gymnax(MINATAR[game])
     if rest in NEEDS_DOWNLOAD or rest in GYMNAX or rest in SHORT:
         return _gymnax(SHORT.get(rest, rest))
@@ -149,7 +159,13 @@ def names() -> dict[str, EnvSpec]:
     for name in GYMNAX:
         game = name.removesuffix("-MinAtar")
         found[GYMNAX[name].short or (f"minatar:{game}" if game in MINATAR else name)] = _gymnax(name)
-    return found | _probes()
+    return found | {f"minatar:{game}": _minatar(game) for game in MINATAR_OWN} | _probes()
+
+
+def is_minatar(spec: EnvSpec) -> bool:
+    """Is it one of MinAtar's games, as gymnax or as MinAtar has it?"""
+    home, _, name = spec.id.partition(":")
+    return home == "minatar" or name.endswith("-MinAtar")
 
 
 def _plain(name: str) -> EnvSpec:
@@ -179,6 +195,17 @@ def _gymnax(name: str) -> EnvSpec:
         engine="fused",
         action_low=entry.low,
         action_high=entry.high,
+    )
+
+
+def _minatar(name: str) -> EnvSpec:
+    entry = GYMNAX[MINATAR_OWN[name]]
+    return EnvSpec(
+        id=f"minatar:{name}",
+        obs_shape=entry.obs_shape,
+        obs_dtype=entry.obs_dtype,
+        num_actions=MINATAR_ACTIONS,
+        time_limit=MINATAR_LIMIT.get(name, HALF_HOUR),
     )
 
 

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 
 from qtwin.envs.actions import to_bounds
 from qtwin.envs.base import JaxEnv, Outcome
+from qtwin.envs.catalog import MINATAR_OWN, MINATAR_STICKY
 from qtwin.envs.spec import EnvSpec
 
 
-def gymnax_env(spec: EnvSpec, name: str) -> JaxEnv:
+def gymnax_env(spec: EnvSpec, name: str, **options) -> JaxEnv:
     """The gymnax environment ``name`` as a `JaxEnv`.
 
     gymnax resets by itself and hands the true last observation in ``info``; its ``terminated`` excludes the time limit.
@@ -22,8 +23,11 @@ def gymnax_env(spec: EnvSpec, name: str) -> JaxEnv:
       spec: its entry in the catalogue; ``obs_dtype`` decides how observations are kept (MinAtar's are flags, one byte
         each), and actions in [-1, 1] are translated to its bounds.
       name: gymnax's own id.
+      options: of gymnax, as the environment is made.
     """
-    env, params = import_gymnax().make(name)
+    env, params = import_gymnax().make(name, **options)
+    if spec.time_limit != params.max_steps_in_episode:
+        params = params.replace(max_steps_in_episode=spec.time_limit)
     kept = jnp.dtype(spec.obs_dtype)
     low, high = jnp.array(spec.action_low, jnp.float32), jnp.array(spec.action_high, jnp.float32)
 
@@ -47,6 +51,33 @@ def gymnax_env(spec: EnvSpec, name: str) -> JaxEnv:
             last=jnp.asarray(terminated | truncated, bool).reshape(()),
         )
         return _settled(state), keep(obs), outcome
+
+    return JaxEnv(spec, reset, step)
+
+
+def minatar_env(spec: EnvSpec, name: str) -> JaxEnv:
+    """A game as MinAtar itself has it (Young & Tian 2019): all six actions, sticky ones, and no limit of gymnax's.
+
+    With probability 0.1 an action is replaced by the one before it, which may itself have been; the first action that
+    there is may be replaced by 0, "stay". MinAtar does not forget the last action when an episode ends, nor is it
+    forgotten here.
+
+    Args:
+      spec: its entry in the catalogue.
+      name: as MinAtar registers it with Gymnasium, ``Breakout-v0``.
+    """
+    game = gymnax_env(spec, MINATAR_OWN[name], use_minimal_action_set=False)
+
+    def reset(key):
+        state, obs = game.reset(key)
+        return (state, jnp.int32(0)), obs
+
+    def step(key, state, action):
+        inner, last_action = state
+        repeat, move = jax.random.split(key)
+        action = jnp.where(jax.random.bernoulli(repeat, MINATAR_STICKY), last_action, action)
+        inner, obs, outcome = game.step(move, inner, action)
+        return (inner, action), obs, outcome
 
     return JaxEnv(spec, reset, step)
 

@@ -24,9 +24,9 @@ def jax_env(spec: EnvSpec) -> JaxEnv:
         from qtwin.envs.brax_envs import brax_env
 
         return brax_env(spec, name)
-    from qtwin.envs.gymnax_envs import gymnax_env
+    from qtwin.envs.gymnax_envs import gymnax_env, minatar_env
 
-    return gymnax_env(spec, name)
+    return minatar_env(spec, name) if home == "minatar" else gymnax_env(spec, name)
 
 
 def host_env(spec: EnvSpec, care: Care = CARE) -> Callable[[int], HostEnv]:

@@ -210,8 +210,8 @@ DISCRETE = (
             envs=1, steps=5_000_000,
         ),
         "Young & Tian 2019 and kenjyoung/MinAtar, examples/dqn.py",
-        note="its period counts gradient steps; all 6 actions there, gymnax's minimal action sets here; exploration"
-        " falls after the warm-up there, from the start here",
+        note="its period counts gradient steps; all 6 actions there, and sticky ones, as in minatar:Breakout-v0;"
+        " exploration falls after the warm-up there, from the start here",
     ),
     Preset(
         "spr", ("ALE/*",),

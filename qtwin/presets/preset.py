@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from qtwin.config import Config
+from qtwin.envs.catalog import is_minatar
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.processes.target_specs import parse
@@ -73,7 +74,7 @@ class Preset:
         """Was it made for ``env``?"""
         plain = env.id.partition(":")[2]
         atari = env.id.startswith("ale:") or plain.startswith("ALE/")
-        kinds = {"*": True, "ALE/*": atari, "*-MinAtar": plain.endswith("-MinAtar")}
+        kinds = {"*": True, "ALE/*": atari, "*-MinAtar": is_minatar(env)}
         return any(kinds.get(kind, plain == kind) for kind in self.made_for)
 
     @property

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from qtwin.envs.catalog import is_minatar
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest
 from qtwin.types import Array
@@ -44,7 +45,7 @@ def check_video(file: str, spec: EnvSpec) -> None:
 
         if not draws(name):
             raise Refusal(f"{spec.id} has no render mode 'rgb_array', so it cannot be drawn; leave --video out")
-    elif home != "ale" and not name.endswith("-MinAtar"):
+    elif home != "ale" and not is_minatar(spec):
         raise Refusal(
             f"{spec.id} cannot be drawn; leave --video out, or where Gymnasium has the same environment write for"
             " example --env gym:CartPole-v1"
