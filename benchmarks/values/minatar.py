@@ -4,7 +4,7 @@
 
 The games are MinAtar's own: all six actions, one in ten of them sticky. The row dqn is its own DQN (the preset
 minatar), a gradient step per frame, to be held against the published curve; what is published is the return while
-training, so that of the last 100,000 frames is told beside the greedy one. All others, "dqn, one in four" among them,
+training, so that of the last 50,000 frames is told beside the greedy one. All others, "dqn, one in four" among them,
 take a gradient step per four frames, as Dopamine does (a quarter of the time), and a target update per 1,000 frames
 as before, with their own head, loss and target in place of DQN's; pqn and stream_q run their presets. Distributions
 range over -10 to 100, on SpaceInvaders to 200. iqn draws 8 fractions. ``--only`` without a name trains nothing and
@@ -65,7 +65,7 @@ def options(game: str, name: str) -> list[str]:
 
 
 def while_training(result: dict) -> str:
-    """The return of the episodes that ended in the last of the log's ten intervals, as `training.interval` tells it."""
+    """The return of the episodes that ended in the last of the log's intervals, as `training.interval` tells it."""
     last = result["curve"][-1]["train_return"]
     low, high = statistics.interval(np.array(last))
     return interval({"eval_return": last, "iqm": float(statistics.iqm(np.array(last))), "low": low, "high": high})
