@@ -63,7 +63,7 @@ def test_freeway_is_minatars(monkeypatch):
 
     play = jax.jit(lambda carry, given: jax.lax.scan(step, carry, given)[1])
     state, _ = env.reset(jax.random.key(0))
-    for cars, actions, obs, reward, over in zip(PLAYED["freeway_cars"], *episodes_of("freeway"), strict=True):
+    for cars, actions, obs, reward, over in zip(PLAYED["freeway_inside"], *episodes_of("freeway"), strict=True):
         outcome = jax.device_get(play((state, jnp.bool_(True)), (actions, cars[:-1])))
         assert not over.any()
         assert reward.sum() > 2
@@ -71,6 +71,60 @@ def test_freeway_is_minatars(monkeypatch):
         # On the step that crosses the road the speeds are new and drawn, here others than there.
         shown = np.where(reward[:, None, None, None] > 0, np.arange(7) < 2, True)
         np.testing.assert_array_equal(outcome.next_obs & shown, obs[1:] & shown)
+
+
+def test_asterix_is_minatars(monkeypatch):
+    """As above; what appeared there, and in which row, is put in when it is due here."""
+    monkeypatch.setattr(gymnax_envs, "PREPARED", {})
+    env = without_repeats(monkeypatch, "minatar:Asterix-v0")
+
+    def step(state, given):
+        inner, last = state
+        action, there = given
+        due = inner.spawn_timer == 0
+        entities = jnp.where(due, there, inner.entities)
+        timer = jnp.where(due, inner.spawn_speed, inner.spawn_timer)
+        state, _, outcome = env.step(
+            jax.random.key(0), (inner.replace(entities=entities, spawn_timer=timer), last), action
+        )
+        return state, outcome
+
+    play = jax.jit(lambda state, given: jax.lax.scan(step, state, given)[1])
+    state, first = env.reset(jax.random.key(0))
+    for there, actions, obs, reward, over in zip(PLAYED["asterix_inside"], *episodes_of("asterix"), strict=True):
+        np.testing.assert_array_equal(first, obs[0])
+        outcome = jax.device_get(play(state, (actions, there[:-1])))
+        length = int(over.argmax()) + 1 if over.any() else len(actions)
+        assert length > 200
+        np.testing.assert_array_equal(outcome.next_obs[:length], obs[1 : length + 1])
+        np.testing.assert_array_equal(outcome.reward[:length], reward[:length])
+        np.testing.assert_array_equal(outcome.discount[:length] == 0.0, over[:length])
+
+
+def test_what_appears_in_asterix_takes_a_free_row_and_no_other():
+    """A third of it is treasure, it comes from either side, and where no row is free nothing happens."""
+    state, _ = jax_env(resolve("minatar:Asterix-v0")).reset(jax.random.key(0))
+    taken = jnp.array([3, 4, 1, 0, 1])
+    for free in ((), (2,), (0, 5, 7)):
+        entities = jnp.where(jnp.isin(jnp.arange(8), jnp.array(free, int))[:, None], 0, taken[None])
+        crowded = state[0].replace(entities=entities, spawn_timer=jnp.int32(0), spawn_speed=jnp.int32(6))
+        after = jax.vmap(gymnax_envs.spawned, in_axes=(0, None))(jax.random.split(jax.random.key(1), 3_000), crowded)
+        assert (after.spawn_timer == 6).all()
+        new = (np.asarray(after.entities) != np.asarray(entities)).any(axis=-1)  # [3000, 8]
+        assert (new.sum(axis=1) == bool(free)).all()
+        assert set(np.flatnonzero(new.any(axis=0))) == set(free)
+        if free:
+            counts = new.sum(axis=0)[list(free)] / 3_000
+            np.testing.assert_allclose(counts, 1 / len(free), atol=0.04)
+            column, row, rightwards, gold, there = np.asarray(after.entities)[new].T
+            assert ((column == 0) == rightwards).all()
+            assert ((column == 9) != rightwards).all()
+            np.testing.assert_array_equal(row, np.nonzero(new)[1] + 1)
+            assert there.all()
+            assert abs(gold.mean() - 1 / 3) < 0.04
+            assert abs(rightwards.mean() - 1 / 2) < 0.04
+    early = state[0].replace(spawn_timer=jnp.int32(1))
+    jax.tree.map(np.testing.assert_array_equal, gymnax_envs.spawned(jax.random.key(0), early), early)
 
 
 def test_one_action_in_ten_is_the_last_one_again():

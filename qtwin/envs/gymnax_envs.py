@@ -12,6 +12,7 @@ from qtwin.envs.actions import to_bounds
 from qtwin.envs.base import JaxEnv, Outcome
 from qtwin.envs.catalog import MINATAR_OWN, MINATAR_STICKY
 from qtwin.envs.spec import EnvSpec
+from qtwin.types import Array, PyTree
 
 
 def gymnax_env(spec: EnvSpec, name: str, **options) -> JaxEnv:
@@ -67,6 +68,7 @@ def minatar_env(spec: EnvSpec, name: str) -> JaxEnv:
       name: as MinAtar registers it with Gymnasium, ``Breakout-v0``.
     """
     game = gymnax_env(spec, MINATAR_OWN[name], use_minimal_action_set=False)
+    prepare = PREPARED.get(name)
 
     def reset(key):
         state, obs = game.reset(key)
@@ -76,10 +78,32 @@ def minatar_env(spec: EnvSpec, name: str) -> JaxEnv:
         inner, last_action = state
         repeat, move = jax.random.split(key)
         action = jnp.where(jax.random.bernoulli(repeat, MINATAR_STICKY), last_action, action)
+        if prepare:
+            key, move = jax.random.split(move)
+            inner = prepare(key, inner)
         inner, obs, outcome = game.step(move, inner, action)
         return (inner, action), obs, outcome
 
     return JaxEnv(spec, reset, step)
+
+
+def spawned(key: Array, state: PyTree) -> PyTree:
+    """Asterix, before its step: an enemy or a treasure in one of the free rows, if one is due and a row is free.
+
+    gymnax looks for a row itself, when the timer is at 0, and where nearly all are taken it may empty one instead. So
+    the timer is set here.
+    """
+    side, kind, row = jax.random.split(key, 3)
+    free, due = state.entities[:, 4] == 0, state.spawn_timer == 0
+    slot = jnp.argmax(jnp.where(free, jax.random.uniform(row, free.shape), -1.0))
+    rightwards, gold = jax.random.bernoulli(side, 0.5), jax.random.bernoulli(kind, 1 / 3)
+    entity = [jnp.where(rightwards, 0, 9), slot + 1, rightwards, gold, True]  # column, row, which way, treasure, there
+    entity = jnp.stack([jnp.asarray(part, state.entities.dtype) for part in entity])
+    entities = jnp.where(due & free.any(), state.entities.at[slot].set(entity), state.entities)
+    return state.replace(entities=entities, spawn_timer=jnp.where(due, state.spawn_speed, state.spawn_timer))
+
+
+PREPARED = {"Asterix-v0": spawned}  # what gymnax does otherwise than MinAtar is done before its step
 
 
 class _Seaborn(ModuleType):
