@@ -92,12 +92,12 @@ def main() -> None:
 
 def prepared(name: str) -> Timed:
     """A row's gradient step, compiled and run once."""
-    env, *words = options(GAME, name)
+    _, *words = options(GAME, name)
     asked = dict(pairs(words))
     named = {key: asked.pop(f"--{key}") for key in ("agent", "preset") if f"--{key}" in asked}
     if "preset" in named:
         named.pop("agent")
-    config = build(env, settings={FIELDS[word]: value for word, value in asked.items()}, **named).config
+    config = build(f"minatar:{GAME}", settings={FIELDS[word]: value for word, value in asked.items()}, **named).config
     spec = resolve(config.env)
     chosen = algorithm(spec, config)
     state = state_around(chosen, spec, cycle_of(chosen.rates, config.envs), (), rng.root(0))

@@ -7,9 +7,9 @@ minatar), a gradient step per frame. The published curves have, game by game, th
 row "dqn, best step size". What they show is the return while training, so that of the last 50,000 frames is told
 beside the greedy one. All others, "dqn, one in four" among them, take a gradient step per four frames, as Dopamine
 does (a quarter of the time), and a target update per 1,000 frames as before, with their own head, loss and target in
-place of DQN's; pqn and stream_q run their presets. Distributions range over -10 to 100, on SpaceInvaders to 200. iqn
-draws 8 fractions. ``--only`` without a name trains nothing and prints the results that are there; a row that was
-stopped goes on where it was.
+place of DQN's; pqn and stream_q run their presets. Distributions range over -10 to 100, on SpaceInvaders to 200.
+``--only`` without a name trains nothing and prints the results that are there; a row that was stopped goes on where
+it was.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ AGENTS = {
     "c51": ("--net", "minatar", *ATOMS, *EPSILON, *DQN),
     "hl_gauss": ("--net", "minatar", *ATOMS, *EPSILON, *DQN),
     "qr_dqn": ("--net", "minatar", "--quantiles", "51", *EPSILON, *DQN),
-    "iqn": ("--net", "minatar", "--quantiles", "8", *EPSILON, *DQN),
+    "iqn": ("--net", "minatar", "--quantiles", "32", *EPSILON, *DQN),
     "rainbow": ("--net", "minatar+duelling+noisy", *ATOMS, "--explore", "1", *DQN),
     "pqn": ("--preset", "pqn-minatar"),
     "stream_q": ("--preset", "stream-q-minatar"),
