@@ -96,8 +96,7 @@ MINATAR = {name.removesuffix("-MinAtar"): name for name in GYMNAX if name.endswi
 MINATAR_OWN = {f"{game}-v0": name for game, name in MINATAR.items()}
 MINATAR_ACTIONS = 6
 MINATAR_STICKY = 0.1  # how often an action is replaced by the one before it
-MINATAR_LIMIT = {"Freeway-v0": 2_500}
-HALF_HOUR = 27_000  # [transitions]
+MINATAR_LIMIT, FREEWAY_LIMIT = 27_000, 2_500  # [transitions]
 SHORT = {entry.short: name for name, entry in GYMNAX.items() if entry.short}
 
 
@@ -205,7 +204,7 @@ def _minatar(name: str) -> EnvSpec:
         obs_shape=entry.obs_shape,
         obs_dtype=entry.obs_dtype,
         num_actions=MINATAR_ACTIONS,
-        time_limit=MINATAR_LIMIT.get(name, HALF_HOUR),
+        time_limit=FREEWAY_LIMIT if name == "Freeway-v0" else MINATAR_LIMIT,
     )
 
 
