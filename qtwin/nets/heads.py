@@ -19,6 +19,7 @@ from qtwin.nets.initial import dense, initializers
 from qtwin.nets.names import NetName, parse
 from qtwin.nets.net import Net, Noise, from_nnx
 from qtwin.nets.norms import norm_of, normalised
+from qtwin.nets.products import product, written_out
 from qtwin.types import Array
 
 COSINES = 64  # that a quantile's fraction is embedded in (Dabney et al. 2018b, section 3)
@@ -150,8 +151,8 @@ class Noisy(nnx.Module):
     def __call__(self, x: Array) -> Array:
         kernel, bias = self.kernel[...], self.bias[...]
         if not self.deterministic:
-            both = jnp.sign(self.noise[...]) * jnp.sqrt(jnp.abs(self.noise[...]))
+            both = written_out(jnp.sign(self.noise[...]) * jnp.sqrt(jnp.abs(self.noise[...])))
             inputs, outputs = both[: kernel.shape[0]], both[kernel.shape[0] :]
             kernel = kernel + self.kernel_sigma[...] * (inputs[:, None] * outputs[None, :])
             bias = bias + self.bias_sigma[...] * outputs
-        return x @ kernel + bias.reshape(*[1] * (x.ndim - 1), -1)
+        return product(x, kernel) + bias.reshape(*[1] * (x.ndim - 1), -1)

@@ -103,12 +103,9 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module], encodes: bool = False, nois
 
 
 def noise_of(shapes: list, key: Array | None) -> list[Array]:
-    """Numbers for each layer's noise from one draw; zeros without a key.
-
-    The draw stands behind a barrier, or XLA would make a number anew for every weight that it goes into.
-    """
+    """Numbers for each layer's noise from one draw; zeros without a key."""
     ends = list(itertools.accumulate(shape.size for shape in shapes))
-    drawn = jnp.zeros(ends[-1]) if key is None else jax.lax.optimization_barrier(jax.random.normal(key, (ends[-1],)))
+    drawn = jnp.zeros(ends[-1]) if key is None else jax.random.normal(key, (ends[-1],))
     return [drawn[end - shape.size : end] for end, shape in zip(ends, shapes, strict=True)]
 
 
