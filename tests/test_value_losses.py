@@ -16,7 +16,7 @@ from qtwin.envs.catalog import resolve
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.nets.bodies import q_network
-from qtwin.nets.heads import distribution_network, quantile_network
+from qtwin.nets.heads import distribution_network, quantile_network, written_out
 from qtwin.nets.initial import sparse
 from qtwin.optimisers import obgd
 from qtwin.presets import AGENT_DEFAULTS
@@ -212,6 +212,25 @@ def test_a_noisy_layer_is_fortunatos_equation_9_and_without_noise_the_layer_of_i
     silent = q_network(CARTPOLE, "mlp:4+noisy=0")
     v = silent.init(jax.random.key(0))
     np.testing.assert_array_equal(silent.noisy(v, obs, key), silent.apply(v, obs))
+
+
+@pytest.mark.parametrize("size", [1, 31, 32, 33, 2917])
+def test_what_is_written_out_is_what_was_given(size):
+    x = jax.random.normal(jax.random.key(size), (size,)) * 1e3
+    np.testing.assert_array_equal(jax.jit(written_out)(x), x)
+
+
+def test_noise_is_drawn_once_and_not_anew_for_every_weight():
+    net = q_network(CARTPOLE, "mlp:96,80+noisy")
+    v = net.init(jax.random.key(0))
+
+    def loss(params, obs, key):
+        return jnp.sum(net.drawn(v._replace(params=params), obs, key))
+
+    compiled = jax.jit(jax.grad(loss)).lower(v.params, jnp.ones((4, 4)), jax.random.key(1)).compile()
+    of_weights = [c for c in compiled.as_text().split("\n\n") if "-> f32[96,80] {" in c.partition("\n")[0]]
+    assert len(of_weights) > 1, "the hidden layer's weights are not perturbed in a computation of their own"
+    assert not any("shift" in c for c in of_weights)  # the bits of random numbers
 
 
 def test_the_embedding_of_a_quantile_is_equation_4():

@@ -35,7 +35,7 @@ from qtwin.rates import cycle_of
 from qtwin.request import build
 from qtwin.settings import SETTINGS, option
 
-GAME, STEPS, ROUNDS = "Breakout", 100, 7
+GAME, STEPS, ROUNDS, DQN = "Breakout", 100, 7, "dqn, one in four"
 FIELDS = {option(field): field for field in SETTINGS}
 
 
@@ -60,8 +60,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     args = parser.parse_args()
     prepare(1)
-    same = ("dqn, best step size", "dqn, one in four")  # but for a number and a rate
-    timed = {name: prepared(name) for name in AGENTS if name not in same}
+    own = ("dqn", "dqn, best step size")  # another optimiser than all others
+    timed = {name: prepared(name) for name in AGENTS if name not in own}
     taken = {name: [] for name in timed}
     for _ in range(args.rounds):
         for name, one in timed.items():
@@ -69,10 +69,10 @@ def main() -> None:
             one.run()
             taken[name].append((time.perf_counter() - start) / STEPS * 1e6)
     rows, path = [], HERE / "results" / "cost_values.json"
-    plain, counted = statistics.median(taken["dqn"]), timed["dqn"].operations
+    plain, counted = statistics.median(taken[DQN]), timed[DQN].operations
     for name, one in timed.items():
         micro = statistics.median(taken[name])
-        ratio, explained, held = micro / plain, one.operations / counted, one.parameters / timed["dqn"].parameters
+        ratio, explained, held = micro / plain, one.operations / counted, one.parameters / timed[DQN].parameters
         told = (f"{one.batch}", f"{micro:,.0f}", f"{min(taken[name]):,.0f} ... {max(taken[name]):,.0f}")
         rows.append((name, *told, f"{one.operations / 1e6:.1f}", f"{ratio:.2f}", f"{explained:.2f}", f"{held:.2f}"))
         found = {

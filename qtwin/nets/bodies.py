@@ -17,7 +17,6 @@ from qtwin.nets.initial import dense, initializers
 from qtwin.nets.names import NetName, parse
 from qtwin.nets.net import Net, from_functions, from_nnx
 from qtwin.nets.norms import norm_of, normalised
-from qtwin.nets.products import product
 from qtwin.types import Array
 
 
@@ -207,5 +206,5 @@ class Conv3x3(nnx.Module):
             x = jnp.pad(x, ((0, 0), pad, pad, (0, 0))) if self.padding else x
             last_row, last_column = x.shape[1] - 2, x.shape[2] - 2
             shifts = [x[:, i : last_row + i : step, j : last_column + j : step] for i in range(3) for j in range(3)]
-            out = product(jnp.concatenate(shifts, axis=-1), kernel.reshape(-1, kernel.shape[-1]))
+            out = jnp.concatenate(shifts, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
         return out if self.bias is None else out + self.bias[...].reshape(1, 1, 1, -1)

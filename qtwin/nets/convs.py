@@ -12,7 +12,6 @@ from flax import nnx
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.initial import dense, initializers
 from qtwin.nets.names import LAYERS, NetName
-from qtwin.nets.products import product
 from qtwin.types import Array
 
 
@@ -227,5 +226,5 @@ def _dtype(named: NetName) -> jnp.dtype:
 
 def _layer(layer: nnx.Linear, x: Array, dtype: jnp.dtype) -> Array:
     """A hidden layer with its ReLU, computed in ``dtype``. [B, D] -> [B, D'] float32"""
-    y = product(x.astype(dtype), layer.kernel[...].astype(dtype)) + layer.bias[...].astype(dtype)[None]
+    y = x.astype(dtype) @ layer.kernel[...].astype(dtype) + layer.bias[...].astype(dtype)[None]
     return jax.nn.relu(y).astype(jnp.float32)

@@ -13,7 +13,6 @@ from qtwin.nets.bodies import Conv3x3
 from qtwin.nets.initial import dense
 from qtwin.nets.net import Net, from_nnx, side_by_side
 from qtwin.nets.norms import BatchNorm
-from qtwin.nets.products import dot_general
 from qtwin.siamese.names import encoder_choice
 from qtwin.types import Array, PyTree, Variables
 
@@ -103,9 +102,7 @@ class Block(nnx.Module):
         self.norms = nnx.List([_norm(outputs), _norm(outputs)])
         self.stride = stride
         changed = inputs != outputs or stride != 1
-        self.shortcut = (
-            nnx.Linear(inputs, outputs, use_bias=False, dot_general=dot_general, rngs=rngs) if changed else None
-        )
+        self.shortcut = nnx.Linear(inputs, outputs, use_bias=False, rngs=rngs) if changed else None
         self.shortcut_norm = _norm(outputs) if changed else None
 
     def __call__(self, x: Array) -> Array:

@@ -19,10 +19,10 @@ from qtwin.nets.initial import dense, initializers
 from qtwin.nets.names import NetName, parse
 from qtwin.nets.net import Net, Noise, from_nnx
 from qtwin.nets.norms import norm_of, normalised
-from qtwin.nets.products import product, written_out
 from qtwin.types import Array
 
 COSINES = 64  # that a quantile's fraction is embedded in (Dabney et al. 2018b, section 3)
+ROW = 32  # numbers in a row of `written_out`
 
 
 def distribution_network(env: EnvSpec, name: str, atoms: int, init: str = "lecun", normalise: str = "none") -> Net:
@@ -155,4 +155,17 @@ class Noisy(nnx.Module):
             inputs, outputs = both[: kernel.shape[0]], both[kernel.shape[0] :]
             kernel = kernel + self.kernel_sigma[...] * (inputs[:, None] * outputs[None, :])
             bias = bias + self.bias_sigma[...] * outputs
-        return product(x, kernel) + bias.reshape(*[1] * (x.ndim - 1), -1)
+        return x @ kernel + bias.reshape(*[1] * (x.ndim - 1), -1)
+
+
+def written_out(x: Array) -> Array:
+    """x [D] of finite numbers, on a CPU written to memory before anything reads it.
+
+    XLA computes anew wherever it is used what it takes to be cheap: the draw of a layer's noise, hash and all, for each
+    of its weights. It looks through its own optimisation barrier there, but not through a product, which with ones on
+    the diagonal is exact.
+    """
+    if jax.default_backend() != "cpu":
+        return x
+    rows = jnp.pad(x, (0, -x.size % ROW)).reshape(-1, ROW)
+    return (rows @ jnp.eye(ROW, dtype=x.dtype)).reshape(-1)[: x.size]

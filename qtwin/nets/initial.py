@@ -9,14 +9,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from qtwin.nets.products import dot_general
 from qtwin.types import Array
 
 
 def dense(inputs: int, outputs: int, init: str, rngs: nnx.Rngs) -> nnx.Linear:
     """A fully connected layer that begins as ``init`` says."""
     kernel, bias = initializers(init, inputs)
-    return nnx.Linear(inputs, outputs, kernel_init=kernel, bias_init=bias, dot_general=dot_general, rngs=rngs)
+    return nnx.Linear(inputs, outputs, kernel_init=kernel, bias_init=bias, rngs=rngs)
 
 
 def initializers(init: str, inputs: int) -> tuple[Callable, Callable]:
