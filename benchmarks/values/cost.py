@@ -4,7 +4,8 @@
 
 MinAtar's Breakout, a batch of 32, one thread: the regression on one batch, the target computed and the optimiser's step
 taken, in a compiled loop, without environment, replay or the target's own move. Operations are those of XLA's count for
-the compiled step. Agents take turns; medians over the rounds.
+the compiled step. Beside it the whole of it, the three processes in the engine's own program: transitions a second,
+collected and learned from at the row's rates. Agents take turns; medians over the rounds.
 """
 
 from __future__ import annotations
@@ -26,16 +27,20 @@ from tables import table
 from training import HERE, keep
 
 from qtwin import rng
+from qtwin.agent import Algorithm
 from qtwin.agents import algorithm
+from qtwin.config import Config
 from qtwin.engine.devices import prepare
-from qtwin.engine.fused import state_around
+from qtwin.engine.fused import fused, state_around
 from qtwin.envs.catalog import resolve
+from qtwin.envs.make import jax_env
+from qtwin.envs.spec import EnvSpec
 from qtwin.processes.regress import gradient_step
 from qtwin.rates import cycle_of
 from qtwin.request import build
 from qtwin.settings import SETTINGS, option
 
-GAME, STEPS, ROUNDS, DQN = "Breakout", 100, 7, "dqn, one in four"
+GAME, STEPS, TRANSITIONS, ROUNDS, DQN = "Breakout", 100, 1_000, 7, "dqn, one in four"
 FIELDS = {option(field): field for field in SETTINGS}
 
 
@@ -47,12 +52,14 @@ class Timed(NamedTuple):
       operations: of one gradient step, as XLA counts them.
       parameters: of the online network, each read and written by the optimiser.
       run: ``() -> None``: so many gradient steps.
+      turn: ``() -> int``: turns the three processes; how many transitions were collected.
     """
 
     batch: int
     operations: float
     parameters: int
     run: Callable[[], None]
+    turn: Callable[[], int]
 
 
 def main() -> None:
@@ -62,29 +69,33 @@ def main() -> None:
     prepare(1)
     own = ("dqn", "dqn, best step size")  # another optimiser than all others
     timed = {name: prepared(name) for name in AGENTS if name not in own}
-    taken = {name: [] for name in timed}
+    taken, speed = {name: [] for name in timed}, {name: [] for name in timed}
     for _ in range(args.rounds):
         for name, one in timed.items():
             start = time.perf_counter()
             one.run()
             taken[name].append((time.perf_counter() - start) / STEPS * 1e6)
+            start = time.perf_counter()
+            speed[name].append(one.turn() / (time.perf_counter() - start))
     rows, path = [], HERE / "results" / "cost_values.json"
     plain, counted = statistics.median(taken[DQN]), timed[DQN].operations
     for name, one in timed.items():
         micro = statistics.median(taken[name])
         ratio, explained, held = micro / plain, one.operations / counted, one.parameters / timed[DQN].parameters
         told = (f"{one.batch}", f"{micro:,.0f}", f"{min(taken[name]):,.0f} ... {max(taken[name]):,.0f}")
-        rows.append((name, *told, f"{one.operations / 1e6:.1f}", f"{ratio:.2f}", f"{explained:.2f}", f"{held:.2f}"))
+        counts = (f"{one.operations / 1e6:.1f}", f"{ratio:.2f}", f"{explained:.2f}", f"{held:.2f}")
+        rows.append((name, *told, *counts, f"{statistics.median(speed[name]):,.0f}"))
         found = {
             "batch": one.batch,
             "microseconds": taken[name],
             "operations": one.operations,
             "parameters": one.parameters,
+            "transitions_a_second": speed[name],
         }
         keep(path, name, found | {"time_over_dqn": ratio, "operations_over_dqn": explained})
     head = (
         "agent", "batch", "a gradient step, us", "least ... most", "M operations", "time / DQN", "operations / DQN",
-        "parameters / DQN",
+        "parameters / DQN", "transitions / s",
     )  # fmt: skip
     print(table(head, rows))
     print(f"\nresults: {path}")
@@ -125,7 +136,24 @@ def prepared(name: str) -> Timed:
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.twin.online.params))
     loop = jax.jit(lambda carry, steps: jax.lax.fori_loop(0, steps, step, carry))
     jax.block_until_ready(loop(begun, 1))
-    return Timed(len(batch.reward), cost["flops"], parameters, lambda: jax.block_until_ready(loop(begun, STEPS)))
+    turn = turning(chosen, spec, config)
+    run = lambda: jax.block_until_ready(loop(begun, STEPS))  # noqa: E731
+    return Timed(len(batch.reward), cost["flops"], parameters, run, turn)
+
+
+def turning(chosen: Algorithm, spec: EnvSpec, config: Config) -> Callable[[], int]:
+    """The engine's program for an algorithm, compiled and warmed up, to be turned for some transitions at a time."""
+    engine = fused(chosen, jax_env(spec), config.envs)
+    cycles = max(1, TRANSITIONS // engine.turn.transitions)
+    state = engine.warm_up(engine.init([0]), config.warmup // config.envs)
+    states = [engine.advance(state, cycles)]
+
+    def turn() -> int:
+        states[0] = jax.block_until_ready(engine.advance(states[0], cycles))
+        return cycles * engine.turn.transitions
+
+    turn()
+    return turn
 
 
 def pairs(words: list[str]) -> Iterator[tuple[str, str]]:
