@@ -6,10 +6,10 @@ The games are MinAtar's own: all six actions, one in ten of them sticky. The row
 minatar), a gradient step per frame. The published curves have, game by game, the best of some step sizes: so has the
 row "dqn, best step size". What they show is the return while training, so that of the last 50,000 frames is told
 beside the greedy one. All others, "dqn, one in four" among them, take a gradient step per four frames, as Dopamine
-does (a quarter of the time), a target update per 1,000 frames as before, and Adam as Obando-Ceron & Castro (2021) have
-it on these games: MinAtar's RMSProp has an epsilon of 0.01, which is of the size of Huber's gradients and drowns
-those of other losses. They differ among each other in head, loss and target alone; pqn and stream_q run their presets.
-Distributions range over -10 to 100, on SpaceInvaders to 200; IQN draws 8 fractions, for 32 take hours.
+does (a quarter of the time), a target update per 1,000 frames as before, and Adam as DQN has it on these games in
+Obando-Ceron & Castro (2021): MinAtar's RMSProp, with its epsilon of 0.01, was chosen for DQN's loss. They differ from
+each other in head, loss and target alone; pqn and stream_q run their presets. Distributions range over -10 to 100, on
+SpaceInvaders to 200; IQN draws 8 fractions, for 32 take hours.
 ``--only`` without a name trains nothing and prints the results that are there; a row that was stopped goes on where
 it was.
 """
