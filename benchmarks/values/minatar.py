@@ -8,10 +8,9 @@ row "dqn, best step size". What they show is the return while training, so that 
 beside the greedy one. All others, "dqn, one in four" among them, take a gradient step per four frames, as Dopamine
 does (a quarter of the time), a target update per 1,000 frames as before, and Adam as DQN has it on these games in
 Obando-Ceron & Castro (2021): MinAtar's RMSProp, with its epsilon of 0.01, was chosen for DQN's loss. They differ from
-each other in head, loss and target alone; pqn and stream_q run their presets. Distributions range over -10 to 100, on
-SpaceInvaders to 200; IQN draws 8 fractions, for 32 take hours.
-``--only`` without a name trains nothing and prints the results that are there; a row that was stopped goes on where
-it was.
+each other in what their names say alone; pqn and stream_q run their presets. Distributions range over -10 to 100, on
+SpaceInvaders to 200; IQN draws 8 fractions. ``--only`` without a name trains nothing and prints the results that are
+there; a row that was stopped goes on where it was.
 """
 
 from __future__ import annotations
