@@ -4,7 +4,7 @@ import os
 import tempfile
 
 # Compiling is most of what the tests take: at LLVM's first level and with XLA's older emitter of loops it takes less.
-# What is compiled so is slower (MinAtar's steps by 1.6 times). What a test compares is compiled alike on both sides.
+# What is compiled so is slower. What a test compares is compiled alike on both sides.
 FLAGS = "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false "
 os.environ["XLA_FLAGS"] = FLAGS + os.environ.get("XLA_FLAGS", "")
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"

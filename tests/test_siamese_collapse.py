@@ -15,7 +15,7 @@ LAST = 10  # gradient steps that the loss is averaged over
 EPOCHS, IMAGES = 20, 700
 # Of five seeds at these settings the spread was 0.96 to 0.98 with both, 0.38 to 0.59 without stop-gradient and 0.50 to
 # 0.76 without predictor, and the loss -0.43 to -0.65, -0.79 to -0.85 and -0.61 to -0.65: what tells collapse is the
-# spread, as a pair that learns comes to agree as well. Neighbours tell nothing here: in so few steps none gets better.
+# spread, as a pair that learns comes to agree as well. The bounds lie between. Neighbours got worse with both, too.
 CONFIG = dataclasses.replace(
     defaults_for("simsiam", "digits"), batch=32, epochs=EPOCHS, augment="crop:0.5+shift:6+colour", learning_rate=0.6
 )
@@ -55,4 +55,4 @@ def test_with_stop_gradient_and_predictor_features_stay_spread_out(images):
 def test_without_either_they_collapse(images, ablation, widest, worst):
     _, found, loss = learned(images, **ablation)
     assert found.spread < widest, "far below 1 / sqrt(d)"
-    assert loss < worst, "towards -1"
+    assert loss < worst, "while they agree"
