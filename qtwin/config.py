@@ -26,7 +26,7 @@ class Config:
         by the running deviation of their discounted sum (``stream_q``).
       atoms: K, atoms or classes that a value is a distribution over, within ``support`` (``c51``, ``rainbow``,
         ``hl_gauss``).
-      support: their range, ``VMIN:VMAX``.
+      support: their range, ``VMIN:VMAX``. Values begin near its middle, as the atoms are about equally likely at first.
       sigma: standard deviation of a target in widths of a class (``hl_gauss``).
       actor_net: the actor's network where that differs; empty is as ``net``. (Actor-critics only, like all that follow
         up to ``loss``.)
