@@ -27,7 +27,7 @@ SETTINGS = {
     "trace": ("LAMBDA", "how much of what comes later counts in a return (pqn, stream_q)"),
     "reward_scale": ("FACTOR", "of rewards (pqn, stream_q); 0 is by their running deviation (stream_q)"),
     "atoms": ("K", "atoms or classes of a value's distribution (c51, rainbow, hl_gauss)"),
-    "support": ("VMIN:VMAX", "what they range over"),
+    "support": ("VMIN:VMAX", "what they range over; values begin near its middle"),
     "sigma": ("S", "spread of a target, in widths of a class (hl_gauss)"),
     "smoothing": ("SIGMA:CLIP", "noise on the target policy's action (td3)"),
     "temperature": ("ALPHA", "of the entropy bonus: auto, auto:START or a number (sac and its kin)"),
