@@ -9,7 +9,7 @@ beside the greedy one. All others, "dqn, one in four" among them, take a gradien
 does (a quarter of the time), a target update per 1,000 frames as before, and Adam as DQN has it on these games in
 Obando-Ceron & Castro (2021): MinAtar's RMSProp, with its epsilon of 0.01, was chosen for DQN's loss. They differ from
 each other in what their names say alone; pqn and stream_q run their presets. Distributions range over -20 to 20,
-which covers every discounted return seen on these games; IQN draws 8 fractions. ``--only`` without a name trains
+which covers the discounted returns seen here, as averages; IQN draws 8 fractions. ``--only`` without a name trains
 nothing and prints the results that are there; a row that was stopped goes on where it was.
 """
 

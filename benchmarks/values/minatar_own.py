@@ -3,8 +3,8 @@
     git clone https://github.com/kenjyoung/MinAtar
     PATH-TO-PYTHON benchmarks/values/minatar_own.py MinAtar [--game breakout] [--frames N] [--seed K]
 
-It wants a Python with torch and nothing of qtwin's. Written is the mean return of the episodes that ended in each
-50,000 frames, as the log of a run of 1,000,000 frames has it here.
+It wants a Python with torch and numpy, and nothing of qtwin's. Written is the mean return of the episodes that ended
+in each 50,000 frames, as the log of a run of 1,000,000 frames has it here.
 """
 
 from __future__ import annotations
