@@ -15,8 +15,8 @@ class Config:
         that has none.
       agent: the algorithm, a name of ``qtwin list agents``.
       net: the network, ``table``, ``linear``, ``mlp:120,84`` or ``minatar``; layers take ``+layernorm``,
-        ``+batchnorm``, ``+dropout=P`` (``mlp:256,256+layernorm+dropout=0.01``), the last two of them ``+duelling`` and
-        ``+noisy``.
+        ``+batchnorm``, ``+leaky``, ``+dropout=P`` (``mlp:256,256+layernorm+dropout=0.01``), the last two of them
+        ``+duelling`` and ``+noisy``.
       init: how the network's weights begin, ``lecun`` (Flax's way) or ``torch``.
       bootstrap: how the TD target uses the target network, ``max``, ``double``, ... (``qtwin list bootstraps``).
       discount: gamma.

@@ -19,9 +19,9 @@ VALUE_DEFAULTS = {
         target="tied", warmup=0, replay=0, batch=128, explore="1:0.2:20%", envs=32, steps=500_000,
     ),
     "stream_q": Config(  # mohmdelsayed/streaming-drl, stream_q.py
-        "CartPole-v1", agent="stream_q", net="mlp:32,32+layernorm", init="sparse", normalise="running", trace=0.8,
-        reward_scale=0.0, loss="half-mse", learning_rate=1.0, collect=1, regress=1, target="tied", warmup=0, replay=0,
-        batch=1, explore="1:0.01:5%", envs=1, steps=500_000,
+        "CartPole-v1", agent="stream_q", net="mlp:32,32+layernorm=whole+leaky", init="sparse", normalise="running",
+        trace=0.8, reward_scale=0.0, loss="half-mse", learning_rate=1.0, collect=1, regress=1, target="tied", warmup=0,
+        replay=0, batch=1, explore="1:0.01:5%", envs=1, steps=500_000,
     ),
     "double_dqn": dataclasses.replace(_DQN, agent="double_dqn", bootstrap="double"),
     "munchausen_dqn": dataclasses.replace(_DQN, agent="munchausen_dqn", bootstrap="munchausen:0.9:0.03:-1"),

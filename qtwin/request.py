@@ -204,6 +204,11 @@ def check(c: Config, spec: EnvSpec) -> None:
     check_target(c)
     check_values(c, spec)
     one_of("normalisation", c.normalise, names.NORMALISE_NAMES)
+    if c.normalise == "running" and spec.num_states is not None:
+        raise Refusal(
+            f"--normalise running needs observations that have a mean, and {spec.id} gives the index of a state; leave"
+            " it out"
+        )
     if c.agent in ACTOR_CRITICS:
         _check_actor(c, spec)
     check_self_prediction(c, spec)

@@ -49,6 +49,8 @@ REFUSED = [
     ("train Pendulum-v1 --critics 0", "--critics"),
     ("train Pendulum-v1 --actor-every 0", "--actor-every"),
     ("train Pendulum-v1 --normalise runing", "running"),
+    ("train FrozenLake-v1 --normalise running", "the index of a state"),
+    ("train Pendulum-v1 --net mlp:64+leeky", "leaky"),
     ("train Pendulum-v1 --optimiser adam:1e-8:1", "B1"),
     ("train Pendulum-v1 --bootstrap double", "actor"),
     ("train CartPole-v1 MountainCar-v0", "'MountainCar-v0'"),

@@ -205,6 +205,26 @@ def test_what_an_exported_network_of_images_says_it_computes_is_what_it_computes
 
 
 @pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("minatar", 5),
+        ("minatar+layernorm", 7),
+        ("minatar+layernorm=whole+leaky", 9),
+        ("mlp:8", 3),
+        ("mlp:8+layernorm+leaky", 5),
+        ("mlp:8+layernorm=whole", 4),
+    ],
+)
+def test_an_exported_network_names_every_layer_that_it_computes(name, lines):
+    words = how_to_compute(parse(name, BREAKOUT), "none", Gives())
+    assert len(words) == lines
+    assert sum("variance" in line for line in words) == ("layernorm" in name) * (1 + name.startswith("minatar"))
+    assert sum("0.01 u" in line for line in words) == ("leaky" in name) * (1 + name.startswith("minatar"))
+    assert any("norms." in line for line in words) == ("layernorm" in name and "whole" not in name)
+    assert "stats.obs.mean" in how_to_compute(parse(name, BREAKOUT), "running", Gives())[0]
+
+
+@pytest.mark.parametrize(
     ("env", "name", "says"),
     [
         (ATARI, "mlp:120,84", "--net nature"),

@@ -88,6 +88,45 @@ def test_where_the_layers_stand():
     assert [batched["norms"][i]["scale"].shape for i in range(3)] == [(3,), (8,), (6,)]
 
 
+@pytest.mark.parametrize("normalise", ["none", "running"])
+def test_layer_norm_over_a_whole_layer_has_no_parameters_and_leaky_relu_lets_a_hundredth_through(normalise):
+    """MinAtar's network in numpy, as streaming Q-learning has it; images are normalised as other observations are."""
+    env = EnvSpec("test:image", (5, 6, 2), "bool", 3)
+    net = network(env, "minatar+layernorm=whole+leaky", 3, "torch", normalise)
+    variables = net.init(jax.random.key(0))
+    x = np.random.default_rng(0).random((7, 5, 6, 2)) < 0.3
+    out, stats = net.learn(variables, jnp.asarray(x), jax.random.key(1))
+    p = jax.tree.map(np.asarray, variables.params)
+    assert set(p) == {"conv", "dense", "head"}
+
+    def hidden(u):
+        over = tuple(range(1, u.ndim))
+        u = (u - u.mean(over, keepdims=True)) / np.sqrt(u.var(over, keepdims=True) + 1e-5)
+        return np.where(u > 0, u, 0.01 * u)
+
+    if normalise == "running":
+        assert int(stats["obs"]["count"]) == 7
+        x = np.clip((x - x.mean(0)) / np.sqrt(x.var(0) + 1e-8), -10, 10)
+    seen = np.lib.stride_tricks.sliding_window_view(x.astype(np.float32), (3, 3), (1, 2))
+    h = hidden(np.einsum("bhwcij,ijco->bhwo", seen, p["conv"]["kernel"]) + p["conv"]["bias"])
+    h = hidden(h.reshape(7, -1) @ p["dense"]["kernel"] + p["dense"]["bias"])
+    np.testing.assert_allclose(out, h @ p["head"]["kernel"] + p["head"]["bias"], rtol=1e-4, atol=1e-5)
+
+
+def test_images_of_bytes_and_those_beside_an_action_are_normalised_too():
+    env = EnvSpec("test:image", (36, 36, 2), "uint8", None, action_low=(-1.0,), action_high=(1.0,))
+    x = jnp.asarray(np.random.default_rng(0).integers(0, 256, (5, 36, 36, 2), np.uint8))
+    for net, inputs in (
+        (network(env, "nips", 2, normalise="running"), x),
+        (critic_network(env, "nature", 1, normalise="running"), (x, jnp.zeros((5, 1)))),
+    ):
+        variables = net.init(jax.random.key(0))
+        _, stats = net.learn(variables, inputs, jax.random.key(1))
+        np.testing.assert_allclose(stats["obs"]["mean"], np.asarray(x, np.float32).mean(0), rtol=1e-5)
+        before, after = net.apply(variables, inputs), net.apply(Variables(variables.params, stats), inputs)
+        assert float(jnp.abs(before - after).max()) > 1e-3
+
+
 def test_dropout_drops_while_learning_only():
     net = network(ENV, "mlp:64+dropout=0.5", 1)
     variables, obs = net.init(jax.random.key(0)), jnp.ones((1, 3))
@@ -110,9 +149,19 @@ def test_an_ensemble_is_its_members_side_by_side():
 
 
 def test_names_are_read():
-    assert parse("mlp:64,32+layernorm+dropout=0.01", ENV) == NetName("mlp", (64, 32), "layernorm", 0.01)
+    assert parse("mlp:64,32+layernorm+dropout=0.01", ENV) == NetName("mlp", (64, 32), "layernorm", dropout=0.01)
     assert parse("mlp:64", ENV) == NetName("mlp", (64,))
-    for wrong in ("mlp:64+dropout=1", "mlp:64+dropout", "mlp:64+layernorm+batchnorm", "mlp:64+", "linear+layernorm"):
+    assert parse("mlp:64+leaky+layernorm=whole", ENV) == NetName("mlp", (64,), "layernorm=whole", leaky=True)
+    for wrong in (
+        "mlp:64+dropout=1",
+        "mlp:64+dropout",
+        "mlp:64+layernorm+batchnorm",
+        "mlp:64+",
+        "linear+layernorm",
+        "mlp:64+layernorm=all",
+        "mlp:64+layernorm+layernorm=whole",
+        "linear+leaky",
+    ):
         with pytest.raises(Refusal):
             parse(wrong, ENV)
 

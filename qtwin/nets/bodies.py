@@ -16,7 +16,7 @@ from qtwin.nets.convs import BODIES, scaled
 from qtwin.nets.initial import dense, initializers
 from qtwin.nets.names import NetName, parse
 from qtwin.nets.net import Net, from_functions, from_nnx
-from qtwin.nets.norms import norm_of, normalised
+from qtwin.nets.norms import norm_of, normalised, rectified
 from qtwin.types import Array
 
 
@@ -48,11 +48,12 @@ def network(env: EnvSpec, name: str, outputs: int, init: str = "lecun", normalis
             apply=lambda params, obs: params["table"][obs],
         )
     if named.kind == "minatar":
-        return from_nnx(lambda rngs: MinAtar(env, named, outputs, init, rngs), encodes=True)
-    if named.kind in BODIES:
-        return from_nnx(lambda rngs: BODIES[named.kind](env, named, outputs, init, rngs), encodes=True)
-    features = env.num_states or math.prod(env.obs_shape)
-    net = from_nnx(lambda rngs: MLP(env, features, named, outputs, init, rngs), encodes=named.kind == "mlp")
+        net = from_nnx(lambda rngs: MinAtar(env, named, outputs, init, rngs), encodes=True)
+    elif named.kind in BODIES:
+        net = from_nnx(lambda rngs: BODIES[named.kind](env, named, outputs, init, rngs), encodes=True)
+    else:
+        features = env.num_states or math.prod(env.obs_shape)
+        net = from_nnx(lambda rngs: MLP(env, features, named, outputs, init, rngs), encodes=named.kind == "mlp")
     return normalised(net, env) if normalise == "running" else net
 
 
@@ -73,9 +74,10 @@ def critic_network(env: EnvSpec, name: str, outputs: int, init: str = "lecun", n
     """
     named = parse(name, env)
     if named.kind == "minatar" or named.kind in BODIES:
-        return from_nnx(lambda rngs: ImageCritic(env, named, outputs, init, rngs))
-    features = (env.num_states or math.prod(env.obs_shape)) + env.action_shape[0]
-    net = from_nnx(lambda rngs: MLP(env, features, named, outputs, init, rngs))
+        net = from_nnx(lambda rngs: ImageCritic(env, named, outputs, init, rngs))
+    else:
+        features = (env.num_states or math.prod(env.obs_shape)) + env.action_shape[0]
+        net = from_nnx(lambda rngs: MLP(env, features, named, outputs, init, rngs))
     return normalised(net, env) if normalise == "running" else net
 
 
@@ -88,13 +90,13 @@ class ImageCritic(nnx.Module):
         places = math.prod(jax.eval_shape(lambda obs: self.body.encode(obs), example).shape[1:])
         self.dense = dense(places + env.action_shape[0], hidden, init, rngs)
         self.norm = norm_of(named.norm, hidden, rngs) if named.norm else None
-        self.head = dense(hidden, outputs, init, rngs)
+        self.head, self.leaky = dense(hidden, outputs, init, rngs), named.leaky
 
     def __call__(self, inputs: tuple[Array, Array]) -> Array:
         obs, action = inputs
         seen = self.body.encode(obs)
         x = self.dense(jnp.concatenate([seen.reshape(seen.shape[0], -1), action], axis=-1))
-        return self.head(jax.nn.relu(x if self.norm is None else self.norm(x)))
+        return self.head(rectified(self.leaky, x if self.norm is None else self.norm(x)))
 
 
 def flat(env: EnvSpec, obs: Array) -> Array:
@@ -113,7 +115,7 @@ class MLP(nnx.Module):
     """
 
     def __init__(self, env: EnvSpec, features: int, named: NetName, outputs: int, init: str, rngs: nnx.Rngs):
-        self.env, self.per_batch = env, named.norm.startswith("batch")
+        self.env, self.leaky, self.per_batch = env, named.leaky, named.norm.startswith("batch")
         sizes = (features, *named.widths)
         self.hidden = nnx.List([dense(i, o, init, rngs) for i, o in itertools.pairwise(sizes)])
         self.head = dense(sizes[-1], outputs, init, rngs) if outputs else None
@@ -147,7 +149,7 @@ class MLP(nnx.Module):
                 x = self.dropout(x)
             if self.norms is not None and not self.per_batch:
                 x = self.norms[i](x)
-            x = jax.nn.relu(x)
+            x = rectified(self.leaky, x)
             every.append(x)
         return tuple(every)
 
@@ -155,7 +157,8 @@ class MLP(nnx.Module):
 class MinAtar(nnx.Module):
     """Young & Tian (2019), section 4: one 3x3 convolution of 16 filters, then 128 units.
 
-    Layer normalisation stands before each ReLU, over the channels of a place (Gallici et al. 2025, released code).
+    Layer normalisation stands before each ReLU, over the channels of a place (Gallici et al. 2025, released code) or
+    over the whole layer (Elsayed et al. 2024, released code).
     Without outputs it ends with the convolution, `encode`.
     """
 
@@ -164,8 +167,9 @@ class MinAtar(nnx.Module):
         self.conv = Conv3x3(channels, 16, init, rngs)
         self.dense = dense((height - 2) * (width - 2) * 16, 128, init, rngs) if outputs else None
         self.head = dense(128, outputs, init, rngs) if outputs else None
-        sizes = (16, 128) if outputs else (16,)
-        self.norms = nnx.List([norm_of(named.norm, size, rngs) for size in sizes]) if named.norm else None
+        sizes = ((16, (1, 2, 3)), (128, -1))[: 2 if outputs else 1]
+        self.norms = nnx.List([norm_of(named.norm, size, rngs, over) for size, over in sizes]) if named.norm else None
+        self.leaky = named.leaky
 
     def __call__(self, obs: Array) -> Array:
         return self.head(self.layers(obs)[-1])
@@ -174,12 +178,12 @@ class MinAtar(nnx.Module):
         """The convolution [B, H-2, W-2, 16] and the hidden layer [B, 128]."""
         x = self.encode(obs)
         hidden = self.dense(x.reshape(x.shape[0], -1))
-        return x, jax.nn.relu(self.norms[1](hidden) if self.norms else hidden)
+        return x, rectified(self.leaky, self.norms[1](hidden) if self.norms else hidden)
 
     def encode(self, obs: Array) -> Array:
         """What the convolution sees, in its places. [B, H-2, W-2, 16]"""
         x = self.conv(scaled(obs, jnp.dtype(jnp.float32)))
-        return jax.nn.relu(self.norms[0](x) if self.norms else x)
+        return rectified(self.leaky, self.norms[0](x) if self.norms else x)
 
 
 class Conv3x3(nnx.Module):

@@ -18,7 +18,7 @@ from qtwin.nets.bodies import network, trunk
 from qtwin.nets.initial import dense, initializers
 from qtwin.nets.names import NetName, parse
 from qtwin.nets.net import Net, Noise, from_nnx
-from qtwin.nets.norms import norm_of, normalised
+from qtwin.nets.norms import norm_of, normalised, rectified
 from qtwin.types import Array
 
 COSINES = 64  # that a quantile's fraction is embedded in (Dabney et al. 2018b, section 3)
@@ -122,6 +122,7 @@ class Stream(nnx.Module):
 
         self.hidden, self.out = layer(features, hidden), layer(hidden, outputs)
         self.norm = norm_of(named.norm, hidden, rngs) if named.norm else None
+        self.leaky = named.leaky
 
     def __call__(self, x: Array) -> Array:
         return self.out(self.encode(x))
@@ -129,7 +130,7 @@ class Stream(nnx.Module):
     def encode(self, x: Array) -> Array:
         """The hidden layer. [..., D]"""
         x = self.hidden(x)
-        return jax.nn.relu(self.norm(x) if self.norm else x)
+        return rectified(self.leaky, self.norm(x) if self.norm else x)
 
 
 class Noisy(nnx.Module):

@@ -11,8 +11,10 @@ NAMES = {
     "table": "one value for each state and action (environments with a discrete observation)",
     "linear": "linear in the observation",
     "mlp:WIDTH,WIDTH,...": "fully connected layers with ReLU, for example mlp:120,84; hidden layers may be followed by"
-    " +layernorm, +batchnorm or +batchrenorm, and +dropout=P (mlp:256,256+layernorm+dropout=0.01)",
-    "minatar": "Young & Tian 2019: a 3x3 convolution of 16 filters, then 128 units (image observations)",
+    " +layernorm, +batchnorm or +batchrenorm, and +dropout=P (mlp:256,256+layernorm+dropout=0.01); +layernorm=whole has"
+    " no scale and bias (Elsayed 2024), and +leaky is leaky ReLU",
+    "minatar": "Young & Tian 2019: a 3x3 convolution of 16 filters, then 128 units (image observations); +layernorm is"
+    " over the filters of a place, +layernorm=whole over all places, +leaky as above",
     "nips": "Mnih et al. 2013: two convolutions, then 256 units (images of 20x20 or more), a third of nature's cost",
     "nature": "Mnih et al. 2015: three convolutions, then 512 units (images of 36x36 or more); +bfloat16 computes the"
     " hidden layers in half the bits, for accelerators",
@@ -23,6 +25,7 @@ NAMES = {
     "NET+noisy": "the last hidden layer and the output with learned noise, by which it explores; of size 0.5, or"
     " +noisy=SIGMA (Fortunato 2018): mlp:256,256+duelling+noisy",
 }
+WHOLE = "layernorm=whole"
 KINDS = ("table", "linear", "mlp", "minatar", "nips", "nature", "impala")
 # The convolutions' filters, sizes and strides, and the units after them.
 LAYERS = {
@@ -30,7 +33,7 @@ LAYERS = {
     "nature": (((32, 8, 4), (64, 4, 2), (64, 3, 1)), 512),  # Mnih et al. (2015), methods
 }
 SMALLEST = {"nips": 20, "nature": 36, "impala": 8}  # the least height and width of an image
-NORMS = ("layernorm", "batchnorm", "batchrenorm")
+NORMS = ("layernorm", WHOLE, "batchnorm", "batchrenorm")
 HEADS = ("duelling", "noisy")
 
 
@@ -40,7 +43,9 @@ class NetName(NamedTuple):
     Attributes:
       kind: a key of ``KINDS``.
       widths: of the hidden layers, of an "impala" the one factor of its filters; () for the others.
-      norm: what stands in every hidden layer before its ReLU (batch norms: before each layer); "" is nothing.
+      norm: what stands in every hidden layer before its ReLU (batch norms: before each layer); "" is nothing. With
+        ``WHOLE`` that is a layer norm over all that a layer gives for an observation, without scale and bias.
+      leaky: of hidden layers the ReLU lets a hundredth of what is negative through.
       dropout: the probability that a hidden unit is dropped while learning.
       dtype: that "nips", "nature" and "impala" compute their hidden layers in; parameters are float32 in any case.
       duelling: the last hidden layer and the output stand twice, for a state's value and for its actions' advantages.
@@ -50,6 +55,7 @@ class NetName(NamedTuple):
     kind: str
     widths: tuple[int, ...] = ()
     norm: str = ""
+    leaky: bool = False
     dropout: float = 0.0
     dtype: str = "float32"
     duelling: bool = False
@@ -142,15 +148,19 @@ def _with_layers(name: str, layers: list[str], plain: NetName, env: EnvSpec) -> 
                 )
         elif word == "noisy":
             noisy = _sigma(layer, value or ("0.5" if layer == word else ""), name)
-        elif layer == "duelling":
+        elif layer in ("duelling", "leaky"):
             continue
         elif layer in NORMS and not norm:
             norm = layer
         elif layer in NORMS:
             raise Refusal(f"hidden layers take one normalisation, and '{name}' names two; leave one of them out")
         else:
-            raise Refusal(f"unknown layer '{layer}' in '{name}'{nearest(layer, [*NORMS, *HEADS, 'dropout=0.01'])}")
-    found = plain._replace(norm=norm, dropout=dropout, duelling="duelling" in layers, noisy=noisy)
+            raise Refusal(
+                f"unknown layer '{layer}' in '{name}'{nearest(layer, [*NORMS, *HEADS, 'leaky', 'dropout=0.01'])}"
+            )
+    found = plain._replace(
+        norm=norm, leaky="leaky" in layers, dropout=dropout, duelling="duelling" in layers, noisy=noisy
+    )
     if env.continuous and found.headed:
         raise Refusal(
             f"+duelling and +noisy stand before one value for each action, and the actions of {env.id} are continuous;"

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from qtwin.envs.spec import EnvSpec
+from qtwin.nets.names import WHOLE
 from qtwin.nets.net import Net
 from qtwin.types import Array, PyTree, Variables
 
@@ -15,11 +16,41 @@ WARM_UP = 100_000  # batches before batch renormalisation corrects (the paper's 
 FARTHEST = 10.0  # a normalised observation is kept within this many deviations
 
 
-def norm_of(name: str, features: int, rngs: nnx.Rngs) -> nnx.Module:
-    """The layer that ``name`` (`qtwin.nets.names.NORMS`) asks for, over ``features`` numbers."""
+def norm_of(name: str, features: int, rngs: nnx.Rngs, axes: int | tuple[int, ...] = -1) -> nnx.Module:
+    """The layer that ``name`` (`qtwin.nets.names.NORMS`) asks for.
+
+    Args:
+      name: which one.
+      features: numbers along the last axis, each with its own scale and bias.
+      rngs: flax's, of the module it belongs to.
+      axes: what "layernorm=whole" is over; the others are over the last axis, or over all but it.
+    """
+    if name == WHOLE:
+        return WholeLayerNorm(axes)
     if name == "layernorm":
         return nnx.LayerNorm(features, rngs=rngs)
     return BatchNorm(features, corrected=name == "batchrenorm")
+
+
+def rectified(leaky: bool, x: Array) -> Array:
+    """ReLU, of any shape, or the leaky one with a slope of 0.01 (Maas, Hannun & Ng 2013)."""
+    return jax.nn.leaky_relu(x, 0.01) if leaky else jax.nn.relu(x)
+
+
+class WholeLayerNorm(nnx.Module):
+    """Layer normalisation over all that a layer gives for an observation, without scale and bias.
+
+    As streaming Q-learning has it (Elsayed, Vasan & Mahmood 2024, section 3.3 and released code): its bound on a step
+    is on the sum over all parameters, to which scales and biases would add.
+    """
+
+    def __init__(self, axes: int | tuple[int, ...], epsilon: float = 1e-5):
+        """``axes``: to be normalised over; ``epsilon``: added to a variance, torch's."""
+        self.axes, self.epsilon = axes, epsilon
+
+    def __call__(self, x: Array) -> Array:
+        centred = x - jnp.mean(x, axis=self.axes, keepdims=True)
+        return centred * jax.lax.rsqrt(jnp.mean(centred**2, axis=self.axes, keepdims=True) + self.epsilon)
 
 
 class BatchNorm(nnx.Module):

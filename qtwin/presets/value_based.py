@@ -18,10 +18,7 @@ _RANKED = "ranked by {} there, by {} here"
 _PERIOD = "its period of 8,000 counts agent steps"
 _PQN = VALUE_DEFAULTS["pqn"]
 _STREAM = VALUE_DEFAULTS["stream_q"]
-_LAYERS = (
-    "leaky ReLU, and layer norm over a whole layer without scale and bias there; ReLU, a learned scale and bias, and"
-    " norm over the channels of each place here"
-)
+_STREAMED = "a truncated episode is a terminated one there; normalised observations are kept within 10 deviations here"
 
 VALUE_BASED = (
     Preset(
@@ -71,15 +68,14 @@ VALUE_BASED = (
     ),
     Preset(
         "stream-q", ("CartPole-v1", "Acrobot-v1", "MountainCar-v0"), _STREAM, "mohmdelsayed/streaming-drl, stream_q.py",
-        note=f"{_LAYERS}; the time in an episode is an observation there",
+        note=f"{_STREAMED}; the time in an episode is an observation there",
     ),
     Preset(
         "stream-q-minatar", ("*-MinAtar",),
         dataclasses.replace(
-            _STREAM, env="minatar:Breakout", net="minatar+layernorm", normalise="none", explore="1:0.01:20%",
-            steps=5_000_000,
+            _STREAM, env="minatar:Breakout", net="minatar+layernorm=whole+leaky", explore="1:0.01:20%", steps=5_000_000,
         ),
         "mohmdelsayed/streaming-drl, stream_q_minatar.py",
-        note=f"{_LAYERS}; observations are normalised there; a trace is kept over truncation there",
+        note=_STREAMED,
     ),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from qtwin.config import Config
 from qtwin.errors import Refusal
 from qtwin.names import support_choice
-from qtwin.nets.names import LAYERS, SMALLEST, NetName
+from qtwin.nets.names import LAYERS, SMALLEST, WHOLE, NetName
 
 
 class Gives(NamedTuple):
@@ -67,20 +67,22 @@ def how_to_compute(net: NetName, normalise: str, gives: Gives) -> list[str]:
 def _network(net: NetName, normalise: str, gives: Gives) -> list[str]:
     if net.headed or gives.kind == "fractions":
         return _headed(net, normalise, gives)
+    normal = "x = (observation - stats.obs.mean) / sqrt(stats.obs.m2 / stats.obs.count + 1e-8), within [-10, 10]"
     start = "x = the observation as float32, flattened; a state's index becomes one-hot of num_states"
+    image = "x = the image as float32, [height, width, channel]; bytes are divided by 255"
     if normalise == "running":
-        start = (
-            "x = (observation - stats.obs.mean) / sqrt(stats.obs.m2 / stats.obs.count + 1e-8), within [-10, 10], flat"
-        )
+        start, image = f"{normal}, flat", normal
     if net.kind == "table":
         return ["output = table[observation]"]
     if net.kind in SMALLEST:
-        return _convolutions(net)
+        return _convolutions(net, image)
     if net.kind == "minatar":
+        conv = "3x3 convolution of x without padding by conv.kernel [3, 3, in, out], + conv.bias"
         return [
-            "x = the image as float32, [height, width, channel]; bytes are divided by 255",
-            "x = relu(3x3 convolution without padding by conv.kernel [3, 3, in, out], + conv.bias), flattened",
-            "x = relu(x @ dense.kernel + dense.bias)",
+            image,
+            *_hidden(net, conv, 0, "the channels of u"),
+            "x = x flattened",
+            *_hidden(net, "x @ dense.kernel + dense.bias", 1),
             "output = x @ head.kernel + head.bias",
         ]
     stats = "stats.net.norms" if normalise == "running" else "stats.norms"
@@ -92,16 +94,26 @@ def _network(net: NetName, normalise: str, gives: Gives) -> list[str]:
             )
         if i == len(net.widths):
             break
-        linear = f"x @ hidden.{i}.kernel + hidden.{i}.bias"
-        if net.norm == "layernorm":
-            lines.append(f"u = {linear}")
-            linear = f"(u - mean of u) / sqrt(variance of u + 1e-6) * norms.{i}.scale + norms.{i}.bias"
-        lines.append(f"x = relu({linear})")
+        lines += _hidden(net, f"x @ hidden.{i}.kernel + hidden.{i}.bias", i)
     return [*lines, head]
 
 
-def _convolutions(net: NetName) -> list[str]:
-    lines = ["x = the image as float32, [height, width, channel]; bytes are divided by 255"]
+def _hidden(net: NetName, linear: str, i: int, over: str = "u") -> list[str]:
+    """The hidden layer ``i``: ``linear``, its layer norm, whose mean and variance are over ``over``, and its ReLU."""
+    lines = []
+    if net.norm == "layernorm":
+        lines.append(f"u = {linear}")
+        linear = f"(u - mean of {over}) / sqrt(variance of {over} + 1e-6) * norms.{i}.scale + norms.{i}.bias"
+    elif net.norm == WHOLE:
+        lines.append(f"u = {linear}")
+        linear = "(u - mean of u) / sqrt(variance of u + 1e-5)"
+    if net.leaky:
+        return [*lines, f"u = {linear}", "x = u where u > 0, else 0.01 u"]
+    return [*lines, f"x = relu({linear})"]
+
+
+def _convolutions(net: NetName, image: str) -> list[str]:
+    lines = [image]
     if net.kind == "impala":
         conv = "3x3 convolution by {0}.kernel, zeros around the image, + {0}.bias"
         lines += [
@@ -128,8 +140,10 @@ def _headed(net: NetName, normalise: str, gives: Gives) -> list[str]:
     ]
     if gives.kind == "fractions":
         lines.append("x = x relu(cos(pi i tau) @ embedding.kernel + embedding.bias), i = 0 ... 63")
-    norm = ", normalised by norm.* (layer norm) before the relu" if net.norm else ""
-    stream = f"relu(x @ S.hidden.kernel + S.hidden.bias) @ S.out.kernel + S.out.bias{norm}"
+    how = "without scale and bias" if net.norm == WHOLE else "by norm.*"
+    norm = f", normalised {how} (layer norm) before the relu" if net.norm else ""
+    relu = "leaky relu (slope 0.01)" if net.leaky else "relu"
+    stream = f"{relu}(x @ S.hidden.kernel + S.hidden.bias) @ S.out.kernel + S.out.bias{norm}"
     if not net.duelling:
         return [*lines, f"output = {stream.replace('S.', 'advantage.')}"]
     lines.append(f"a and v = {stream}, with S advantage and value")

@@ -1,0 +1,75 @@
+"""Streaming Q(lambda) by its authors' own program, stream_q_minatar.py as it is: its return while training on MinAtar.
+
+    git clone https://github.com/mohmdelsayed/streaming-drl
+    git clone https://github.com/kenjyoung/MinAtar
+    PATH-TO-PYTHON benchmarks/values/stream_own.py streaming-drl MinAtar [--game Breakout] [--frames N] [--seed K]
+
+It wants a Python with torch, numpy and gymnasium, and nothing of qtwin's. The games have all six actions, and random
+actions end after a fifth of the frames, as in the row stream_q of `benchmarks/values/minatar.py`. Written is the mean
+return of the episodes that ended in each 50,000 frames.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import pickle
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from training import HERE, keep
+
+WINDOW = 50_000  # [frames]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkout", type=Path)
+    parser.add_argument("minatar", type=Path)
+    parser.add_argument("--game", default="Breakout")
+    parser.add_argument("--frames", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--results", type=Path, default=HERE / "results" / "stream_own.json")
+    args = parser.parse_args()
+    sys.path[:0] = [str(args.checkout.resolve()), str(args.minatar.resolve())]
+    import gymnasium
+    import stream_q_minatar
+    from minatar import gym
+
+    class Recorded(gymnasium.wrappers.RecordEpisodeStatistics):
+        """An episode's return in an array, as the release of gymnasium that they had gives it."""
+
+        def step(self, action):
+            *others, info = super().step(action)
+            if "episode" in info:
+                info["episode"]["r"] = np.atleast_1d(info["episode"]["r"])
+            return *others, info
+
+    gymnasium.wrappers.RecordEpisodeStatistics = Recorded
+    gym.register_envs()
+    torch.set_num_threads(1)
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
+        env = f"MinAtar/{args.game}-v0"
+        stream_q_minatar.main(env, args.seed, 1.0, 0.99, 0.8, args.frames, 0.01, 1.0, 0.2, 2.0, False, False)
+        [written] = Path(place).rglob("*.pkl")
+        returns, ended, _ = pickle.loads(written.read_bytes())
+    seconds = time.perf_counter() - start
+    returns, ended = np.array(returns), np.array(ended)
+    ends = range(WINDOW, args.frames + 1, WINDOW)
+    curve = [[end, float(returns[(ended > end - WINDOW) & (ended <= end)].mean())] for end in ends]
+    for frames, mean in curve:
+        print(f"{frames:9,d} frames  {mean:.2f}")
+    print(f"{args.frames / seconds:.0f} frames a second")
+    told = {"frames": args.frames, "curve": curve, "torch": torch.__version__, "seconds": seconds}
+    keep(args.results, f"{args.game}, seed {args.seed}", told)
+
+
+if __name__ == "__main__":
+    main()
