@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from qtwin.envs.guard import MODES, ON_NAN
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, one_of
 from qtwin.memory_check import check_data, check_frames, check_memory
+from qtwin.nets.names import SPARSE, NetName
 from qtwin.nets.names import parse as parse_net
 from qtwin.place import place_of, seeds_of
 from qtwin.presets import AGENT_DEFAULTS, Preset, preset_of
@@ -198,6 +200,9 @@ def check(c: Config, spec: EnvSpec) -> None:
     fits(c.agent, spec)
     parse_net(c.net, spec)
     one_of("initialisation", c.init, names.INIT_NAMES)
+    if c.init == "sparse":
+        for net in (c.net, c.actor_net or c.net):
+            _check_sparse(parse_net(net, spec), spec)
     one_of("loss", c.loss, names.LOSS_NAMES)
     names.optimiser_choice(c.optimiser)
     names.explore_choice(c.explore, c.steps)
@@ -226,6 +231,17 @@ def check(c: Config, spec: EnvSpec) -> None:
         raise Refusal("a --collect of 0 learns offline and needs a recording; write --data FILE, or --collect 1")
     else:
         check_memory(c, cycle.transitions, cycle.warmup)
+
+
+def _check_sparse(net: NetName, spec: EnvSpec) -> None:
+    """Refuses a hidden layer that sparse initialisation leaves without a weight, behind a ReLU: it would stay at 0."""
+    features = spec.num_states or math.prod(spec.obs_shape)
+    narrowest = min((features, *net.widths[:-1]))
+    if net.kind == "mlp" and not net.leaky and math.ceil(SPARSE * narrowest) >= narrowest:
+        raise Refusal(
+            f"--init sparse leaves each unit a tenth of its inputs, and a layer here has {narrowest}: none is left, and"
+            " a ReLU lets no gradient through; write +leaky behind the network's name, or another --init"
+        )
 
 
 def _check_actor(c: Config, spec: EnvSpec) -> None:

@@ -51,6 +51,8 @@ REFUSED = [
     ("train Pendulum-v1 --normalise runing", "running"),
     ("train FrozenLake-v1 --normalise running", "the index of a state"),
     ("train Pendulum-v1 --net mlp:64+leeky", "leaky"),
+    ("train CartPole-v1 --init sparse", "+leaky"),
+    ("train FrozenLake-v1 --init sparse --net mlp:64,8,64", "a layer here has 8"),
     ("train Pendulum-v1 --optimiser adam:1e-8:1", "B1"),
     ("train Pendulum-v1 --bootstrap double", "actor"),
     ("train CartPole-v1 MountainCar-v0", "'MountainCar-v0'"),

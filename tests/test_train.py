@@ -124,6 +124,13 @@ def test_resume_of_another_run_is_refused(tmp_path, capsys):
     assert "holds another run" in capsys.readouterr().err
 
 
+def test_streaming_learns_cartpole_from_a_first_layer_without_a_weight(tmp_path):
+    """Sparse initialisation leaves none of four inputs. A policy that never learns falls within 10 steps."""
+    out = tmp_path / "run"
+    assert main(["train", "CartPole-v1", "--preset", "stream-q", "--steps", "20000", "--quiet", "--out", str(out)]) == 0
+    assert json.loads((out / "summary.json").read_text())["eval_return"][0] > 50
+
+
 def test_hosted_seeds_are_the_same_alone_and_together(tmp_path):
     options = ["--explore", "0.3"]
     train(tmp_path / "two", "--seeds", "2", *options, env="gym:CartPole-v1")

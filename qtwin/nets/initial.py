@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from qtwin.nets.names import SPARSE
 from qtwin.types import Array
 
 
@@ -32,7 +33,7 @@ def initializers(init: str, inputs: int) -> tuple[Callable, Callable]:
     return nnx.initializers.lecun_normal(), nnx.initializers.zeros
 
 
-def sparse(inputs: int, share: float = 0.9) -> Callable:
+def sparse(inputs: int, share: float = SPARSE) -> Callable:
     """Uniform within 1 / sqrt(inputs), and of each output's inputs ``share``, drawn at random, 0 (Elsayed, Vasan &
     Mahmood 2024, algorithm 1)."""
 

@@ -26,6 +26,7 @@ NAMES = {
     " +noisy=SIGMA (Fortunato 2018): mlp:256,256+duelling+noisy",
 }
 WHOLE = "layernorm=whole"
+SPARSE = 0.9  # of a unit's inputs without a weight where layers begin sparse
 KINDS = ("table", "linear", "mlp", "minatar", "nips", "nature", "impala")
 # The convolutions' filters, sizes and strides, and the units after them.
 LAYERS = {
