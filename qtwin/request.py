@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qtwin import names
-from qtwin.agents import ACTOR_CRITICS, AGENTS, fits
+from qtwin.agents import ACTOR_CRITICS, AGENTS, READ_BY, fits, reads
 from qtwin.config import Config
 from qtwin.envs.catalog import resolve
 from qtwin.envs.guard import MODES, ON_NAN
@@ -157,6 +157,7 @@ def build(
         notes = (f"the preset '{chosen.name}' was made for {chosen.made_for_words}, not for {spec.id}",)
     config = dataclasses.replace(base, env=base.env if saved_seeds else env, **read_settings(settings or {}, base))
     spec = resolve(config.env, config.preprocessing)
+    _check_read(config, base, settings or {})
     check(config, spec)
     if saved_seeds and seeds is None and seed is None:
         picked = saved_seeds
@@ -193,6 +194,15 @@ def base_config(agent: str | None, preset: Preset | None, spec: EnvSpec) -> Conf
             " --preset"
         )
     return config
+
+
+def _check_read(c: Config, base: Config, said: dict[str, Any]) -> None:
+    """Refuses what was said aloud and is nothing to the agent, where it is not what the agent or preset has anyway."""
+    for field in said:
+        if not reads(c.agent, field) and getattr(c, field) != getattr(base, field):
+            others = READ_BY[field]
+            whose = f", which is for {' or '.join(others)}" if len(others) <= len(ACTOR_CRITICS) else ""
+            raise Refusal(f"the agent {c.agent} has no use for {option(field)}{whose}; leave it out")
 
 
 def check(c: Config, spec: EnvSpec) -> None:

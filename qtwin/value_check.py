@@ -38,8 +38,6 @@ def check_values(c: Config, spec: EnvSpec) -> None:
         _check_priorities(c)
     if c.agent in ("pqn", "stream_q"):
         _check_online(c)
-    elif c.anneal:
-        raise Refusal(f"--anneal is for pqn, and the agent is {c.agent}; leave it out")
 
 
 def _check_zeta(c: Config, noisy: bool) -> None:

@@ -41,6 +41,27 @@ DISCRETE = ("online_q", "fqi", "sac", "pqn", "stream_q", *PRIORITISING)
 # Their TD target is any of `qtwin.bootstrap_specs.BOOTSTRAPS`, from any of `qtwin.processes.target_specs.SPECS`.
 BOOTSTRAPPED = ("dqn", "fqi", "hl_gauss")
 CONTINUOUS = ACTOR_CRITICS = ("ddpg", "td3", "sac", "redq", "droq", "tqc", "crossq")
+SOFT = ("sac", "redq", "droq", "tqc", "crossq")  # paid for their entropy
+# Fields of `Config` that are nothing to the other agents.
+READ_BY = {
+    **dict.fromkeys(("atoms", "support"), CATEGORICAL),
+    "sigma": ("hl_gauss",),
+    "quantiles": (*QUANTILE, "tqc"),
+    "drop": ("tqc",),
+    **dict.fromkeys(("trace", "reward_scale"), ("pqn", "stream_q")),
+    "anneal": ("pqn",),
+    "critics": ("td3", *SOFT),
+    "subset": ("redq",),
+    **dict.fromkeys(("actor_net", "actor_learning_rate", "actor_every"), ACTOR_CRITICS),
+    "smoothing": ("td3",),
+    **dict.fromkeys(("temperature", "target_entropy"), SOFT),
+    **dict.fromkeys(("optimiser", "max_gradient_norm"), tuple(name for name in AGENTS if name != "stream_q")),
+}
+
+
+def reads(agent: str, field: str) -> bool:
+    """Does this field of `Config` change anything for ``agent``?"""
+    return agent in READ_BY.get(field, (agent,))
 
 
 def fits(agent: str, env: EnvSpec) -> str:

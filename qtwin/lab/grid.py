@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from qtwin.agents import AGENTS, reads
 from qtwin.config import Config
 from qtwin.errors import Refusal
 from qtwin.files import read_json
@@ -86,7 +87,9 @@ def cells_of(protocol: Protocol, options: dict[str, Sequence[str]]) -> list[Cell
     for values in itertools.product(*options.values()):
         chosen = dict(zip(options, values, strict=True))
         differs = {name: chosen[name] for name in varied}
-        settings = {name: value for name, value in chosen.items() if name in SETTINGS}
+        # What all cells share may be for some of the agents alone: --support beside DQN and C51.
+        others = {name for name in SETTINGS if len(options.get(name, ())) == 1 and _for_others(name, options, chosen)}
+        settings = {name: value for name, value in chosen.items() if name in SETTINGS and name not in others}
         try:
             request = build(
                 protocol.env, agent=chosen.get("agent"), preset=chosen.get("preset"), seeds=protocol.seeds,
@@ -98,6 +101,16 @@ def cells_of(protocol: Protocol, options: dict[str, Sequence[str]]) -> list[Cell
         label = label_of(differs)
         cells.append(Cell(label, f"{_slug(label)}-{digest(request)}", differs, request, _words(protocol, chosen)))
     return list({cell.folder: cell for cell in cells}.values())
+
+
+def _for_others(field: str, options: dict[str, Sequence[str]], chosen: dict[str, str]) -> bool:
+    """Is ``field`` nothing to this cell's agent, but something to another's?"""
+    agents = [agent for agent in options.get("agent", ()) if agent in AGENTS]
+    return (
+        chosen.get("agent") in agents
+        and not reads(chosen["agent"], field)
+        and any(reads(agent, field) for agent in agents)
+    )
 
 
 def label_of(varied: dict[str, str]) -> str:
