@@ -17,7 +17,8 @@ class Config:
       net: the network, ``table``, ``linear``, ``mlp:120,84`` or ``minatar``; layers take ``+layernorm``,
         ``+batchnorm``, ``+leaky``, ``+dropout=P`` (``mlp:256,256+layernorm+dropout=0.01``), the last two of them
         ``+duelling`` and ``+noisy``.
-      init: how the network's weights begin, ``lecun`` (Flax's way) or ``torch``.
+      init: how the network's weights begin, ``lecun`` (Flax's way), ``torch`` or ``sparse`` (nine tenths of a unit's
+        inputs without a weight).
       bootstrap: how the TD target uses the target network, ``max``, ``double``, ... (``qtwin list bootstraps``).
       discount: gamma.
       n_step: steps of reward in a TD target. [transitions]

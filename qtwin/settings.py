@@ -20,7 +20,7 @@ SETTINGS = {
     "quantiles": ("N", "quantiles of each critic (tqc) or action (qr_dqn), fractions drawn (iqn)"),
     "drop": ("N", "and of them left out at the top, for each critic (tqc)"),
     "normalise": ("HOW", "observations: none, running"),
-    "init": ("HOW", "how its weights begin: lecun (Flax's way), torch"),
+    "init": ("HOW", "how its weights begin: lecun (Flax's way), torch, sparse"),
     "bootstrap": ("HOW", "how a TD target uses the target network: max, double, minto, ... (qtwin list bootstraps)"),
     "discount": ("GAMMA", "the discount factor"),
     "n_step": ("N", "steps of reward in a TD target [transitions]"),

@@ -27,7 +27,7 @@ def q_network(env: EnvSpec, name: str, init: str = "lecun", normalise: str = "no
       env: gives the shapes; an observation that is a state's index is one-hot encoded for all but ``table``.
       name: ``table``, ``linear``, ``mlp:WIDTH,WIDTH,...``, ``minatar``, ``nature`` or ``impala``
         (`qtwin.nets.names.NAMES`).
-      init: how its weights begin, "lecun" or "torch" (`qtwin.names.INIT_NAMES`).
+      init: how its weights begin, "lecun", "torch" or "sparse" (`qtwin.names.INIT_NAMES`).
       normalise: of observations, "none" or "running" (`qtwin.names.NORMALISE_NAMES`).
     """
     return network(env, name, env.num_actions, init, normalise)
