@@ -265,6 +265,8 @@ def _check_actor(c: Config, spec: EnvSpec) -> None:
             raise Refusal(f"{option(field)} is a whole number of at least 1, not {getattr(c, field)}; write 2")
     if c.subset > c.critics:
         raise Refusal(f"a target takes {c.subset} critics of {c.critics}; write --subset {c.critics} or less")
+    if c.agent == "tqc" and c.loss != AGENT_DEFAULTS["tqc"].loss:
+        raise Refusal(f"the agent tqc learns quantiles by their own loss, and --loss {c.loss} came; leave it out")
     if c.agent == "tqc" and c.drop >= c.quantiles:
         raise Refusal(
             f"of {c.quantiles} quantiles {c.drop} are dropped and none is left; write --drop {c.quantiles - 1} or less"

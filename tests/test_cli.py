@@ -45,6 +45,7 @@ REFUSED = [
     ("train Pendulum-v1 --target-entropy low", "target entropy"),
     ("train Pendulum-v1 --agent td3 --smoothing 0.2", "SIGMA:CLIP"),
     ("train Pendulum-v1 --agent tqc --quantiles 5 --drop 5", "--drop 4"),
+    ("train Pendulum-v1 --agent tqc --loss huber", "by their own loss"),
     ("train Pendulum-v1 --agent redq --critics 2 --subset 3", "--subset 2"),
     ("train Pendulum-v1 --critics 0", "--critics"),
     ("train Pendulum-v1 --actor-every 0", "--actor-every"),
