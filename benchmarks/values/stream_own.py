@@ -23,9 +23,8 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from training import HERE, keep
-
-WINDOW = 50_000  # [frames]
+from own import tell
+from training import HERE
 
 
 def main() -> None:
@@ -61,14 +60,7 @@ def main() -> None:
         [written] = Path(place).rglob("*.pkl")
         returns, ended, _ = pickle.loads(written.read_bytes())
     seconds = time.perf_counter() - start
-    returns, ended = np.array(returns), np.array(ended)
-    ends = range(WINDOW, args.frames + 1, WINDOW)
-    curve = [[end, float(returns[(ended > end - WINDOW) & (ended <= end)].mean())] for end in ends]
-    for frames, mean in curve:
-        print(f"{frames:9,d} frames  {mean:.2f}")
-    print(f"{args.frames / seconds:.0f} frames a second")
-    told = {"frames": args.frames, "curve": curve, "torch": torch.__version__, "seconds": seconds}
-    keep(args.results, f"{args.game}, seed {args.seed}", told)
+    tell(args.results, f"{args.game}, seed {args.seed}", returns, ended, args.frames, seconds)
 
 
 if __name__ == "__main__":

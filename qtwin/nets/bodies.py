@@ -16,7 +16,7 @@ from qtwin.nets.convs import BODIES, scaled
 from qtwin.nets.initial import dense, initializers
 from qtwin.nets.names import NetName, parse
 from qtwin.nets.net import Net, from_functions, from_nnx
-from qtwin.nets.norms import norm_of, normalised, rectified
+from qtwin.nets.norms import norm_of, normalised
 from qtwin.types import Array
 
 
@@ -97,6 +97,11 @@ class ImageCritic(nnx.Module):
         seen = self.body.encode(obs)
         x = self.dense(jnp.concatenate([seen.reshape(seen.shape[0], -1), action], axis=-1))
         return self.head(rectified(self.leaky, x if self.norm is None else self.norm(x)))
+
+
+def rectified(leaky: bool, x: Array) -> Array:
+    """ReLU, of any shape, or the leaky one with a slope of 0.01 (Maas, Hannun & Ng 2013)."""
+    return jax.nn.leaky_relu(x, 0.01) if leaky else jax.nn.relu(x)
 
 
 def flat(env: EnvSpec, obs: Array) -> Array:

@@ -14,11 +14,11 @@ from flax import nnx
 
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
-from qtwin.nets.bodies import network, trunk
+from qtwin.nets.bodies import network, rectified, trunk
 from qtwin.nets.initial import dense, initializers
 from qtwin.nets.names import NetName, parse
 from qtwin.nets.net import Net, Noise, from_nnx
-from qtwin.nets.norms import norm_of, normalised, rectified
+from qtwin.nets.norms import norm_of, normalised
 from qtwin.types import Array
 
 COSINES = 64  # that a quantile's fraction is embedded in (Dabney et al. 2018b, section 3)

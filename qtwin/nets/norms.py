@@ -26,31 +26,15 @@ def norm_of(name: str, features: int, rngs: nnx.Rngs, axes: int | tuple[int, ...
       axes: what "layernorm=whole" is over; the others are over the last axis, or over all but it.
     """
     if name == WHOLE:
-        return WholeLayerNorm(axes)
+        # Streaming Q-learning bounds a step by a sum over all parameters, to which scales and biases would add. The
+        # numbers are torch's (Elsayed et al. 2024, released code).
+        return nnx.LayerNorm(
+            features, epsilon=1e-5, use_bias=False, use_scale=False, reduction_axes=axes, use_fast_variance=False,
+            rngs=rngs,
+        )  # fmt: skip
     if name == "layernorm":
         return nnx.LayerNorm(features, rngs=rngs)
     return BatchNorm(features, corrected=name == "batchrenorm")
-
-
-def rectified(leaky: bool, x: Array) -> Array:
-    """ReLU, of any shape, or the leaky one with a slope of 0.01 (Maas, Hannun & Ng 2013)."""
-    return jax.nn.leaky_relu(x, 0.01) if leaky else jax.nn.relu(x)
-
-
-class WholeLayerNorm(nnx.Module):
-    """Layer normalisation over all that a layer gives for an observation, without scale and bias.
-
-    As streaming Q-learning has it (Elsayed, Vasan & Mahmood 2024, section 3.3 and released code): its bound on a step
-    is on the sum over all parameters, to which scales and biases would add.
-    """
-
-    def __init__(self, axes: int | tuple[int, ...], epsilon: float = 1e-5):
-        """``axes``: to be normalised over; ``epsilon``: added to a variance, torch's."""
-        self.axes, self.epsilon = axes, epsilon
-
-    def __call__(self, x: Array) -> Array:
-        centred = x - jnp.mean(x, axis=self.axes, keepdims=True)
-        return centred * jax.lax.rsqrt(jnp.mean(centred**2, axis=self.axes, keepdims=True) + self.epsilon)
 
 
 class BatchNorm(nnx.Module):

@@ -68,8 +68,7 @@ VALUE_BASED = (
     ),
     Preset(
         "stream-q", ("CartPole-v1", "Acrobot-v1", "MountainCar-v0"), _STREAM, "mohmdelsayed/streaming-drl, stream_q.py",
-        note=f"{_STREAMED}; the time in an episode is an observation there, and episodes"
-        " last up to 10,000 steps",
+        note=f"{_STREAMED}; the time in an episode is an observation there, and episodes last up to 10,000 steps",
     ),
     Preset(
         "stream-q-minatar", ("*-MinAtar",),
