@@ -40,8 +40,9 @@ def train(options: list[str], out: Path, resume: bool = False) -> dict:
 
 
 def interval(result: dict) -> str:
-    """The interquartile mean with its 95 % interval, as it stands in a table; one seed has none."""
-    between = f" [{result['low']:.1f}, {result['high']:.1f}]" if len(result["eval_return"]) > 1 else ""
+    """The interquartile mean with its 95 % interval, as it stands in a table; one or two seeds have none."""
+    known = len(result["eval_return"]) > 1 and result["low"] is not None
+    between = f" [{result['low']:.1f}, {result['high']:.1f}]" if known else ""
     return f"{result['iqm']:.1f}{between}"
 
 

@@ -7,8 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from qtwin.errors import Refusal, nearest, one_of
-from qtwin.files import LARGEST_JSON, read_json
+from qtwin.errors import Refusal, Unusable, nearest, one_of
+from qtwin.files import LARGEST_JSON, read_bytes, read_json
 from qtwin.settings import option, yes
 
 LONGEST = 4096  # characters of a value; more than any path has
@@ -62,10 +62,10 @@ def _parsed(path: Path) -> dict:
     try:
         if kind == ".json":
             found = read_json(path)
-        elif path.stat().st_size > LARGEST_JSON:
-            raise ValueError(f"more than {LARGEST_JSON} bytes")
         else:
-            found = tomllib.loads(path.read_text(encoding="utf-8"))
+            found = tomllib.loads(read_bytes(path, LARGEST_JSON).decode("utf-8"))
+    except Unusable as error:
+        raise Refusal(f"--config {error}; write a .toml or .json file") from None
     except OSError as error:
         beside = [str(each) for each in path.parent.glob("*.*")] if path.parent.is_dir() else []
         near = nearest(str(path), [each for each in beside if each.endswith((".json", ".toml"))])

@@ -50,14 +50,29 @@ def place_of(out: str | None, resume: bool, stem: str = "run") -> str:
     return out
 
 
+def new_file(path: str | Path) -> Path:
+    """The path of a data set to be written; refuses one that exists or whose directory does not."""
+    path = Path(path)
+    if path.exists():
+        raise Refusal(f"there is already a file '{path}'; write --out with a new name")
+    if not path.absolute().parent.is_dir():
+        raise Refusal(f"the directory '{path.parent}' for the data set '{path.name}' does not exist; make it first")
+    return path
+
+
 def stay_inside(folder: Path) -> None:
-    """Refuses a directory in which a link leads out of it: what is written there would land elsewhere."""
+    """Refuses a directory in which a link leads out of it, or that holds anything but files and directories.
+
+    What is written through such a link would land elsewhere, and a FIFO would keep its writer waiting for ever.
+    """
     whole = folder.resolve()
     for inner, folders, files in os.walk(folder):
         for name in (*folders, *files):
             each = Path(inner, name)
             if each.is_symlink() and not each.resolve().is_relative_to(whole):
                 raise Refusal(f"{each} is a link that leads out of {folder}; put what it leads to in its place")
+            if each.exists() and not each.is_file() and not each.is_dir():
+                raise Refusal(f"{each} is a FIFO, a socket or a device, and a regular file is expected; remove it")
 
 
 def near_run(path: Path) -> str:

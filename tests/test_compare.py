@@ -160,9 +160,10 @@ def test_findings_follow_from_the_numbers():
     said = findings({"cells": cells})
     assert said[0] == (
         "a ends highest, at 9.0 [8.0, 10.0]. b cannot be told from it, for its interval reaches into its own."
-        " c and d end below, with no overlap."
+        " c and d end below a, with no overlap."
     )
-    assert said[1] == "c and d give the same curves, seed by seed and point by point."
+    assert said[1] == "c and d end below all others, with no overlap."
+    assert said[2] == "c and d give the same curves, seed by seed and point by point."
 
 
 def test_ticks_are_round_and_hold_the_numbers():

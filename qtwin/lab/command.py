@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 from qtwin.errors import Refusal
+from qtwin.reading import plain
 from qtwin.settings import SETTINGS, number, option, whole
 
 
@@ -60,7 +61,7 @@ def report(arguments: argparse.Namespace) -> int:
 
     read_plan(Path(arguments.folder))
     stay_inside(Path(arguments.folder))
-    conclude(Path(arguments.folder), quiet=False)
+    conclude(Path(arguments.folder), print)
     return 0
 
 
@@ -72,4 +73,5 @@ def _command(protocol, said: dict[str, list[str]], folder: Path) -> str:
     words += ["--seed", str(protocol.seed)] if protocol.seed else []
     words += ["--log-points", str(protocol.log_points)] if protocol.log_points != 20 else []
     words += ["--eval-episodes", str(protocol.eval_episodes)] if protocol.eval_episodes != 100 else []
-    return shlex.join([*words, "--out", str(folder)])
+    # What is no UTF-8 in a path is shown as a question mark: the page and the terminal could not hold it.
+    return plain(shlex.join([*words, "--out", str(folder)]))

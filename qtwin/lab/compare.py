@@ -5,36 +5,35 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-from qtwin.errors import Refusal
-from qtwin.files import read_json
+from qtwin.errors import Refusal, Unusable
+from qtwin.files import read_end, read_json, replace
 from qtwin.lab.grid import Cell, Protocol, price_group, write_plan
+from qtwin.lab.results import Summary, read_summary
+from qtwin.lab.schedule import Ended, Job, cores, result, run_all, stops
+from qtwin.lab.statistics import described
 from qtwin.place import stay_inside
+from qtwin.reading import plain, problem
+from qtwin.run.lock import Lock
 from qtwin.run.logs import read_points
+from qtwin.schemas import PRICE
 
 PRICED = 6  # groups of cells whose cost is measured; any more are taken to cost as much as the dearest
 START_SECONDS = 5.0  # of a process, before it compiles
 COMPILED = 2.0  # times the three processes' own compilation: evaluations and diagnostics are compiled as well
 BESIDE = 1.15  # what evaluations, diagnostics and checkpoints add to the three processes
-POLL_SECONDS = 0.5
-
-
-def cores() -> list[int]:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def done(folder: Path, cell: Cell) -> bool:
-    """The cell has run to its end."""
-    return (folder / "cells" / cell.folder / "summary.json").is_file()
+    """The cell has run to its end, and what it came to can be read."""
+    return summary_of(folder, cell).found is not None
+
+
+def summary_of(folder: Path, cell: Cell) -> Summary:
+    return read_summary(folder / "cells" / cell.folder, len(cell.request.seeds))
 
 
 def left_of(folder: Path, cell: Cell) -> float:
@@ -49,27 +48,47 @@ def left_of(folder: Path, cell: Cell) -> float:
     return max(0.0, 1.0 - steps / cell.request.config.steps)
 
 
-def prices(folder: Path, cells: list[Cell], say) -> dict[str, dict]:
-    """What a step costs in each group of cells, measured where that has not been done."""
-    file = folder / "prices.json"
-    try:
-        known = read_json(file)
-    except (OSError, ValueError):
-        known = {}
-    known = known if isinstance(known, dict) else {}
+def prices(folder: Path, cells: list[Cell], say, asked: list[int]) -> dict[str, dict] | None:
+    """What a step costs in each group of cells, measured where that has not been done; None after a signal."""
+    known = known_prices(folder / "prices.json")
     groups = {price_group(cell.request.config): cell for cell in cells if not done(folder, cell)}
     unknown = [group for group in groups if group not in known]
     if unknown:
         say(f"measuring what a cell costs ({min(len(unknown), PRICED)} of {len(unknown)} kinds, a few seconds each)")
     for group in unknown[:PRICED]:
-        command = [sys.executable, "-m", "qtwin.lab.price", *groups[group].words]
-        came = _on(cores()[:1], lambda c=command: subprocess.run(c, capture_output=True, text=True))
-        if came.returncode:
-            raise Refusal(f"the cell {groups[group].label} cannot be run: {came.stderr.strip().splitlines()[-1][:300]}")
-        known[group] = json.loads(came.stdout.strip().splitlines()[-1])
-        file.write_text(json.dumps(known, indent=1) + "\n")
+        code, told, errors = result(["price", *groups[group].words], cores()[:1], asked)
+        if asked:
+            return None
+        price = _parsed(told) if code == 0 else None
+        if price is None:
+            last = (errors.strip().splitlines() or [f"exit code {code}"])[-1]
+            raise Refusal(f"the cell {groups[group].label} cannot be run: {plain(last)[:300]}")
+        known[group] = price
+        replace(folder / "prices.json", (json.dumps(known, indent=1) + "\n").encode())
     dearest = max(known.values(), key=lambda price: price["per_step"], default=None)
     return {group: known.get(group, dearest) for group in groups}
+
+
+def known_prices(file: Path) -> dict[str, dict]:
+    """The prices that have been measured; what cannot be read is measured again."""
+    try:
+        known = read_json(file)
+    except (OSError, ValueError):
+        return {}
+    known = known if isinstance(known, dict) else {}
+    return {group: price for group, price in known.items() if problem(price, PRICE) is None}
+
+
+def _parsed(told: str) -> dict | None:
+    """The last line that is a price; the environment may have printed more."""
+    for line in reversed(told.splitlines()):
+        try:
+            price = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if problem(price, PRICE) is None:
+            return price
+    return None
 
 
 def estimate(folder: Path, cells: list[Cell], known: dict[str, dict]) -> float:
@@ -96,30 +115,56 @@ def run(
 ) -> int:
     """Runs what is left of a grid and writes its table, ``compare.json`` and ``report.html``; returns the exit code.
 
+    One process at a time works on a comparison: it holds the lock of its directory. Nothing is deleted there; a cell
+    that was begun goes on, from its last checkpoint if it has one. The cells end with this process.
+
     Raises:
-      Refusal: the rest would take longer than the budget; nothing is run then.
+      Refusal: another process works on it, or the rest would take longer than the budget; nothing is run then.
     """
     from qtwin.lab.results import conclude
 
-    def say(text: str) -> None:
-        if not quiet:
-            print(text, flush=True)
+    say = _outliving(quiet)
+    if (folder / "config.json").exists():
+        raise Refusal(f"--out {folder} holds a run; write another --out")
+    with Lock(folder, "comparison"), stops() as asked:
+        stay_inside(folder)
+        write_plan(folder, protocol, cells, command)
+        left = [cell for cell in cells if not done(folder, cell)]
+        say(f"{len(cells)} cells of {protocol.seeds} seeds in {folder}, {len(cells) - len(left)} of them done")
+        code, began = 0, time.perf_counter()
+        known = prices(folder, cells, say, asked) if left else {}
+        if left and known is not None:
+            seconds, at_once = estimate(folder, cells, known), workers(known, cells, folder)
+            say(f"estimate: about {_minutes(seconds)} on {at_once} of {len(cores())} cores")
+            _within(budget_minutes, seconds, protocol, cells)
+            code = _run_cells(folder, left, at_once, asked, say)
+        conclude(folder, say)
+        if left:
+            say(f"ran for {_minutes(time.perf_counter() - began)}")
+        if asked:
+            say("stopped; the same command goes on from the last checkpoints")
+            return 128 + asked[0]
+        return code
 
-    stay_inside(folder)
-    write_plan(folder, protocol, cells, command)
-    left = [cell for cell in cells if not done(folder, cell)]
-    say(f"{len(cells)} cells of {protocol.seeds} seeds in {folder}, {len(cells) - len(left)} of them done")
-    code, began = 0, time.perf_counter()
-    if left:
-        known = prices(folder, cells, say)
-        seconds = estimate(folder, cells, known)
-        say(f"estimate: about {_minutes(seconds)} on {workers(known, cells, folder)} of {len(cores())} cores")
-        _within(budget_minutes, seconds, protocol, cells)
-        code = _schedule(folder, left, workers(known, cells, folder), say)
-    conclude(folder, quiet)
-    if left:
-        say(f"ran for {_minutes(time.perf_counter() - began)}")
-    return code
+
+def _outliving(quiet: bool):
+    """Says a line on standard output; where its reader has gone away, the comparison goes on without."""
+    gone = quiet
+
+    def say(text: str) -> None:
+        nonlocal gone
+        if gone:
+            return
+        try:
+            print(text, flush=True)
+        except (OSError, ValueError):
+            gone = True
+            try:  # what is left in its buffer must not fail again when the process ends
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            except (OSError, ValueError):
+                return
+
+    return say
 
 
 def _within(budget_minutes: float | None, seconds: float, protocol: Protocol, cells: list[Cell]) -> None:
@@ -135,78 +180,45 @@ def _within(budget_minutes: float | None, seconds: float, protocol: Protocol, ce
     )
 
 
-def _schedule(folder: Path, left: list[Cell], at_once: int, say) -> int:
-    """Runs cells, ``at_once`` of them at a time on cores of their own; a signal stops them at their checkpoints."""
-    mine, shares = cores(), []
-    for i in range(at_once):
-        shares.append(mine[i::at_once])
-    waiting, running, failed, asked = list(left), {}, 0, []
+def _run_cells(folder: Path, left: list[Cell], at_once: int, asked: list[int], say) -> int:
+    """Runs cells; returns 1 if one of them failed, else 0."""
+    jobs, failed = [_job(folder, cell) for cell in left], 0
+    cells = {job.run: cell for job, cell in zip(jobs, left, strict=True)}
 
-    def ask(number, frame):
-        del frame
-        asked.append(number)
+    def tell(ended: Ended) -> None:
+        nonlocal failed
+        failed += _tell(folder, cells[ended.job.run], ended, say)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        while (waiting or running) and not asked:
-            free = [i for i in range(at_once) if i not in running]
-            while waiting and free:
-                cell, slot = waiting.pop(0), free.pop(0)
-                running[slot] = cell, _start(folder, cell, shares[slot]), time.perf_counter()
-            time.sleep(POLL_SECONDS)
-            for slot, (cell, process, since) in list(running.items()):
-                if process.poll() is None:
-                    continue
-                del running[slot]
-                failed += _tell(folder, cell, process.returncode, time.perf_counter() - since, say)
-    finally:
-        for _, process, _ in running.values():
-            process.send_signal(signal.SIGTERM)
-        for _, process, _ in running.values():
-            process.wait()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if asked:
-        say("stopped; the same command goes on from the last checkpoints")
-        return 128 + asked[0]
+    run_all(jobs, at_once, asked, tell, say)
     return 1 if failed else 0
 
 
-def _start(folder: Path, cell: Cell, on: list[int]) -> subprocess.Popen:
-    run, log = folder / "cells" / cell.folder, folder / "cells" / f"{cell.folder}.log"
-    run.parent.mkdir(parents=True, exist_ok=True)
-    resumes = any((run / "checkpoints").glob("cycle-*"))
-    if not resumes and run.exists():  # begun, and stopped before its first checkpoint
-        shutil.rmtree(run)
-    words = [*cell.words, "--out", str(run), "--quiet", *(["--resume"] if resumes else [])]
-    command = [sys.executable, "-m", "qtwin", "train", *words]
-    with open(log, "w") as told:
-        # A session of its own: a Ctrl-C at the terminal comes here, and from here to the cells.
-        return _on(on, lambda: subprocess.Popen(command, stdout=told, stderr=told, start_new_session=True))
+def _job(folder: Path, cell: Cell) -> Job:
+    run = folder / "cells" / cell.folder
+
+    def words() -> list[str]:  # one that was stopped before its first checkpoint begins anew in the same directory
+        resumes = ["--resume"] if (run / "config.json").exists() else []
+        return ["train", *cell.words, "--out", str(run), "--quiet", *resumes]
+
+    return Job(cell.label, run, words, run.with_name(f"{cell.folder}.log"))
 
 
-def _tell(folder: Path, cell: Cell, code: int, seconds: float, say) -> bool:
+def _tell(folder: Path, cell: Cell, ended: Ended, say) -> bool:
     """Says how a cell ended; returns whether it failed."""
-    if code == 0:
-        summary = read_json(folder / "cells" / cell.folder / "summary.json")
-        low, high = summary["eval_return_interval"]
-        say(f"{cell.label}: {summary['eval_return_iqm']:.1f} [{low:.1f}, {high:.1f}] in {_minutes(seconds)}")
+    if ended.who:
+        say(f"{cell.label}: not run, for its directory is still in use by {plain(ended.who)}")
+        return True
+    summary = summary_of(folder, cell)
+    if ended.code == 0 and summary.found is not None:
+        say(f"{cell.label}: {described(summary.found['eval_return'])} in {_minutes(ended.seconds)}")
         return False
-    lines = (folder / "cells" / f"{cell.folder}.log").read_text().strip().splitlines() or ["nothing was said"]
-    say(f"{cell.label}: failed with exit code {code}: {lines[-1][:300]}")
-    return True
-
-
-def _on(on: list[int], start):
-    """``start()`` with the process it begins on these cores alone, which is how it knows how many it may use."""
-    if not hasattr(os, "sched_setaffinity"):
-        return start()
-    whole = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, on)
     try:
-        return start()
-    finally:
-        os.sched_setaffinity(0, whole)
+        told = read_end(ended.job.log, 2**16).strip().splitlines()
+    except (OSError, Unusable):
+        told = []
+    last = summary.wrong if ended.code == 0 else (told or ["nothing was said"])[-1]
+    say(f"{cell.label}: failed with exit code {ended.code}: {plain(last)[:300]}")
+    return True
 
 
 def _minutes(seconds: float) -> str:

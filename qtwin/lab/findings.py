@@ -1,4 +1,8 @@
-"""What a comparison shows, in sentences that follow from its numbers alone. Read without importing JAX."""
+"""What a comparison shows, in sentences that follow from its numbers alone. Read without importing JAX.
+
+A sentence that sets settings apart is held against every pair that it speaks of: "with no overlap" is said of two
+groups only where no interval of the one overlaps any interval of the other.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +23,40 @@ def findings(found: dict) -> list[str]:
     return said
 
 
+def overlap(one: dict, other: dict) -> bool:
+    """The intervals of two cells' final returns have a point in common."""
+    return one["final"]["low"] <= other["final"]["high"] and other["final"]["low"] <= one["final"]["high"]
+
+
 def _ranking(ended: list[dict]) -> list[str]:
+    """The highest against each other cell, then what lies below all the rest."""
     best, others = ended[0], ended[1:]
     final = best["final"]
-    height = f"{final['iqm']:.1f} [{final['low']:.1f}, {final['high']:.1f}]"
-    level = [c["label"] for c in others if c["final"]["high"] >= final["low"]]
-    apart = [c["label"] for c in others if c["final"]["high"] < final["low"]]
-    said = [f"{best['label']} ends highest, at {height}."]
+    if any(cell["final"]["low"] is None or cell["final"]["high"] is None for cell in ended):
+        seeds = len(final["seeds"])
+        return [
+            f"{best['label']} ends highest, at {final['iqm']:.1f}, but {'one seed' if seeds == 1 else f'{seeds} seeds'}"
+            " cannot tell settings apart: there is no interval."
+        ]
+    said = f"{best['label']} ends highest, at {final['iqm']:.1f} [{final['low']:.1f}, {final['high']:.1f}]."
+    level = [cell["label"] for cell in others if overlap(best, cell)]
+    apart = [cell["label"] for cell in others if not overlap(best, cell)]
     if level:
-        verb = "cannot be told from it, for its interval reaches" if len(level) == 1 else "cannot be told from it, for"
-        tail = " into its own" if len(level) == 1 else " their intervals reach into its own"
-        said[0] += f" {_and(level)} {verb}{tail}."
+        reach = "its interval reaches" if len(level) == 1 else "their intervals reach"
+        said += f" {_and(level)} cannot be told from it, for {reach} into its own."
     if apart:
-        said[0] += f" {_and(apart)} end{'s' if len(apart) == 1 else ''} below, with no overlap."
-    return said
+        said += f" {_and(apart)} end{'s' if len(apart) == 1 else ''} below {best['label']}, with no overlap."
+    return [said, *_lowest(ended)]
+
+
+def _lowest(ended: list[dict]) -> list[str]:
+    """The largest group of which no interval overlaps one of the cells above it, where the group is not all but one."""
+    for cut in range(2, len(ended)):
+        above, below = ended[:cut], ended[cut:]
+        if not any(overlap(one, other) for one in above for other in below):
+            labels = [cell["label"] for cell in below]
+            return [f"{_and(labels)} end{'s' if len(below) == 1 else ''} below all others, with no overlap."]
+    return []
 
 
 def _same(ended: list[dict]) -> list[str]:

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,8 +18,10 @@ from typing import NamedTuple
 from qtwin.agents import AGENTS, reads
 from qtwin.config import Config
 from qtwin.errors import Refusal
-from qtwin.files import read_json
+from qtwin.files import replace
+from qtwin.reading import Anything, MapOf, plain, problem, read_record, shown
 from qtwin.request import Request, build
+from qtwin.schemas import PLAN as PLAN_FILE
 from qtwin.settings import SETTINGS, option
 
 FORMAT = 1
@@ -148,17 +151,17 @@ def write_plan(folder: Path, protocol: Protocol, cells: list[Cell], command: str
         "varied": sorted({name for cell in cells for name in cell.varied}, key=list(cells[0].varied).index),
         "cells": [
             {
-                "label": cell.label,
+                "label": plain(cell.label),
                 "folder": cell.folder,
-                "varied": cell.varied,
+                "varied": {name: plain(value) for name, value in cell.varied.items()},
                 "steps": cell.request.config.steps,
-                "command": f"qtwin train {' '.join(cell.words)}",
+                "command": plain(f"qtwin train {shlex.join(cell.words)}"),
             }
             for cell in cells
         ],
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / PLAN).write_text(json.dumps(plan, indent=1) + "\n")
+    replace(folder / PLAN, (json.dumps(plan, indent=1) + "\n").encode())
 
 
 def read_plan(folder: Path) -> dict:
@@ -167,23 +170,19 @@ def read_plan(folder: Path) -> dict:
     Raises:
       Refusal: there is none, or its file is damaged.
     """
-    file = folder / PLAN
-    if not file.is_file():
+    file, again = folder / PLAN, "write the command of the comparison again"
+    if not file.exists():
         raise Refusal(
             f"there is no comparison at {folder} ({PLAN} is missing); write the directory qtwin compare named"
         )
-    try:
-        plan = read_json(file)
-        if plan["format"] != FORMAT:
-            raise Refusal(f"{file} has format {plan['format']} and this version reads {FORMAT}; update qtwin")
-        for cell in plan["cells"]:
-            if Path(cell["folder"]).name != cell["folder"] or not isinstance(cell["label"], str):
-                raise ValueError("a cell's folder is no plain name")
-        plan["env"], plan["command"], plan["seeds"], plan["varied"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, Refusal):
-            raise
-        raise Refusal(f"{file} is damaged ({type(error).__name__}: {error}); write the command again") from None
+    plan = read_record(file, MapOf(Anything()), again)
+    if plan.get("format") != FORMAT:
+        raise Refusal(f"{file} has format {shown(plan.get('format'))} and this version reads {FORMAT}; update qtwin")
+    if wrong := problem(plan, PLAN_FILE):
+        raise Refusal(f"{file} is damaged: {wrong}; {again}")
+    for i, cell in enumerate(plan["cells"]):
+        if Path(cell["folder"]).name != cell["folder"] or cell["folder"] == "..":
+            raise Refusal(f"{file} is damaged: 'cells[{i}].folder' is no plain name; {again}")
     return plan
 
 

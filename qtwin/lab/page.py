@@ -6,12 +6,12 @@ from importlib.resources import files
 
 import numpy as np
 
-from qtwin.lab.page_parts import escaped as _e
+from qtwin.lab.markup import escaped as _e
 from qtwin.lab.page_parts import footer as _footer
 from qtwin.lab.page_parts import table as _table
-from qtwin.lab.results import missing
-from qtwin.lab.statistics import profile, profile_band
+from qtwin.lab.statistics import ENOUGH, LEAST, profile, profile_band
 from qtwin.lab.svg import COLOURS, Series, dots, heat, lines
+from qtwin.lab.table import missing
 
 MANY = 8  # settings
 
@@ -23,7 +23,7 @@ def page(found: dict) -> str:
       found: as `qtwin.lab.results.collect` gives it.
     """
     home = files("qtwin.lab")
-    style, script = ((home / name).read_text() for name in ("report.css", "report.js"))
+    style, script = ((home / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     shown = [(i, cell) for i, cell in enumerate(found["cells"]) if cell["status"] != "missing"]
     ended = [(i, cell) for i, cell in shown if cell["status"] == "done"]
     title = f"{found['env']}: {_what(found)}"
@@ -53,7 +53,7 @@ def _header(found: dict, title: str) -> str:
     return (
         f'<header><p class="kicker">qtwin compare</p><h1>{_e(env)}<span>{_e(what)}</span></h1>'
         f'<p class="lead">{cells} settings, {seeds} seed{"s" * (seeds > 1)} each, everything else held fixed. Middles'
-        " are interquartile means over seeds, intervals are 95 % stratified bootstrap intervals.</p>"
+        f" are interquartile means over seeds. {_e(found['interval']['note'])}</p>"
         f'<ul class="findings">{sentences}</ul></header>'
     )
 
@@ -69,8 +69,11 @@ def _missing(found: dict) -> str:
     lines_ = missing(found)
     if not lines_:
         return ""
-    items = "".join(f"<li>{_e(line)}</li>" for line in lines_[:-1])
-    return f'<section class="missing"><h2>Not finished</h2><ul>{items}</ul><pre>{_e(found["command"])}</pre></section>'
+    unfinished = any(cell["status"] != "done" for cell in found["cells"])
+    items = "".join(f"<li>{_e(line)}</li>" for line in (lines_[:-1] if unfinished else lines_))
+    command = f"<pre>{_e(found['command'])}</pre>" if unfinished else ""
+    heading = "Not finished" if unfinished else "Left out"
+    return f'<section class="missing"><h2>{heading}</h2><ul>{items}</ul>{command}</section>'
 
 
 def _legend(found: dict) -> str:
@@ -83,11 +86,22 @@ def _legend(found: dict) -> str:
 
 def _results(shown: list, ended: list, found: dict) -> str:
     curves = [_series(i, c, c["at"], c["returns"]["iqm"], c["returns"]["low"], c["returns"]["high"]) for i, c in shown]
+    seeds, name = len(found["seeds"]), found["interval"]["method"]
+    points = ""
+    if seeds < ENOUGH:
+        curves = [one._replace(seeds=c["returns"]["seeds"]) for one, (_, c) in zip(curves, shown, strict=True)]
+        points = " Each small point is one seed."
+    band = (
+        f", the band its 95 % {name}: where two bands overlap, these seeds cannot tell the settings apart"
+        if name
+        else ""
+    )
+    bar = f", the bar its 95 % {name}" if name else ""
     figures = [
         _figure(
             "Learning curves", lines(curves, _axis(shown), "greedy return"),
-            "Higher is better, and further left is sooner. Each line is the interquartile mean over seeds, the band its"
-            " 95 % interval: where two bands overlap, these seeds cannot tell the settings apart.",
+            "Higher is better, and further left is sooner. Each line is the interquartile mean over seeds"
+            f"{band}.{points}",
         ),
     ]  # fmt: skip
     if ended:
@@ -98,38 +112,40 @@ def _results(shown: list, ended: list, found: dict) -> str:
         ]
         areas = [
             (i, c["label"], c["area_iqm"], c["area_low"], c["area_high"], c["area"])
-            for i, c in sorted(ended, key=lambda pair: -pair[1]["area_iqm"])
+            for i, c in sorted(ended, key=lambda pair: -(pair[1]["area_iqm"] or 0.0))
+            if c["area_iqm"] is not None
         ]
         figures += [
             _figure(
                 "Where they end", dots(rows, "final greedy return"),
-                "The large point is the interquartile mean of the final greedy returns, the bar its 95 % interval, each"
-                " small point one seed. A long row of small points means that luck decides.",
+                f"The large point is the interquartile mean of the final greedy returns{bar}, each small point one"
+                " seed. A long row of small points means that luck decides.",
             ),
             _figure(
                 "Over the whole run", dots(areas, "area under the learning curve, as a mean return"),
                 "The mean height of the learning curve: what was earned on the way, not only at the end. A setting that"
                 " learns late stands lower here than above.",
             ),
-            _profile(ended),
+            _profile(ended, seeds),
         ]  # fmt: skip
         if len(ended) > 1:
             figures.append(_improvement(ended, found))
     return _section("Result", figures) + _table(ended)
 
 
-def _profile(ended: list) -> str:
+def _profile(ended: list, seeds: int) -> str:
     every = np.concatenate([c["final"]["seeds"] for _, c in ended])
     at = np.linspace(every.min(), every.max(), 60)
     series = []
     for i, cell in ended:
         scores = np.array(cell["final"]["seeds"])
-        low, high = profile_band(scores, at)
-        series.append(_series(i, cell, at.tolist(), profile(scores, at).tolist(), low.tolist(), high.tolist()))
+        band = [side.tolist() for side in profile_band(scores, at)] if seeds >= LEAST else ((), ())
+        series.append(_series(i, cell, at.tolist(), profile(scores, at).tolist(), *band))
     return _figure(
         "How many seeds get that far", lines(series, "final greedy return", "share of seeds", percent=True, floor=0.0),
         "Read upwards from a return: the height is the share of seeds that end above it. A curve that lies above"
-        " another everywhere belongs to the better setting; a long slope to one whose seeds differ.",
+        " another everywhere belongs to the better setting; a long slope to one whose seeds differ."
+        + (f" Bands are bootstrap intervals, too narrow below {ENOUGH} seeds." if LEAST <= seeds < ENOUGH else ""),
     )  # fmt: skip
 
 

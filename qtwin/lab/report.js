@@ -4,7 +4,7 @@ const chips = [...document.querySelectorAll(".chip")];
 const picked = new Set();
 const show = () => {
   chips.forEach((chip) => chip.setAttribute("aria-pressed", picked.has(chip.dataset.i)));
-  document.querySelectorAll("svg .line, svg .band, svg .row").forEach((mark) => {
+  document.querySelectorAll("svg .line, svg .band, svg .row, svg circle.seed[data-i]").forEach((mark) => {
     const lit = picked.size > 0 && picked.has(mark.dataset.i);
     mark.classList.toggle("dim", picked.size > 0 && !lit);
     mark.classList.toggle("lit", lit);

@@ -5,17 +5,24 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from qtwin.files import read_json
+from qtwin import schemas
+from qtwin.errors import Refusal
+from qtwin.files import replace
 from qtwin.lab.findings import findings
 from qtwin.lab.grid import FORMAT, RESULTS, read_plan
-from qtwin.lab.statistics import area, band, improvement_interval, interval, iqm, probability_of_improvement
+from qtwin.lab.statistics import LEVEL, area, band, improvement_interval, interval, iqm, method, note
+from qtwin.lab.statistics import probability_of_improvement as improvement
+from qtwin.lab.table import missing, table
 from qtwin.processes.target_specs import parse
-from qtwin.run.logs import read_points
+from qtwin.reading import plain, read_record
+from qtwin.run.lines import read_log, told
+from qtwin.run.saved import read_config
 
 PAGE = "report.html"
 # what a log point measures for each seed, and is shown over the run
@@ -25,12 +32,35 @@ MEASURES = (
 )  # fmt: skip
 
 
-def conclude(folder: Path, quiet: bool) -> dict:
-    """Reads every cell that has run, writes ``compare.json`` and ``report.html``, prints the table.
+class Summary(NamedTuple):
+    """A cell's ``summary.json``.
+
+    Attributes:
+      found: what it holds; None where there is none, or none that can be used.
+      wrong: why it cannot be used, in words; "" where nothing is wrong.
+    """
+
+    found: dict | None
+    wrong: str
+
+
+def read_summary(run: Path, seeds: int) -> Summary:
+    """What a run of so many seeds came to."""
+    file = run / "summary.json"
+    if not file.exists():
+        return Summary(None, "")
+    try:
+        return Summary(read_record(file, schemas.summary(seeds)), "")
+    except Refusal as refusal:
+        return Summary(None, str(refusal))
+
+
+def conclude(folder: Path, say: Callable[[str], object]) -> dict:
+    """Reads every cell that has run, writes ``compare.json`` and ``report.html``, says the table.
 
     Args:
       folder: the comparison's directory.
-      quiet: print nothing.
+      say: is given each line.
 
     Returns:
       what ``compare.json`` holds.
@@ -38,22 +68,22 @@ def conclude(folder: Path, quiet: bool) -> dict:
     from qtwin.lab.page import page
 
     found = collect(folder)
-    (folder / RESULTS).write_text(json.dumps(found, indent=1) + "\n")
-    (folder / PAGE).write_text(page(found))
-    if not quiet:
-        print("\n" + table(found))
-        for sentence in found["findings"]:
-            print(f"* {sentence}")
-        for sentence in missing(found):
-            print(f"! {sentence}")
-        print(f"\ntable   {folder / RESULTS}\nreport  {folder / PAGE}")
+    replace(folder / RESULTS, (json.dumps(found, indent=1) + "\n").encode())
+    replace(folder / PAGE, page(found).encode())
+    say("\n" + table(found))
+    for sentence in found["findings"]:
+        say(f"* {sentence}")
+    for sentence in missing(found):
+        say(f"! {sentence}")
+    say(f"\ntable   {plain(str(folder / RESULTS))}\nreport  {plain(str(folder / PAGE))}")
     return found
 
 
 def collect(folder: Path) -> dict:
     """Everything that a report shows, from the run directories of the cells."""
     plan = read_plan(folder)
-    cells = [cell_of(folder / "cells" / cell["folder"], cell) for cell in plan["cells"]]
+    seeds = len(plan["seeds"])
+    cells = [cell_of(folder / "cells" / cell["folder"], cell, seeds) for cell in plan["cells"]]
     ended = [cell for cell in cells if cell["status"] == "done"]
     found = {
         "format": FORMAT,
@@ -61,6 +91,7 @@ def collect(folder: Path) -> dict:
         "env": plan["env"],
         "seeds": plan["seeds"],
         "varied": plan["varied"],
+        "interval": {"level": LEVEL, "method": method(seeds), "note": note(seeds)},
         "versions": versions(),
         "cells": cells,
         "improvement": _improvement(ended),
@@ -68,15 +99,25 @@ def collect(folder: Path) -> dict:
     return found | {"findings": findings(found)}
 
 
-def cell_of(run: Path, planned: dict) -> dict[str, Any]:
-    """One cell: what was planned, how far it is, and what it has measured."""
-    points = read_points(run / "metrics.jsonl")
-    cell = {**planned, "status": "missing", "share": 0.0}
+def cell_of(run: Path, planned: dict, seeds: int) -> dict[str, Any]:
+    """One cell: what was planned, how far it is, what it has measured, and what of that is damaged.
+
+    Args:
+      run: its directory.
+      planned: its part of ``grid.json``.
+      seeds: how many it has.
+    """
+    log = read_log(run / "metrics.jsonl", schemas.log_point(seeds, judged=True))
+    looks = read_log(run / "twin.jsonl", schemas.look(seeds))
+    ended = read_summary(run, seeds)
+    gaps = [text for text in (ended.wrong, told(log), told(looks)) if text]
+    cell = {name: planned[name] for name in ("label", "folder", "varied", "steps", "command") if name in planned}
+    cell |= {"status": "missing", "share": 0.0, "gaps": gaps}
+    points, offline = _in_order(log.points)
     if not points:
         return cell
-    offline = points[-1]["transitions"] == 0
     at = [point["gradient_steps" if offline else "transitions"] for point in points]
-    cell |= {"status": "unfinished", "share": at[-1] / planned["steps"], "at": at, "offline": offline}
+    cell |= {"status": "unfinished", "share": min(1.0, at[-1] / planned["steps"]), "at": at, "offline": offline}
     returns = np.array([[np.nan if v is None else v for v in point["eval_return"]] for point in points], float).T
     low, high = band(returns)
     cell["returns"] = {
@@ -88,77 +129,40 @@ def cell_of(run: Path, planned: dict) -> dict[str, Any]:
     cell["probed_at"] = [point.get("probed_at") for point in points]
     cell["target_age"] = [point.get("target_age") for point in points]
     cell["alarms"] = _alarms(points)
-    cell["period"] = _period(run, points[-1]["gradient_steps"])
+    cell["period"] = _period(run, points[-1]["gradient_steps"], gaps)
     cell["looks"] = [
         {"gradient_steps": look["gradient_steps"], "age": look["age"], "distance": float(iqm(look["distance"]))}
-        for look in read_points(run / "twin.jsonl")
+        for look in looks.points
     ]
-    if (run / "summary.json").is_file():
-        summary = read_json(run / "summary.json")
-        finals = np.array(summary["eval_return"], float)
-        low, high = interval(finals)
-        area_low, area_high = interval(np.array(cell["area"], float))
-        cell |= {
-            "status": "done",
-            "share": 1.0,
-            "final": {"seeds": _rounded(finals), "iqm": float(iqm(finals)), "low": low, "high": high},
-            "area_iqm": float(iqm(np.array(cell["area"], float))),
-            "area_low": area_low,
-            "area_high": area_high,
-            "summary": {
-                name: summary[name]
-                for name in (
-                    "transitions",
-                    "gradient_steps",
-                    "target_updates",
-                    "wall_seconds",
-                    "target",
-                    "agent",
-                    "env",
-                )
-            },
-        }
-    return cell
+    return cell if ended.found is None else cell | _judged(ended.found, cell["area"])
 
 
-def missing(found: dict) -> list[str]:
-    """What of a comparison has not been run, in words."""
-    said = []
-    for cell in found["cells"]:
-        if cell["status"] != "done":
-            how = (
-                "has not begun"
-                if cell["status"] == "missing"
-                else f"is at {cell['share']:.0%} of its steps, not judged"
-            )
-            said.append(f"{cell['label']} {how}")
-    if said:
-        said.append(f"to go on: {found['command']}")
-    return said
+def _judged(summary: dict, areas: list[float | None]) -> dict:
+    """What a cell that has run to its end came to."""
+    finals = np.array(summary["eval_return"], float)
+    heights = np.array([each for each in areas if each is not None], float)
+    low, high = _rounded(interval(finals))
+    area_low, area_high = _rounded(interval(heights)) if len(heights) else (None, None)
+    kept = ("transitions", "gradient_steps", "target_updates", "wall_seconds", "target", "agent", "env")
+    return {
+        "status": "done",
+        "share": 1.0,
+        "final": {"seeds": _rounded(finals), "iqm": float(iqm(finals)), "low": low, "high": high},
+        "area_iqm": float(iqm(heights)) if len(heights) else None,
+        "area_low": area_low,
+        "area_high": area_high,
+        "summary": {name: summary[name] for name in kept},
+    }
 
 
-def table(found: dict) -> str:
-    """The ranking as text: final greedy return and area under the curve, with 95 % intervals."""
-    ended = sorted((c for c in found["cells"] if c["status"] == "done"), key=lambda c: -c["final"]["iqm"])
-    rows = [("", "target updates", "final greedy return", "worst ... best", "area under the curve")]
-    for cell in ended:
-        final, updates = cell["final"], cell["summary"]["target_updates"]
-        rows.append(
-            (
-                cell["label"],
-                f"{updates:,}" if isinstance(updates, int) else f"{min(updates):,} to {max(updates):,}",
-                f"{final['iqm']:.1f} [{final['low']:.1f}, {final['high']:.1f}]",
-                f"{min(final['seeds']):.1f} ... {max(final['seeds']):.1f}",
-                f"{cell['area_iqm']:.1f} [{cell['area_low']:.1f}, {cell['area_high']:.1f}]",
-            )
-        )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            word.ljust(w) if i == 0 else word.rjust(w) for i, (word, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
+def _in_order(points: list[dict]) -> tuple[list[dict], bool]:
+    """The log points whose steps go on from those before, and whether nothing was collected."""
+    offline = bool(points) and points[-1]["transitions"] == 0
+    name, kept = "gradient_steps" if offline else "transitions", []
+    for point in points:
+        if not kept or point[name] > kept[-1][name]:
+            kept.append(point)
+    return kept, offline
 
 
 def versions() -> dict[str, str]:
@@ -171,11 +175,13 @@ def versions() -> dict[str, str]:
     }
 
 
-def _period(run: Path, gradient_steps: int) -> float | None:
-    """The time constant of a cell's rule, C or 1 / tau; None where the target never moves or is tied."""
-    from qtwin.run.saved import read_config
-
-    rule = parse(read_config(run)["config"]["target"], gradient_steps)
+def _period(run: Path, gradient_steps: int, gaps: list[str]) -> float | None:
+    """The time constant of a cell's rule, C or 1 / tau; None where the target never moves, is tied, or is not known."""
+    try:
+        rule = parse(read_config(run)["config"]["target"], gradient_steps)
+    except (ValueError, ArithmeticError) as error:
+        gaps.append(str(error))
+        return None
     return None if rule.tied or not rule.every or not rule.tau else rule.every / rule.tau
 
 
@@ -186,7 +192,7 @@ def _improvement(ended: list[dict]) -> list[dict]:
             if x is not y:
                 ours, theirs = np.array(x["final"]["seeds"]), np.array(y["final"]["seeds"])
                 low, high = improvement_interval(ours, theirs)
-                probability = probability_of_improvement(ours, theirs)
+                probability = improvement(ours, theirs)
                 pairs.append({"of": x["label"], "over": y["label"], "p": probability, "low": low, "high": high})
     return pairs
 

@@ -1,8 +1,9 @@
 """What a few seeds can tell: Agarwal et al. (2021), "Deep RL at the edge of the statistical precipice".
 
-Scores are arrays [seeds], or [seeds, tasks] where several tasks are summed up in one number; every interval is a 95 %
-percentile bootstrap over seeds, drawn anew in each task (stratified). Agrees with rliable, its authors' library. Read
-without importing JAX.
+Scores are arrays [seeds], or [seeds, tasks] where several tasks are summed up in one number. From ten seeds on, an
+interval is a 95 % percentile bootstrap over seeds, drawn anew in each task (stratified), and agrees with rliable, its
+authors' library. With fewer the bootstrap is too narrow, and the interval of one task is Student's t interval, which of
+those measured comes nearest to 95 % there (docs/statistics.md). Read without importing JAX.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import numpy as np
 
 RESAMPLES = 10_000
 LEVEL = 0.95
+ENOUGH = 10  # seeds from which on the percentile bootstrap covers about what it says
+LEAST = 3  # seeds from which on there is an interval
 
 
 def iqm(values: np.ndarray, axis: int = 0) -> np.ndarray:
@@ -50,16 +53,80 @@ def resampled(scores: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> 
     return scores[drawn, np.arange(tasks)]
 
 
-def interval(values: np.ndarray, resamples: int = RESAMPLES) -> tuple[float, float]:
-    """95 % interval of the interquartile mean. values [seeds], or [seeds, tasks] all together"""
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """95 % interval for the interquartile mean of all runs, from those of a few seeds; `method` names it.
+
+    Args:
+      values: [seeds], or [seeds, tasks] all together, which is always the bootstrap.
+
+    Returns:
+      its ends; NaN for fewer than ``LEAST`` seeds of one task.
+    """
+    values = np.asarray(values, float)
+    if values.ndim > 1 or len(values) >= ENOUGH:
+        return bootstrap_interval(values)
+    if len(values) < LEAST:
+        return float("nan"), float("nan")
+    low, high = t_interval(values)
+    return float(low), float(high)
+
+
+def method(seeds: int) -> str:
+    """The name of the interval that so many seeds of one task get; "" where there is none."""
+    if seeds < LEAST:
+        return ""
+    return "bootstrap interval" if seeds >= ENOUGH else "t interval"
+
+
+def note(seeds: int) -> str:
+    """What a reader must know about intervals from so many seeds, in one or two sentences."""
+    if seeds < LEAST:
+        return f"From {'one seed' if seeds == 1 else f'{seeds} seeds'} there is no interval, and no ranking."
+    if seeds >= ENOUGH:
+        return "Intervals are 95 % percentile bootstrap intervals over seeds."
+    return (
+        f"With {seeds} seeds, intervals are 95 % t intervals: the usual bootstrap would be too narrow below {ENOUGH}"
+        " seeds. Run ten or more before you rely on a ranking."
+    )
+
+
+def described(values: np.ndarray, decimals: int = 1) -> str:
+    """The interquartile mean of [seeds] with its interval and the interval's name, on one line."""
+    values = np.asarray(values, float)
+    middle = f"{iqm(values):.{decimals}f}"
+    if not (name := method(len(values))):
+        return f"{middle} ({'one seed' if len(values) == 1 else f'{len(values)} seeds'}, no interval)"
+    low, high = interval(values)
+    return f"{middle} [{low:.{decimals}f}, {high:.{decimals}f}] ({LEVEL:.0%} {name}, {len(values)} seeds)"
+
+
+def bootstrap_interval(values: np.ndarray, resamples: int = RESAMPLES) -> tuple[float, float]:
+    """Percentile bootstrap of the interquartile mean. values [seeds], or [seeds, tasks] all together"""
     drawn = resampled(values, resamples)
     low, high = _ends(iqm(drawn.reshape(resamples, -1), axis=1))
     return float(low), float(high)
 
 
+def t_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Student's t interval: mean +- t s / sqrt(n). [seeds, ...] -> low, high [...]"""
+    from scipy.special import stdtrit
+
+    values = np.asarray(values, float)
+    count = len(values)
+    half = stdtrit(count - 1, (1 + LEVEL) / 2) * values.std(axis=0, ddof=1) / np.sqrt(count)
+    middle = values.mean(axis=0)
+    return middle - half, middle + half
+
+
 def band(curves: np.ndarray, resamples: int = 2_000) -> tuple[np.ndarray, np.ndarray]:
-    """95 % interval of the interquartile mean at each point of a curve. [seeds, points] -> low, high [points]"""
-    drawn = resampled(np.asarray(curves, float)[:, None], resamples)[:, :, 0]
+    """`interval` at each point of a curve. [seeds, points] -> low, high [points]"""
+    curves = np.asarray(curves, float)
+    if len(curves) < LEAST:
+        nothing = np.full(curves.shape[1], np.nan)
+        return nothing, nothing
+    if len(curves) < ENOUGH:
+        return t_interval(curves)
+    drawn = resampled(curves[:, None], resamples)[:, :, 0]
     return _ends(iqm(drawn, axis=1))
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import html
+import json
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from qtwin.lab.markup import escaped as _e
+
 WIDTH, HEIGHT = 560, 330
+TINY = 1e-100  # less has no place on a logarithmic scale, as what is not positive
+NOTHING = '<p class="none">Nothing was measured here.</p>'
 DECADES = 6  # that a logarithmic scale reaches down; what is less lies at its foot
 LEFT, RIGHT, TOP, BOTTOM = 64, 14, 12, 44
 
@@ -25,6 +29,7 @@ class Series(NamedTuple):
       y: how high; None leaves a gap.
       low, high: of a band around it; empty is none.
       dashed: drawn with dashes.
+      seeds: each seed's own heights, drawn as points; empty is none.
     """
 
     index: int
@@ -34,6 +39,7 @@ class Series(NamedTuple):
     low: Sequence[float | None] = ()
     high: Sequence[float | None] = ()
     dashed: bool = False
+    seeds: Sequence[Sequence[float | None]] = ()
 
 
 class Scale(NamedTuple):
@@ -68,11 +74,11 @@ def lines(
       percent: heights are shares.
     """
     xs = [x for one in series for x in one.x]
-    ys = [y for one in series for part in (one.y, one.low, one.high) for y in part if y is not None]
+    ys = [y for one in series for part in (one.y, one.low, one.high, *one.seeds) for y in part if y is not None]
     ys += [bound[0]] if bound else []
-    ys = [y for y in ys if y > 0] if log else ys
+    ys = [y for y in ys if y > TINY] if log else ys
     if not xs or not ys:
-        return '<p class="none">Nothing was measured here.</p>'
+        return NOTHING
     low, high = (min(ys), max(ys)) if floor is None else (min(floor, min(ys)), max(ys))
     if log:
         low, high = 10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high) or 0)
@@ -97,6 +103,7 @@ def lines(
     for one in series:
         kind = "line dashed" if one.dashed else "line"
         parts.append(f'<path {_mark(kind, one.index)} d="{_path(one.x, one.y, x_scale, y_scale, log)}"/>')
+        parts += _points(one, x_scale, y_scale)
     parts.append(f'<line class="cross" x1="0" x2="0" y1="{TOP}" y2="{height - BOTTOM}"/>')
     return _svg(parts, height, f"{y_label} against {x_label}", series, x_scale)
 
@@ -106,14 +113,26 @@ def _mark(kind: str, index: int) -> str:
     return f'class="{kind} s{index % COLOURS}" data-i="{index}"'
 
 
-def dots(rows: Sequence[tuple[int, str, float, float, float, Sequence[float]]], x_label: str) -> str:
+def _points(one: Series, x_scale: Scale, y_scale: Scale) -> list[str]:
+    """A point for each seed at each place."""
+    return [
+        f'<circle {_mark("seed", one.index)} cx="{x_scale(x):.1f}" cy="{y_scale(y):.1f}" r="1.7"/>'
+        for seed in one.seeds
+        for x, y in zip(one.x, seed, strict=True)
+        if y is not None
+    ]
+
+
+def dots(rows: Sequence[tuple[int, str, float, float | None, float | None, Sequence]], x_label: str) -> str:
     """A chart of points with intervals, one row each.
 
     Args:
-      rows: (index, label, middle, low, high, the seeds' own values).
+      rows: (index, label, middle, low, high, the seeds' own values); low and high are None where there is no interval.
       x_label: what the axis counts.
     """
-    every = [v for row in rows for v in (row[3], row[4], *row[5])]
+    every = [v for row in rows for v in (*row[2:5], *row[5]) if v is not None]
+    if not every:
+        return NOTHING
     low, high = min(every), max(every)
     at = ticks(low, high if high > low else low + 1.0)
     label_width = min(200, 14 + 7.2 * max(len(row[1]) for row in rows))
@@ -131,8 +150,13 @@ def dots(rows: Sequence[tuple[int, str, float, float, float, Sequence[float]]], 
             f"<g {_mark('row', index)}>"
             f'<text x="{label_width - 10:.0f}" y="{y + 4}" text-anchor="end">{_e(label)}</text>'
         )
-        parts += [f'<circle class="seed {colour}" cx="{scale(v):.1f}" cy="{y}" r="2.6"/>' for v in seeds]
-        parts.append(f'<line class="interval {colour}" x1="{scale(lo):.1f}" x2="{scale(hi):.1f}" y1="{y}" y2="{y}"/>')
+        parts += [
+            f'<circle class="seed {colour}" cx="{scale(v):.1f}" cy="{y}" r="2.6"/>' for v in seeds if v is not None
+        ]
+        if lo is not None and hi is not None:
+            parts.append(
+                f'<line class="interval {colour}" x1="{scale(lo):.1f}" x2="{scale(hi):.1f}" y1="{y}" y2="{y}"/>'
+            )
         parts.append(f'<circle class="middle {colour}" cx="{scale(middle):.1f}" cy="{y}" r="5.5"/></g>')
     return _svg(parts, height, x_label)
 
@@ -167,7 +191,7 @@ def heat(labels: Sequence[str], values: Sequence[Sequence[float | None]]) -> str
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round numbers from at most ``low`` to at least ``high``."""
-    if not high > low:
+    if not high - low > TINY:
         return [low]
     raw = (high - low) / about
     unit = 10 ** math.floor(math.log10(raw))
@@ -215,7 +239,7 @@ def _named(words: str, place: str) -> str:
 def _path(xs, ys, x_scale, y_scale, log) -> str:
     words, pen = [], "M"
     for x, y in zip(xs, ys, strict=True):
-        if x is None or y is None or (log and y <= 0):
+        if x is None or y is None or (log and y <= TINY):
             pen = "M"
             continue
         words.append(f"{pen}{x_scale(x):.1f} {y_scale(y):.1f}")
@@ -227,7 +251,7 @@ def _area(one: Series, x_scale, y_scale, log) -> str:
     kept = [
         (x, lo, hi)
         for x, lo, hi in zip(one.x, one.low, one.high, strict=True)
-        if lo is not None and hi is not None and (not log or lo > 0)
+        if lo is not None and hi is not None and (not log or lo > TINY)
     ]
     if len(kept) < 2:
         return ""
@@ -243,16 +267,10 @@ def _svg(parts, height: int, title: str, series: Sequence[Series] = (), x_scale:
             {"i": s.index % COLOURS, "n": s.label, "x": [float(f"{x:.6g}") for x in s.x], "y": [_short(y) for y in s.y]}
             for s in series
         ]
-        import json
-
         box = [x_scale.low, x_scale.high, x_scale.begin, x_scale.end]
-        data = f" data-box='{json.dumps(box)}' data-series='{html.escape(json.dumps(told), quote=True)}'"
+        data = f" data-box='{_e(json.dumps(box))}' data-series='{_e(json.dumps(told))}'"
     return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{_e(title)}"{data}>{"".join(parts)}</svg>'
 
 
 def _short(y: float | None) -> float | None:
     return None if y is None else float(f"{y:.4g}")
-
-
-def _e(text: str) -> str:
-    return html.escape(text)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +18,11 @@ import numpy as np
 
 from qtwin.envs.fit import SHAPES, mismatch
 from qtwin.envs.spec import EnvSpec
-from qtwin.errors import Refusal
+from qtwin.errors import Refusal, Unusable
+from qtwin.files import give_name, open_regular, parse_json
+from qtwin.place import new_file
 from qtwin.replay.base import Replay
+from qtwin.tensor_files import Held, read_header, read_tensors
 from qtwin.types import Array, Timestep, Transition
 
 FORMAT = "qtwin-dataset-1"
@@ -108,34 +112,21 @@ def save_dataset(path: str | Path, steps: Timestep, spec: EnvSpec, behaviour: st
     arrays = {name: np.ascontiguousarray(column) for name, column in steps._asdict().items()}
     _check(str(path), arrays, spec)
     metadata = {
-        "format": FORMAT,
-        "env": spec.id,
-        "obs_shape": json.dumps(list(spec.obs_shape)),
-        "obs_dtype": spec.obs_dtype,
+        "format": FORMAT, "env": spec.id, "obs_shape": json.dumps(list(spec.obs_shape)), "obs_dtype": spec.obs_dtype,
         "num_actions": "" if spec.continuous else str(spec.num_actions),
         "num_states": "" if spec.num_states is None else str(spec.num_states),
-        "transitions": str(len(arrays["reward"])),
-        "behaviour": behaviour,
-        "seed": str(seed),
-    }
+        "transitions": str(len(arrays["reward"])), "behaviour": behaviour, "seed": str(seed),
+    }  # fmt: skip
     if spec.continuous:
         metadata |= {side: json.dumps(list(getattr(spec, side))) for side in ("action_low", "action_high")}
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         save_file(arrays, unfinished, metadata=metadata)
-        os.replace(unfinished, path)
+        give_name(unfinished, path)
+    except FileExistsError:  # another process has written it meanwhile
+        new_file(path)
     finally:
         unfinished.unlink(missing_ok=True)
-    return path
-
-
-def new_file(path: str | Path) -> Path:
-    """The path of a data set to be written; refuses one that exists or whose directory does not."""
-    path = Path(path)
-    if path.exists():
-        raise Refusal(f"there is already a file '{path}'; write --out with a new name")
-    if not path.absolute().parent.is_dir():
-        raise Refusal(f"the directory '{path.parent}' for the data set '{path.name}' does not exist; make it first")
     return path
 
 
@@ -152,28 +143,28 @@ def load_dataset(path: str | Path, spec: EnvSpec | None = None) -> Dataset:
       Refusal: the file does not exist or is no data set, a field is missing, misshapen or says what cannot be, or it
         was recorded in another environment. One sentence with the file, the field, what was expected and what came.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = str(path)
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise Refusal(f"the data set '{path}' does not exist; write one with qtwin record ENV --out {path}")
+
+    def check(held: Mapping[str, Held]) -> None:
+        missing = [name for name in Timestep._fields if name not in held]
+        if missing:
+            raise Refusal(
+                f"the data set '{path}' needs the arrays {', '.join(Timestep._fields)}, and has no {missing[0]}"
+            )
+        if spec is not None:
+            _same_environment(path, recorded_in, spec)
+        _check_forms(path, held, recorded_in)
+
     try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            recorded_in = _spec_of(path, metadata)
-            missing = [name for name in Timestep._fields if name not in file.keys()]  # noqa: SIM118
-            if missing:
-                raise Refusal(
-                    f"the data set '{path}' needs the arrays {', '.join(Timestep._fields)}, and has no {missing[0]}"
-                )
-            arrays = {name: file.get_tensor(name) for name in Timestep._fields}
-    except (SafetensorError, OSError) as error:
+        with open_regular(path) as file:
+            metadata = read_header(file, path).metadata
+        recorded_in = _spec_of(path, metadata)
+        arrays = read_tensors(path, check, names=Timestep._fields)
+    except (Unusable, OSError) as error:
         raise Refusal(f"the data set '{path}' is expected to be a safetensors file, and is not one ({error})") from None
-    if spec is not None:
-        _same_environment(path, recorded_in, spec)
-    if len(arrays["last"]):
-        arrays["last"] = arrays["last"].copy()
-        arrays["last"][-1] = True
+    arrays["last"][-1] = True
     _check(path, arrays, recorded_in)
     if str(len(arrays["reward"])) != metadata["transitions"]:
         raise Refusal(
@@ -184,10 +175,8 @@ def load_dataset(path: str | Path, spec: EnvSpec | None = None) -> Dataset:
 
 def _spec_of(path: str, metadata: dict[str, str]) -> EnvSpec:
     """The environment that the file's metadata names; refuses metadata that is missing or unreadable."""
-    if metadata.get("format") != FORMAT:
-        raise Refusal(
-            f"the data set '{path}' is expected to have the format '{FORMAT}', not '{metadata.get('format')}'"
-        )
+    if (came := metadata.get("format")) != FORMAT:
+        raise Refusal(f"the data set '{path}' is expected to have the format '{FORMAT}', not '{came}'")
 
     def field(name: str, read: Any, expected: str) -> Any:
         try:
@@ -197,7 +186,7 @@ def _spec_of(path: str, metadata: dict[str, str]) -> EnvSpec:
             raise Refusal(f"the data set '{path}' is expected to have {expected} as {name}, and {came} came") from None
 
     def shape(text: str) -> tuple[int, ...]:
-        sizes = json.loads(text)
+        sizes = parse_json(text.encode())
         if not isinstance(sizes, list) or not all(type(size) is int and size > 0 for size in sizes):
             raise ValueError
         return tuple(sizes)
@@ -212,7 +201,7 @@ def _spec_of(path: str, metadata: dict[str, str]) -> EnvSpec:
     field("behaviour", str, "some words")
 
     def numbers(text: str) -> tuple[float, ...]:
-        found = json.loads(text)
+        found = parse_json(text.encode())
         if not isinstance(found, list) or not found or not all(type(number) in (int, float) for number in found):
             raise ValueError
         if not np.isfinite(found).all():
@@ -250,24 +239,35 @@ def _same_environment(path: str, recorded_in: EnvSpec, asked: EnvSpec) -> None:
         )
 
 
-def _check(path: str, arrays: dict[str, np.ndarray], spec: EnvSpec) -> None:
-    """Refuses arrays that cannot have come from ``spec``."""
+def _unlike(path: str, field: str, expected: str, came: Any) -> Refusal:
+    return Refusal(f"the data set '{path}' is expected to have {expected} in {field}, and {came} came")
 
-    def refuse(field: str, expected: str, came: Any) -> None:
-        raise Refusal(f"the data set '{path}' is expected to have {expected} in {field}, and {came} came")
 
-    total = len(arrays["reward"]) if arrays["reward"].ndim else 0
+def _check_forms(path: str, columns: Mapping[str, Held | np.ndarray], spec: EnvSpec) -> None:
+    """Refuses arrays whose types and shapes are not those of ``spec``; what a file's header says is enough."""
+    total = columns["reward"].shape[0] if columns["reward"].shape else 0
     if total == 0:
-        refuse("reward", "at least one transition", "none")
+        raise _unlike(path, "reward", "at least one transition", "none")
     forms = {
         "obs": (spec.obs_dtype, spec.obs_shape), "action": (spec.action_dtype, spec.action_shape),
         "reward": ("float32", ()), "discount": ("float32", ()), "next_obs": (spec.obs_dtype, spec.obs_shape),
         "last": ("bool", ()),
     }  # fmt: skip
     for name, (dtype, shape) in forms.items():
-        column = arrays[name]
-        if column.dtype != np.dtype(dtype) or column.shape != (total, *shape):
-            refuse(name, f"{[total, *shape]} of {dtype}", f"{list(column.shape)} of {column.dtype}")
+        column = columns[name]
+        if str(column.dtype) != np.dtype(dtype).name or tuple(column.shape) != (total, *shape):
+            expected, came = f"{[total, *shape]} of {dtype}", f"{list(column.shape)} of {column.dtype}"
+            raise _unlike(path, name, expected, came)
+
+
+def _check(path: str, arrays: dict[str, np.ndarray], spec: EnvSpec) -> None:
+    """Refuses arrays that cannot have come from ``spec``."""
+
+    def refuse(field: str, expected: str, came: Any) -> None:
+        raise _unlike(path, field, expected, came)
+
+    _check_forms(path, arrays, spec)
+    total = len(arrays["reward"])
     for name in ("obs", "action", "reward", "next_obs"):
         column = arrays[name]
         if np.issubdtype(column.dtype, np.inexact) and not np.isfinite(column).all():

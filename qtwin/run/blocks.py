@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from qtwin.errors import Refusal, Unusable
-from qtwin.files import sync_folder, write_flushed
+from qtwin.files import read_bytes, sha256_of, sync_folder, write_flushed
+from qtwin.tensor_files import Held, bytes_of, same
 
 BLOCK_BYTES = 4 * 2**20
 LARGE = 2  # blocks from which on an array is cut
@@ -56,7 +57,7 @@ def split(folder: Path, named: dict[str, np.ndarray], known: set[str]) -> tuple[
 def _kept(store: Path, rows: np.ndarray, known: set[str]) -> str:
     data = memoryview(np.ascontiguousarray(rows).reshape(-1).view(np.uint8))
     name = hashlib.sha256(data).hexdigest()
-    if not ((store / name).exists() if name in known else _holds(store / name, name)):
+    if not ((store / name).exists() if name in known else _holds(store / name, name, len(data))):
         aside = store / f".writing-{os.getpid()}"
         write_flushed(aside, data)
         os.replace(aside, store / name)
@@ -64,10 +65,10 @@ def _kept(store: Path, rows: np.ndarray, known: set[str]) -> str:
     return name
 
 
-def _holds(file: Path, name: str) -> bool:
+def _holds(file: Path, name: str, size: int) -> bool:
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest() == name
-    except OSError:
+        return sha256_of(file, size) == name
+    except (OSError, Unusable):
         return False
 
 
@@ -79,16 +80,35 @@ def check(columns: dict, where: str) -> None:
             sizes = [*shape, rows]
             if not shape or not all(type(size) is int and size > 0 for size in sizes):
                 raise Unusable(f"{where}: '{name}' has no shape that an array can have")
+            bytes_of(Held(column["dtype"], tuple(shape)))  # a TypeError where there is no such type
             if len(kept) != -(-shape[0] // rows) or not all(NAME.fullmatch(block) for block in kept):
                 raise Unusable(f"{where}: '{name}' is not made of the blocks that its shape asks for")
 
 
 def verify(folder: Path, manifest: dict) -> set[str]:
     """The hashes of all blocks that a checkpoint needs, each read and found as it was written."""
-    needed = _names([manifest])
-    for name in sorted(needed):
-        _read(folder, name)
-    return needed
+    sizes = _sizes(manifest)
+    for name in sorted(sizes):
+        file = folder / "blocks" / name
+        try:
+            found = sha256_of(file, sizes[name])
+        except OSError as error:
+            raise Unusable(f"{file}: it cannot be read ({error.strerror or error})") from None
+        if found != name:
+            raise Unusable(f"{file}: its SHA-256 is not its name, so it is damaged")
+    return set(sizes)
+
+
+def _sizes(manifest: dict) -> dict[str, int]:
+    """The size of every block that a checkpoint needs, by its hash. [bytes]"""
+    sizes = {}
+    for columns in manifest["columns"].values():
+        for column in columns.values():
+            total, rows = column["shape"][0], column["rows"]
+            row = bytes_of(Held(column["dtype"], tuple(column["shape"][1:])))
+            for i, name in enumerate(column["blocks"]):
+                sizes[name] = row * min(rows, total - i * rows)
+    return sizes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,7 +139,7 @@ class Column:
             start = i * self.rows
             count = min(self.rows, self.shape[0] - start)
             try:
-                data = _read(self.folder, name)
+                data = _read(self.folder, name, count * row_bytes)
                 if len(data) != count * row_bytes:
                     wanted = f"{len(data)} bytes where {count * row_bytes} are expected"
                     raise Unusable(f"{self.where}: block {name[:12]}... has {wanted}")
@@ -146,19 +166,10 @@ def unreadable(error: Exception) -> Refusal:
     return Refusal(f"the checkpoint cannot be read: {error}; name another --out")
 
 
-def same(where: str, dtype, shape, like) -> None:
-    """Refuses an array of another type or shape than ``like``'s; nothing of the size it claims has been made yet."""
-    if tuple(shape) != tuple(like.shape) or np.dtype(like.dtype).name != str(dtype):
-        raise Refusal(
-            f"{where} is {dtype}{list(shape)} and this run has {like.dtype}{list(like.shape)}, so it is of a run with"
-            " other settings; resume with the same ones"
-        )
-
-
-def _read(folder: Path, name: str) -> bytes:
+def _read(folder: Path, name: str, size: int) -> bytes:
     file = folder / "blocks" / name
     try:
-        data = file.read_bytes()
+        data = read_bytes(file, size)
     except OSError as error:
         raise Unusable(f"{file}: it cannot be read ({error.strerror or error})") from None
     if hashlib.sha256(data).hexdigest() != name:

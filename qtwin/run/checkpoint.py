@@ -19,15 +19,15 @@ from typing import Any
 
 import jax
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from qtwin.engine.state import TrainState
 from qtwin.errors import Refusal, Unusable
-from qtwin.files import read_json, sync_folder, write_flushed
+from qtwin.files import open_regular, read_json, sha256_of, sync_folder, write_flushed
 from qtwin.run import blocks
 from qtwin.run.keep import DEFAULT, Keep, Saved
-from qtwin.types import PyTree
+from qtwin.tensor_files import Held, fits, read_header, read_tensors
+from qtwin.types import PyTree, Variables
 
 FORMAT = 3
 READABLE = (1, 2, 3)  # 1 had no blocks, no closing hash and no count of faults; 2 none of environments
@@ -57,15 +57,31 @@ def fill(like: PyTree, named: dict[str, np.ndarray], where: str) -> PyTree:
       Refusal: a leaf is missing, superfluous or of another shape or type; the message names the file and the leaf.
     """
     wanted = _leaves(like)
-    if set(wanted) != set(named):
-        odd = sorted(set(wanted) ^ set(named))[0]
-        what = "lacks" if odd in wanted else "holds, beyond what this run has,"
-        raise Refusal(
-            f"{where} {what} '{odd}', so it was saved by a run with other settings; resume with the same ones"
-        )
-    for name, leaf in wanted.items():
-        blocks.same(f"{where}: '{name}'", named[name].dtype, named[name].shape, leaf)
+    fits(where, named, wanted)
     return jax.tree.unflatten(jax.tree.structure(like), [named[name] for name in wanted])
+
+
+def read_variables(file: Path, like: Variables) -> Variables:
+    """A network's variables from an exported file: its parameters, and under ``stats.`` its statistics.
+
+    Args:
+      file: a safetensors file.
+      like: the shapes and types of what is expected.
+
+    Raises:
+      Refusal: it cannot be read, or holds something else; nothing has been allocated then.
+    """
+    params, stats = _leaves(like.params), {f"stats.{name}": leaf for name, leaf in _leaves(like.stats).items()}
+    try:
+        named = read_tensors(file, lambda held: fits(str(file), held, params | stats))
+    except OSError as error:
+        raise Refusal(f"the weights {file} cannot be read: {error}") from None
+    except Unusable as error:
+        raise Refusal(f"the weights cannot be read: {error}") from None
+    named_stats = {name: named[f"stats.{name}"] for name in _leaves(like.stats)}
+    return Variables(
+        fill(like.params, {name: named[name] for name in params}, str(file)), fill(like.stats, named_stats, str(file))
+    )
 
 
 def write(
@@ -97,16 +113,16 @@ def write(
     final, aside = folder / f"cycle-{cycles:012d}", folder / f".writing-{os.getpid()}"
     clear(folder)
     aside.mkdir(parents=True)
-    digests, columns = {}, {}
+    digests, sizes, columns = {}, {}, {}
     try:
         for seed, state in zip(seeds, states, strict=True):
             small, columns[str(seed)] = blocks.split(folder, named_leaves(state), set() if known is None else known)
             data = save(small)
             name = f"seed-{seed}.safetensors"
             write_flushed(aside / name, data)
-            digests[name] = hashlib.sha256(data).hexdigest()
+            digests[name], sizes[name] = hashlib.sha256(data).hexdigest(), len(data)
         manifest = {"format": FORMAT, "cycles": cycles, "boundary": boundary, "seeds": list(seeds), "score": score}
-        manifest |= {"sha256": digests, "columns": columns}
+        manifest |= {"sha256": digests, "bytes": sizes, "columns": columns}
         manifest["closing"] = closing(manifest)
         write_flushed(aside / "manifest.json", json.dumps(manifest, indent=1).encode())
         sync_folder(aside)
@@ -166,7 +182,7 @@ def newest(
         try:
             manifest = read_manifest(path)
             for name, digest in manifest["sha256"].items():
-                _same(path / name, _bytes(path / name), digest)
+                _verify(path / name, digest, manifest["bytes"].get(name))
             verified = blocks.verify(folder, manifest)
             if known is not None:
                 known |= verified
@@ -192,8 +208,8 @@ def read_manifest(path: Path) -> dict:
             raise Unusable(f"{file}: format {str(form)[:40]}, and this version reads {FORMAT}{later}")
         if form >= 2 and manifest["closing"] != closing(manifest):
             raise Unusable(f"{file}: its closing hash does not fit what it says, so it is damaged")
-        manifest.setdefault("columns", {})
-        counts = [manifest["cycles"], manifest["boundary"], *manifest["seeds"]]
+        manifest = {"columns": {}, "bytes": {}} | manifest
+        counts = [manifest["cycles"], manifest["boundary"], *manifest["seeds"], *manifest["bytes"].values()]
         if not all(type(count) is int and count >= 0 for count in counts):
             raise Unusable(f"{file}: a count is no whole number of at least 0")
         if path.name != f"cycle-{manifest['cycles']:012d}":
@@ -226,26 +242,29 @@ def read(
     """
     states = []
     for seed, state in zip(manifest["seeds"], like, strict=True):
-        file = path / f"seed-{seed}.safetensors"
+        file, columns = path / f"seed-{seed}.safetensors", manifest["columns"].get(str(seed), {})
+        wanted = _leaves(state)
+        # Faults that a run could not know of when it was saved have not happened.
+        new = {
+            name: leaf for name, leaf in wanted.items() if manifest["format"] < FORMAT and name.startswith("faults.")
+        }
+        beside = {name: Held(np.dtype(leaf.dtype).name, leaf.shape) for name, leaf in new.items()}
+        beside |= {name: Held(column["dtype"], tuple(column["shape"])) for name, column in columns.items()}
         try:
-            data = _bytes(file)
-            _same(file, data, manifest["sha256"][file.name])
-            named, wanted = load(data), _leaves(state)
-            # Faults that a run could not know of when it was saved have not happened.
-            if manifest["format"] < FORMAT:
-                named = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in wanted.items() if _new(name)} | named
-            for name, column in manifest["columns"].get(str(seed), {}).items():
-                known = name in wanted  # `fill` says what is wrong with one that is not
-                where = f"{file}: '{name}'"
-                named[name] = put(blocks.column_of(path.parent, column, wanted[name], where)) if known else np.zeros(())
-        except (Unusable, SafetensorError, KeyError) as error:  # a KeyError for a type that numpy lacks
+            named = read_tensors(
+                file,
+                lambda held, where=str(file), beside=beside, wanted=wanted: fits(where, beside | held, wanted),
+                manifest["sha256"][file.name],
+            )
+        except OSError as error:
+            raise blocks.unreadable(Unusable(f"{file}: it cannot be read ({error.strerror or error})")) from None
+        except Unusable as error:
             raise blocks.unreadable(error) from None
+        named = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in new.items()} | named
+        for name, column in columns.items():
+            named[name] = put(blocks.column_of(path.parent, column, wanted[name], f"{file}: '{name}'"))
         states.append(fill(state, named, str(file)))
     return states
-
-
-def _new(name: str) -> bool:
-    return name.startswith("faults.")
 
 
 def _all(folder: Path) -> list[Path]:
@@ -253,14 +272,14 @@ def _all(folder: Path) -> list[Path]:
     return sorted(path for path in found if path.is_dir() and FOLDER.fullmatch(path.name))
 
 
-def _bytes(file: Path) -> bytes:
+def _verify(file: Path, digest: str, size: int | None) -> None:
+    """Refuses a file that has changed since it was written."""
     try:
-        return file.read_bytes()
+        if size is None:  # of an earlier version, which did not note it: the header says how large the file is
+            with open_regular(file) as opened:
+                read_header(opened, file)
+        found = sha256_of(file, size)
     except OSError as error:
         raise Unusable(f"{file}: it cannot be read ({error.strerror or error})") from None
-
-
-def _same(file: Path, data: bytes, digest: str) -> None:
-    found = hashlib.sha256(data).hexdigest()
     if found != digest:
         raise Unusable(f"{file}: its SHA-256 is {found[:12]}... and the manifest says {str(digest)[:12]}...")

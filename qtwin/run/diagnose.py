@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from qtwin import schemas
 from qtwin.config import Config
 from qtwin.diagnostics import Readings
 from qtwin.engine.fleet import Fleet
-from qtwin.errors import Refusal
+from qtwin.errors import Refusal, Unusable
 from qtwin.foresight import Judged
 from qtwin.lab.alarms import alarms
 from qtwin.processes.update_target import TargetUpdate
 from qtwin.rates import Plan
 from qtwin.run import lines
-from qtwin.run.logs import read_points
 
 WORTH = 2_000  # gradient steps from which on a run is measured without being asked
 LOOKS = 64  # looks at the twin in the middle of a run, over
@@ -63,10 +63,10 @@ class Diagnosis:
         if not every:
             return
         file = out / "twin.jsonl"
-        kept = [look for look in read_points(file) if look["cycles"] <= start]
+        kept = [look for look in lines.read_log(file, schemas.look(len(fleet.seeds))).points if look["cycles"] <= start]
         lines.anew(file, (json.dumps(look) + "\n" for look in kept))
         logged = points[-1]["cycles"] if points else 0
-        for last in read_points(out / "reading.json"):
+        for last in lines.read_log(out / "reading.json", schemas.reading(len(fleet.seeds))).points:
             if logged < last["cycles"] <= start:
                 self._held = last["point"]
 
@@ -96,7 +96,9 @@ class Diagnosis:
             if self._due(self._count + 1):
                 self._held = self._read()
                 with contextlib.suppress(OSError):
-                    (self._out / "reading.json").write_text(json.dumps({"cycles": cycles, "point": self._held}))
+                    (self._out / "reading.json").write_text(
+                        json.dumps({"cycles": cycles, "point": self._held}), encoding="utf-8"
+                    )
             return
         clock = self._fleet.clocks()[0]
         line = {
@@ -128,17 +130,19 @@ class Diagnosis:
         """The probe batch is drawn at the first log point that measures, and kept beside the run for a resume."""
         if self._probed:
             return
-        from safetensors import SafetensorError
-        from safetensors.numpy import load, save
+        from safetensors.numpy import save
 
         from qtwin.run.checkpoint import fill, named_leaves
+        from qtwin.tensor_files import fits, read_tensors
 
         file, drawn = self._out / "probe.safetensors", self._fleet.take_probe()
         self._probed = True
         if self._resumed and file.exists():
+            wanted = named_leaves(drawn)
             try:
-                self._fleet.set_probe(fill(drawn, load(file.read_bytes()), str(file)))
-            except (OSError, SafetensorError, Refusal) as error:
+                named = read_tensors(file, lambda held: fits(str(file), held, wanted))
+                self._fleet.set_probe(fill(drawn, named, str(file)))
+            except (OSError, Unusable, Refusal) as error:
                 self._say(f"the probe batch cannot be read ({error}) and is drawn anew")
         else:
             file.write_bytes(save(named_leaves(drawn)))

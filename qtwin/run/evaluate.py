@@ -70,7 +70,7 @@ def run(path: str, episodes: int, env: str | None, seed: int, protocol: str = ""
       video: a file for one episode of the first seed; None writes none.
     """
     from qtwin.envs.make import make
-    from qtwin.lab.statistics import interval, iqm
+    from qtwin.lab.statistics import LEAST, described
     from qtwin.run.policy import load, read_description, spec_of
 
     description = read_description(Path(path))
@@ -99,9 +99,8 @@ def run(path: str, episodes: int, env: str | None, seed: int, protocol: str = ""
             f"seed {policy.seed}: {returns.mean():.1f} (standard deviation {returns.std():.1f},"
             f" least {returns.min():.1f}, most {returns.max():.1f}) over {episodes} episodes"
         )
-    if len(means) > 2:
-        low, high = interval(np.array(means))
-        console.print(f"interquartile mean over {len(means)} seeds: {iqm(np.array(means)):.1f} [{low:.1f}, {high:.1f}]")
+    if len(means) >= LEAST:
+        console.print(f"interquartile mean over {len(means)} seeds: {described(means)}")
     if spec.preprocessing:
         from qtwin.scores import beside, lines
 

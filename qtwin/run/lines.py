@@ -8,10 +8,27 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from qtwin.files import replace
+from qtwin.errors import Unusable
+from qtwin.files import parse_json, read_bytes, replace
+from qtwin.reading import problem
 
 LARGEST = 16 * 2**20  # bytes of a part
+
+
+class Log(NamedTuple):
+    """What a file of lines with its parts holds.
+
+    Attributes:
+      points: the lines that are as they should be, in order.
+      gaps: how many lines, or whole parts, are left out because they are damaged.
+      first: what is wrong with the first of them, in words; "" where there is none.
+    """
+
+    points: list[dict]
+    gaps: int = 0
+    first: str = ""
 
 
 def parts(file: Path) -> list[Path]:
@@ -19,6 +36,54 @@ def parts(file: Path) -> list[Path]:
     name = re.compile(rf"{re.escape(file.stem)}-\d{{4,}}{re.escape(file.suffix)}")
     there = file.parent.iterdir() if file.parent.is_dir() else ()
     return sorted(each for each in there if name.fullmatch(each.name)) + ([file] if file.exists() else [])
+
+
+def read_log(file: Path, kind: Any) -> Log:
+    """Reads a file of lines with its parts.
+
+    A line that is no JSON, is not of ``kind``, or whose "cycles" do not come after those of the line before is left out
+    and counted. A last line without its end was cut short by a stop and is no damage.
+
+    Args:
+      file: the newest part.
+      kind: what each line must hold (`qtwin.schemas`), "cycles" among it.
+    """
+    points, gaps = [], []
+    for part in parts(file):
+        try:
+            # A line that is longer than a part stands in a part of its own.
+            text = read_bytes(part, 2 * LARGEST)
+        except (Unusable, OSError) as error:
+            gaps.append(str(error) if isinstance(error, Unusable) else f"{part} cannot be read ({error.strerror})")
+            continue
+        ends = text.count(b"\n")
+        for number, line in enumerate(text.split(b"\n"), 1):
+            whole = number <= ends
+            found, wrong = _parsed(line, kind, points[-1]["cycles"] if points else -1)
+            if not wrong:
+                points.append(found)
+            elif whole:
+                gaps.append(f"{part.name}, line {number}: {wrong}")
+    return Log(points, len(gaps), gaps[0] if gaps else "")
+
+
+def _parsed(line: bytes, kind: Any, after: int) -> tuple[Any, str | None]:
+    try:
+        found = parse_json(line)
+    except ValueError as error:
+        return None, f"no JSON ({str(error)[:80]})"
+    if wrong := problem(found, kind):
+        return None, wrong
+    if found["cycles"] <= after:
+        return None, f"'cycles' {found['cycles']} come after {after}"
+    return found, None
+
+
+def told(log: Log) -> str:
+    """What is left out of a log, in one sentence; "" where nothing is."""
+    if not log.gaps:
+        return ""
+    return f"{log.gaps} damaged line{'s' * (log.gaps > 1)} of the log left out ({log.first})"
 
 
 def append(file: Path, text: str, flushed: bool = True) -> None:
@@ -35,7 +100,7 @@ def append(file: Path, text: str, flushed: bool = True) -> None:
     size = file.stat().st_size if file.exists() else 0
     if size and size + len(text.encode()) > LARGEST:
         os.replace(file, _part(file, len(parts(file))))
-    with open(file, "a") as opened:
+    with open(file, "a", encoding="utf-8") as opened:
         opened.write(text)
         if flushed:
             opened.flush()

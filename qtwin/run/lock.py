@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import stat
 import time
 from pathlib import Path
 
@@ -27,35 +28,38 @@ class Lock:
     boot or another, binds nobody. The file's text only says who holds it.
     """
 
-    def __init__(self, out: Path):
+    def __init__(self, out: Path, what: str = "run"):
         """Takes the directory, which is made where there is none.
+
+        Args:
+          out: the directory.
+          what: is written there, for the message: "run" or "comparison".
 
         Raises:
           Refusal: another process holds it, which is named.
         """
         self._made = [each for each in (out, *out.parents) if not each.exists()]
-        out.mkdir(parents=True, exist_ok=True)
         self._file, self._opened = out / LOCK, None
-        if fcntl is None:
-            return
-        try:  # never through a link: what it leads to would be written over
-            self._opened = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-        except OSError as error:
-            if error.errno != errno.ELOOP:
-                raise
-            raise Refusal(f"{self._file} is a link, and nothing is written through one; write another --out") from None
-        try:
-            fcntl.flock(self._opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            who = os.read(self._opened, 200).decode(errors="replace").strip() or "another process"
-            os.close(self._opened)
-            self._opened = None
-            raise Refusal(
-                f"the run in {out} is under way in {who}; wait for it or stop it, or write another --out"
-            ) from None
+        while True:
+            out.mkdir(parents=True, exist_ok=True)
+            if fcntl is None:
+                return
+            self._opened = _open(self._file)
+            if who := _taken(self._opened):
+                self._close()
+                raise Refusal(
+                    f"the {what} in {out} is under way in {who}; wait for it or stop it, or write another --out"
+                )
+            if _is_there(self._file, self._opened):
+                break
+            self._close()  # its last holder has removed the file between the opening and the locking
         os.ftruncate(self._opened, 0)
         began = time.strftime("%Y-%m-%d %H:%M:%S")
         os.write(self._opened, f"process {os.getpid()} on {socket.gethostname()} since {began}\n".encode())
+
+    def _close(self) -> None:
+        os.close(self._opened)
+        self._opened = None
 
     def __enter__(self) -> Lock:
         return self
@@ -65,9 +69,49 @@ class Lock:
         if self._opened is not None:
             if self._made and os.listdir(self._file.parent) == [LOCK]:
                 self._file.unlink(missing_ok=True)
-            os.close(self._opened)
+            self._close()
         for folder in self._made:
             try:
                 folder.rmdir()
             except OSError:
                 return
+
+
+def holder(out: Path) -> str | None:
+    """The process that holds a directory, in words; None where nobody does."""
+    if fcntl is None or not (out / LOCK).is_file():
+        return None
+    opened = _open(out / LOCK)
+    try:
+        return _taken(opened)
+    finally:
+        os.close(opened)
+
+
+def _open(file: Path) -> int:
+    try:  # never through a link: what it leads to would be written over
+        opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise Refusal(f"{file} is a link, and nothing is written through one; write another --out") from None
+    if stat.S_ISREG(os.fstat(opened).st_mode):
+        return opened
+    os.close(opened)
+    raise Refusal(f"{file} is no regular file, so the directory cannot be locked; write another --out")
+
+
+def _taken(opened: int) -> str | None:
+    """Takes the lock; where another process has it, who that is."""
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return os.read(opened, 200).decode(errors="replace").strip() or "another process"
+    return None
+
+
+def _is_there(file: Path, opened: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(file), os.fstat(opened))
+    except FileNotFoundError:
+        return False

@@ -14,12 +14,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from qtwin.run import lines
+from qtwin.schemas import log_point
 
 
 class Logs:
     """Writes log points as they come; a resumed run goes on where its checkpoint stands.
 
     A disk that is full costs no point: what could not be written is written with the next one.
+
+    Attributes:
+      points: the log points so far.
+      gaps: what of the log of a resumed run is damaged and left out, in words; "" where nothing is.
     """
 
     def __init__(self, out: Path, seeds: tuple[int, ...], resumed_at: int | None):
@@ -32,8 +37,9 @@ class Logs:
             again. None for a new run.
         """
         self._file, self._events, self._seeds = out / "metrics.jsonl", out / "tensorboard", seeds
-        points = [] if resumed_at is None else read_points(self._file)
-        self._begin([point for point in points if point.get("cycles", math.inf) <= resumed_at])
+        log = lines.Log([]) if resumed_at is None else lines.read_log(self._file, log_point(len(seeds)))
+        self.gaps = lines.told(log)
+        self._begin([point for point in log.points if point["cycles"] <= resumed_at])
 
     def _begin(self, points: list[dict]) -> None:
         """Both records with exactly these points."""
@@ -122,19 +128,14 @@ def _finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def read_points(file: Path) -> list[dict]:
-    """The log points of a ``metrics.jsonl`` with its parts; a last line cut short by a stop is left out."""
-    points = []
-    for part in lines.parts(file):
-        for line in part.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                point = json.loads(line)
-            except (ValueError, RecursionError):
-                return points
-            if not isinstance(point, dict) or type(point.get("cycles", 0)) is not int:
-                return points
-            points.append(point)
-    return points
+def read_points(file: Path, seeds: int | None = None) -> list[dict]:
+    """The log points of a ``metrics.jsonl`` with its parts; damaged lines are left out (`qtwin.run.lines.read_log`).
+
+    Args:
+      file: the newest part.
+      seeds: how many numbers a list in a point has; None takes any.
+    """
+    return lines.read_log(file, log_point(seeds)).points
 
 
 def mean(values: list) -> float | None:

@@ -149,7 +149,7 @@ def loop(
     turn, done, spent = plan.cycle, start, 0.0
     speed, shown, piece, retry_at, skipped = 0.0, None, 1, None, 0
     if logs is not None and logs.points:
-        spent = logs.points[-1]["seconds"]
+        spent = logs.points[-1].get("seconds", 0.0)
     since, since_cycles = spent, start
 
     def report(interrupts: Interrupts) -> None:

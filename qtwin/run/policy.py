@@ -16,16 +16,18 @@ from qtwin.envs.actions import to_bounds
 from qtwin.envs.preprocessing import IN_WORDS
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest, one_of
-from qtwin.files import read_json
 from qtwin.nets.names import parse as parse_net
+from qtwin.reading import Anything, MapOf, problem, read_record, shown
 from qtwin.run.in_words import Gives, check_gives, gives_of, how_to_compute
 from qtwin.run.policy_check import check_sizes
+from qtwin.schemas import POLICY
 from qtwin.types import Array, Variables
 
 if TYPE_CHECKING:
     from qtwin.nets.net import Net
 
 FORMAT = 2
+AGAIN = "train again or name another run"
 # What the exported network's output is, by agent, and what to do with it.
 OUTPUTS = {
     "values": "the action with the largest output, the first of equals",
@@ -88,7 +90,7 @@ def export(folder: Path, spec: EnvSpec, config: Config, variables: dict[int, Var
         "act": OUTPUTS[output],
         "how": [*first, *how_to_compute(parse_net(net, spec), config.normalise, gives), *_least_of(least), *last],
     }
-    (folder / "policy.json").write_text(json.dumps(description, indent=1) + "\n")
+    (folder / "policy.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
 
 
 def last_of(config: Config) -> str | None:
@@ -181,12 +183,10 @@ def load(run: str | Path, seed: int | None = None) -> Policy:
     if seed not in seeds:
         raise Refusal(f"the run {run} holds the seeds {', '.join(map(str, seeds))}, not {seed}")
     import jax
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as load_arrays
 
     from qtwin.nets.acting import of_values
     from qtwin.nets.bodies import network
-    from qtwin.run.checkpoint import fill
+    from qtwin.run.checkpoint import read_variables
 
     spec = spec_of(description)
     output = description["output"]
@@ -199,14 +199,7 @@ def load(run: str | Path, seed: int | None = None) -> Policy:
     if description.get("least_of", 1) > 1:
         net = least_of(net, description["least_of"])
     like = jax.eval_shape(net.init, jax.random.key(0))  # no size is believed before the file has that many numbers
-    file = folder / f"seed-{seed}.safetensors"
-    try:
-        named = load_arrays(file.read_bytes())
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise Refusal(f"the weights {file} cannot be read: {error}") from None
-    stats = {name[len("stats.") :]: leaf for name, leaf in named.items() if name.startswith("stats.")}
-    params = {name: leaf for name, leaf in named.items() if not name.startswith("stats.")}
-    variables = Variables(fill(like.params, params, str(file)), fill(like.stats, stats, str(file)))
+    variables = read_variables(folder / f"seed-{seed}.safetensors", like)
     return Policy(spec, seed, variables, jax.jit(net.apply), output)
 
 
@@ -243,31 +236,23 @@ def read_description(run: Path) -> dict:
         raise Refusal(
             f"{run} holds no finished policy ({file.name} is missing); train it to its end, or name another run"
         )
-    fields = {
-        "env": str, "obs_shape": list, "obs_dtype": str, "action_low": list, "action_high": list, "net": str,
-        "normalise": str, "output": str, "seeds": list,
-    }  # fmt: skip
+    description = read_record(file, MapOf(Anything()), AGAIN)
+    if description.get("format") != FORMAT:
+        raise Refusal(
+            f"{file} has format {shown(description.get('format'))} and this version reads {FORMAT}; update qtwin"
+        )
+    if wrong := problem(description, POLICY):
+        raise Refusal(f"{file} is damaged: {wrong}; {AGAIN}")
     try:
-        description = read_json(file)
-        if description["format"] != FORMAT:
-            raise Refusal(f"{file} has format {description['format']} and this version reads {FORMAT}; update qtwin")
-        for field, kind in fields.items():
-            if not isinstance(description[field], kind):
-                raise Refusal(f"{file}: '{field}' is expected to be {kind.__name__}, not {description[field]!r}")
         if not isinstance(description["num_actions"], int if not description["action_low"] else type(None)):
             raise Refusal(f"{file}: 'num_actions' does not fit 'action_low' {description['action_low']!r}")
-        if not 1 <= int(description.get("least_of", 1)) <= 100:
-            raise Refusal(f"{file}: 'least_of' is expected to be from 1 to 100, not {description['least_of']!r}")
         one_of("output", description["output"], OUTPUTS)
         check_gives(file, description.get("gives", list(Gives())))
-        description["num_states"]
         description = {"preprocessing": "", "stack": 1} | description  # which a policy of an earlier version lacks
         check_sizes(file, description)
         parse_net(description["net"], spec_of(description))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         if isinstance(error, Refusal):
             raise
-        raise Refusal(f"{file} is damaged ({type(error).__name__}: {error}); train again or name another run") from None
-    if not description["seeds"] or not all(type(s) is int for s in description["seeds"]):
-        raise Refusal(f"{file}: 'seeds' is expected to be a list of whole numbers, not {description['seeds']!r}")
+        raise Refusal(f"{file} is damaged ({type(error).__name__}: {error}); {AGAIN}") from None
     return description

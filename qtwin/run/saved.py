@@ -11,7 +11,9 @@ from typing import Any
 
 from qtwin.config import Config
 from qtwin.errors import Refusal
-from qtwin.files import read_json, replace
+from qtwin.files import replace
+from qtwin.reading import problem, read_record, shown
+from qtwin.schemas import RUN_CONFIG, settings
 
 # How a run is carried out, as far as its bits or its memory depend on it; other options are said anew when it resumes.
 BOUND = {"engine": "auto", "overlap": False, "checkpoints": "5", "frames": "memory"}
@@ -30,32 +32,27 @@ def read_config(out: Path, kind: type = Config) -> dict:
       out: the run directory.
       kind: the dataclass that its "config" holds.
     """
-    file = out / "config.json"
-    try:
-        saved = read_json(file)
-        # A run of an earlier version has no settings that came later, and goes on without them.
-        settings = [field for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING]
-        saved["config"] = {field.name: field.default for field in settings} | saved["config"]
-        saved["run"] = BOUND | saved.get("run", {})
-        if kind is Config and "method" in saved["config"]:
-            raise Refusal(
-                f"the run in {out} is one of qtwin siamese, which has an encoder and no policy; write qtwin siamese to"
-                " go on with it, or qtwin.load_encoder to use it"
-            )
-        for field in dataclasses.fields(kind):
-            if type(saved["config"][field.name]) is not type(field.default) and field.name != "env":
-                raise Refusal(f"{file}: '{field.name}' has the wrong type ({saved['config'][field.name]!r})")
-        for name, default in BOUND.items():
-            if type(saved["run"][name]) is not type(default):
-                raise Refusal(f"{file}: '{name}' has the wrong type ({saved['run'][name]!r})")
-        if not all(type(seed) is int for seed in saved["seeds"]):
-            raise Refusal(f"{file}: 'seeds' are whole numbers, not {saved['seeds']!r}")
-    except OSError:
-        raise Refusal(f"there is no run at {out} to go on with ({file.name} is missing); leave --resume out") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, Refusal):
-            raise
-        raise Refusal(f"{file} is damaged ({type(error).__name__}: {error}); train anew to another --out") from None
+    file, again = out / "config.json", "train anew to another --out"
+    if not file.exists():
+        raise Refusal(f"there is no run at {out} to go on with ({file.name} is missing); leave --resume out")
+    saved = read_record(file, RUN_CONFIG, again)
+    if kind is Config and "method" in saved["config"]:
+        raise Refusal(
+            f"the run in {out} is one of qtwin siamese, which has an encoder and no policy; write qtwin siamese to"
+            " go on with it, or qtwin.load_encoder to use it"
+        )
+    # A run of an earlier version has no settings that came later, and goes on without them.
+    before = {each.name: each.default for each in dataclasses.fields(kind) if each.default is not dataclasses.MISSING}
+    saved["config"] = before | saved["config"]
+    saved["run"] = BOUND | saved.get("run", {})
+    for name, expected in settings(kind).items():
+        if name not in saved["config"]:
+            raise Refusal(f"{file} is damaged: '{name}' is missing; {again}")
+        if problem(saved["config"][name], expected):
+            raise Refusal(f"{file}: '{name}' has the wrong type ({shown(saved['config'][name])}); {again}")
+    for name, default in BOUND.items():
+        if type(saved["run"][name]) is not type(default):
+            raise Refusal(f"{file}: '{name}' has the wrong type ({shown(saved['run'][name])}); {again}")
     return saved
 
 

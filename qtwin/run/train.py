@@ -124,6 +124,8 @@ def _execute(request: Request) -> dict:
         described = description_of(config, request.seeds, env=spec.id, run=bound(request))
         write_json(out / "config.json", described)
         saver.logs = logs = Logs(out, request.seeds, start if request.resume else None)
+        if logs.gaps:
+            screen.say(logs.gaps)
 
         rule = algorithm.rates.target_update
         every = diagnose_every(request.diagnose, spending)
@@ -197,7 +199,7 @@ def summarise(
 
     ``transitions_per_second`` counts the seconds in the three processes: compilation and evaluation are left out.
     """
-    from qtwin.lab.statistics import interval, iqm
+    from qtwin.lab.statistics import interval, iqm, method
     from qtwin.run.loop import moves
 
     clocks, beside = fleet.clocks(), {}
@@ -209,7 +211,7 @@ def summarise(
         beside["emulator_frames"] = clocks[0].transitions * spec.frames_per_transition
         beside["preprocessing"] = spec.preprocessing
     means = returns.mean(axis=1)
-    low, high = interval(means)
+    name = method(len(means))
     return {
         "env": spec.id,
         "agent": config.agent,
@@ -222,7 +224,8 @@ def summarise(
         "eval_return": [float(m) for m in means],
         "eval_episodes": int(returns.shape[1]),
         "eval_return_iqm": float(iqm(means)),
-        "eval_return_interval": [low, high],
+        "eval_return_interval": list(interval(means)) if name else [None, None],
+        "eval_return_interval_method": name,
         "wall_seconds": round(time.perf_counter() - began, 3),
         "compile_seconds": round(compile_seconds, 3),
         "train_seconds": round(seconds, 3),
@@ -239,16 +242,18 @@ def span(seeds: tuple[int, ...]) -> str:
 def _report(summary: dict, out: Path) -> None:
     from rich.console import Console
 
-    say = Console(highlight=False).print
-    each = ", ".join(f"{value:.1f}" for value in summary["eval_return"])
-    low, high = summary["eval_return_interval"]
-    spread = f"  interquartile mean {summary['eval_return_iqm']:.1f} [{low:.1f}, {high:.1f}]"
+    from qtwin.lab.statistics import LEAST, described
+
+    say = Console(highlight=False, markup=False).print
+    returns = summary["eval_return"]
+    each = ", ".join(f"{value:.1f}" for value in returns)
+    spread = f"  interquartile mean {described(returns)}" if len(returns) >= LEAST else ""
     moved = summary["target_updates"]
     frames = f" ({summary['emulator_frames']:,} emulator frames)" if "emulator_frames" in summary else ""
     judged = "greedy return"
     if "preprocessing" in summary:
         judged = f"return by the protocol {PREPROCESSINGS[summary['preprocessing']].protocol}"
-    say(f"{judged} over {summary['eval_episodes']} episodes: {each}{spread if len(summary['seeds']) > 2 else ''}")
+    say(f"{judged} over {summary['eval_episodes']} episodes: {each}{spread}")
     say(
         f"{summary['transitions']:,} transitions{frames}, {summary['gradient_steps']:,} gradient steps,"
         f" {moved if isinstance(moved, list) else format(moved, ',')} target updates for each seed;"

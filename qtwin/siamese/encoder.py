@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from qtwin.errors import Refusal
-from qtwin.files import read_json
+from qtwin.reading import Anything, MapOf, problem, read_record, shown
+from qtwin.schemas import ENCODER
 from qtwin.siamese.config import SiameseConfig
 from qtwin.siamese.names import encoder_choice
 from qtwin.types import Array, Variables
@@ -78,7 +79,7 @@ def export(folder: Path, config: SiameseConfig, image_shape: tuple[int, ...], va
         "features": encoder_choice(config.encoder)[-1],
         "seeds": sorted(variables),
     }
-    (folder / "encoder.json").write_text(json.dumps(description, indent=1) + "\n")
+    (folder / "encoder.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
 
 
 def load_encoder(run: str | Path, seed: int | None = None) -> Encoder:
@@ -98,23 +99,15 @@ def load_encoder(run: str | Path, seed: int | None = None) -> Encoder:
     if seed not in seeds:
         raise Refusal(f"the run {run} holds the seeds {', '.join(map(str, seeds))}, not {seed}")
     import jax
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
 
     from qtwin.nets.encoders import encoder_network
-    from qtwin.run.checkpoint import fill
+    from qtwin.run.checkpoint import read_variables
     from qtwin.siamese.features import featuriser
 
     shape, file = tuple(description["image_shape"]), folder / f"seed-{seed}.safetensors"
     like = encoder_network(shape, description["encoder"])[0].init
     like = jax.eval_shape(like, jax.random.key(0))  # no size is believed before the file has that many numbers
-    try:
-        named = load(file.read_bytes())
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise Refusal(f"the weights {file} cannot be read: {error}") from None
-    stats = {name[len("stats.") :]: leaf for name, leaf in named.items() if name.startswith("stats.")}
-    params = {name: leaf for name, leaf in named.items() if not name.startswith("stats.")}
-    variables = Variables(fill(like.params, params, str(file)), fill(like.stats, stats, str(file)))
+    variables = read_variables(file, like)
     return Encoder(shape, seed, variables, featuriser(shape, description["encoder"]))
 
 
@@ -124,17 +117,16 @@ def _read(folder: Path) -> dict:
         raise Refusal(
             f"{folder.parent} holds no finished encoder ({file.name} is missing); name a run of qtwin siamese"
         )
+    again = "train again or name another run"
+    found = read_record(file, MapOf(Anything()), again)
+    if found.get("format") != FORMAT:
+        raise Refusal(f"{file} has format {shown(found.get('format'))} and this version reads {FORMAT}; update qtwin")
+    if wrong := problem(found, ENCODER):
+        raise Refusal(f"{file} is damaged: {wrong}; {again}")
     try:
-        found = read_json(file)
-        if found["format"] != FORMAT:
-            raise Refusal(f"{file} has format {found['format']} and this version reads {FORMAT}; update qtwin")
-        shape, seeds = found["image_shape"], found["seeds"]
-        whole = all(isinstance(n, int) and not isinstance(n, bool) for n in [*shape, *seeds])
-        if len(shape) != 3 or not seeds or not whole or min(shape) < 1:
-            raise Refusal(f"{file} has image_shape {shape!r} and seeds {seeds!r}, which are none; train again")
-        encoder_choice(found["encoder"], tuple(shape))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        encoder_choice(found["encoder"], tuple(found["image_shape"]))
+    except (ValueError, TypeError, OverflowError) as error:
         if isinstance(error, Refusal):
             raise
-        raise Refusal(f"{file} is damaged ({type(error).__name__}: {error}); train again or name another run") from None
+        raise Refusal(f"{file} is damaged ({type(error).__name__}: {error}); {again}") from None
     return found

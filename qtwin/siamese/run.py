@@ -101,6 +101,8 @@ def _execute(request: SiameseRequest) -> dict:
         start = saver.go_on() if request.resume else 0
         write_json(out / "config.json", description_of(c, request.seeds, run={"checkpoints": bound["checkpoints"]}))
         saver.logs = logs = Logs(out, request.seeds, start if request.resume else None)
+        if logs.gaps:
+            screen.say(logs.gaps)
         pauses, watch = marks(spending, request.log_points, bound["checkpoints"]), Watch(saver.save, saver.go_back)
         measure = _measure(c)
         seconds = loop(fleet, spending, pauses, screen, logs, watch, start, None, measure, "knn")
@@ -204,16 +206,13 @@ def _finite(value):
 def _report(summary: dict, out: Path) -> None:
     from rich.console import Console
 
-    from qtwin.lab.statistics import interval, iqm
+    from qtwin.lab.statistics import LEAST, described
 
-    say = Console(highlight=False).print
+    say = Console(highlight=False, markup=False).print
 
     def told(values: list) -> str:
         each = ", ".join(f"{value:.3f}" for value in values)
-        if len(values) < 3:
-            return each
-        low, high = interval(np.array(values))
-        return f"{each}  interquartile mean {iqm(np.array(values)):.3f} [{low:.3f}, {high:.3f}]"
+        return f"{each}  interquartile mean {described(values, 3)}" if len(values) >= LEAST else each
 
     if summary["knn"][0] is not None:
         say(
