@@ -35,7 +35,7 @@ SETTINGS = {
     "momentum": ("M", "of SGD"),
     "weight_decay": ("D", "of SGD"),
     "batch": ("B", "images in a batch"),
-    "epochs": ("N", "passes over the images"),
+    "epochs": ("N", "passes over the images, each shown once in a pass, in whole batches"),
 }
 STATS_POLICIES = ("own", "copied", "mixed", "shared")
 

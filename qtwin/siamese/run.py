@@ -86,6 +86,7 @@ def _execute(request: SiameseRequest) -> dict:
             f"{images.name}: {len(images.train):,} images {list(images.train.shape[1:])}  {c.method}"
             f"  target {c.target}  {span(request.seeds)}  {'resumed in' if request.resume else 'to'} {out}"
         )
+        screen.say(_passes(c, len(images.train)))
         compile_seconds = fleet.compile()
         screen.say(f"compiled in {compile_seconds:.1f} s")
         featurise = features.featuriser(images.train.shape[1:], c.encoder)
@@ -122,6 +123,13 @@ def _execute(request: SiameseRequest) -> dict:
     finally:
         screen.close()
         fleet.close()
+
+
+def _passes(c: SiameseConfig, images: int) -> str:
+    """What a pass is, in words."""
+    left = images % c.batch
+    out = f"; the {left:,} left over differ from pass to pass" if left else ""
+    return f"{c.epochs:,} passes of {images // c.batch:,} gradient steps, {c.batch:,} images each{out}"
 
 
 def _fleet(algorithm: Algorithm, images: Array, seeds: tuple[int, ...], judge) -> Fleet:
