@@ -14,7 +14,7 @@ from qtwin.processes import target_specs
 from qtwin.rates import Rates
 from qtwin.siamese.config import SiameseConfig
 from qtwin.siamese.recipe import gradient_steps
-from qtwin.siamese.run import nowhere
+from qtwin.siamese.run import _passes, nowhere
 from qtwin.siamese.views import Gallery, steps_of_pass, views
 from qtwin.types import Aux, Variables
 
@@ -76,6 +76,8 @@ def test_a_batch_that_no_pass_can_fill_is_refused(batch):
         gradient_steps(SiameseConfig(batch=batch), COUNT)
     assert steps_of_pass(20, 20) == 1
     assert gradient_steps(SiameseConfig(batch=BATCH, epochs=4), COUNT) == 12
+    said = "4 passes of 3 gradient steps, 6 images each; the 2 left over differ from pass to pass"
+    assert _passes(SiameseConfig(batch=BATCH, epochs=4), COUNT) == said
 
 
 def tally_of_images():
