@@ -125,6 +125,7 @@ def train_encoder(
     quiet: bool = False,
     checkpoints: str | int | None = None,
     keep: str | int | None = None,
+    data_limit: float = 1.0,
     **settings,
 ) -> Run:
     """Learns features of images without labels and writes a run directory: ``qtwin siamese`` as a function.
@@ -136,6 +137,7 @@ def train_encoder(
       seeds, seed, out, quiet, checkpoints, keep: as for `train`.
       resume: go on with the run that is in ``out``; what is left out is what that run had.
       log_points: how many times on the way the features are judged.
+      data_limit: memory that the images may take; a file with more is refused before it is read. [GiB]
       **settings: any field of `qtwin.siamese.config.SiameseConfig`, over the method's own: ``target="hard:100"``.
 
     Returns:
@@ -159,6 +161,7 @@ def train_encoder(
         quiet=quiet,
         checkpoints=checkpoints,
         keep=keep,
+        data_limit=data_limit,
         settings=settings,
     )
     summary = execute(request)

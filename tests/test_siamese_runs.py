@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -224,6 +226,30 @@ def test_resume_under_other_settings_is_refused_from_python_too(given, says, beg
     with pytest.raises(qtwin.Refusal) as refusal:
         qtwin.train_encoder(**{"method": "byol", "out": begun, "resume": True} | given)
     assert says in str(refusal.value)
+
+
+def test_what_images_may_take_can_be_raised(tmp_path, capsys):
+    np.save(tmp_path / "a.npy", np.zeros((64, 64, 64), np.uint8))  # 2^18 bytes: 0.000244 GiB
+    words = ["simsiam", "--data", str(tmp_path / "a.npy"), "--batch", "65", "--data-limit"]
+    assert "at most 0.0002 GiB is allowed" in refused([*words, "0.0002"], capsys)
+    assert "64 images" in refused([*words, "0.0003"], capsys)
+    assert "--data-limit is a number" in refused([*words, "-1"], capsys)
+    with pytest.raises(qtwin.Refusal, match="data_limit in Python"):
+        qtwin.train_encoder("simsiam", tmp_path / "a.npy", data_limit=0.0002)
+
+
+def test_weights_that_are_no_regular_file_or_larger_than_the_encoder_are_refused(finished, tmp_path):
+    weights = tmp_path / "encoder" / "seed-0.safetensors"
+    shutil.copytree(finished / "encoder", tmp_path / "encoder")
+    assert qtwin.load_encoder(tmp_path).seed == 0
+    with open(weights, "ab") as file:
+        file.truncate(2**40)
+    with pytest.raises(qtwin.Refusal, match=f"{2**40:,} bytes, and at most"):
+        qtwin.load_encoder(tmp_path)
+    weights.unlink()
+    os.mkfifo(weights)
+    with pytest.raises(qtwin.Refusal, match="named pipe"):
+        qtwin.load_encoder(tmp_path)
 
 
 def test_a_siamese_run_saves_as_often_and_keeps_as_many_as_it_is_asked_to(pictures, tmp_path, capsys):

@@ -18,6 +18,7 @@ def siamese_options(parser: argparse.ArgumentParser) -> None:
         metavar="DATA",
         help="digits, a folder (CIFAR-10's binary files, or pictures), .npy, .npz or a recording",
     )
+    parser.add_argument("--data-limit", metavar="GIB", help="memory that the images may take (1) [GiB]")
     parser.add_argument("--seeds", metavar="K", default=None, help="how many seeds, trained side by side")
     parser.add_argument("--seed", metavar="S", default=None, help="the first of them")
     parser.add_argument("--out", metavar="DIR", help="the run directory; a fresh one under runs/ if left out")

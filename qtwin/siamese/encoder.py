@@ -15,11 +15,14 @@ import numpy as np
 
 from qtwin.errors import Refusal
 from qtwin.files import read_json
+from qtwin.siamese.arrays import as_images
 from qtwin.siamese.config import SiameseConfig
 from qtwin.siamese.names import encoder_choice
+from qtwin.siamese.sizes import open_regular
 from qtwin.types import Array, Variables
 
 FORMAT = 1
+HEADER = 2**20  # bytes that the names and shapes in a file of weights may take
 
 
 class Encoder(NamedTuple):
@@ -38,17 +41,21 @@ class Encoder(NamedTuple):
     features: Callable[[Variables, Array], np.ndarray]
 
     def __call__(self, images: Array) -> np.ndarray:
-        """Features of images: [M, H, W, C], float32 in [0, 1] or uint8 -> [M, D] float32.
+        """Features of images: [M, H, W, C] -> [M, D] float32.
+
+        Args:
+          images: uint8, uint16 or bool, or floating-point numbers from 0 to 1; scaled by their type, as
+            `qtwin.siamese.arrays.as_images` scales those that are learned from.
 
         Raises:
-          Refusal: the images have another shape.
+          Refusal: the images have another shape or type, or numbers outside of [0, 1].
         """
         images = np.asarray(images)
         if images.shape[1:] != tuple(self.image_shape):
             raise Refusal(
                 f"the encoder takes images {['M', *self.image_shape]}, and {list(images.shape)} came; reshape or resize"
             )
-        return self.features(self.variables, images if images.dtype == np.uint8 else images.astype(np.float32))
+        return self.features(self.variables, as_images("what the encoder takes", images))
 
 
 def export(folder: Path, config: SiameseConfig, image_shape: tuple[int, ...], variables: dict[int, Variables]) -> None:
@@ -109,7 +116,9 @@ def load_encoder(run: str | Path, seed: int | None = None) -> Encoder:
     like = encoder_network(shape, description["encoder"])[0].init
     like = jax.eval_shape(like, jax.random.key(0))  # no size is believed before the file has that many numbers
     try:
-        named = load(file.read_bytes())
+        largest = HEADER + sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
+        with open_regular(file, largest) as opened:
+            named = load(opened.read())
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise Refusal(f"the weights {file} cannot be read: {error}") from None
     stats = {name[len("stats.") :]: leaf for name, leaf in named.items() if name.startswith("stats.")}

@@ -11,11 +11,12 @@ from qtwin.place import place_of, seeds_of
 from qtwin.processes.target_specs import parse as parse_target
 from qtwin.run.keep import CHECKPOINTS, KEEP, parse_checkpoints, parse_keep
 from qtwin.run.saved import BOUND, as_before, read_config, same_run
-from qtwin.settings import option, read_fields, whole
+from qtwin.settings import number, option, read_fields, whole
 from qtwin.siamese.config import BATCH_NORMS, METHODS, PREDICTORS, SiameseConfig
 from qtwin.siamese.data import Images, load_images
 from qtwin.siamese.defaults import defaults_for
 from qtwin.siamese.names import augment_choice, encoder_choice, widths_choice
+from qtwin.siamese.sizes import LIMIT
 from qtwin.target_check import is_plain
 
 # field of `SiameseConfig`: (what its option takes, what it means), in the order in which a method reads
@@ -80,6 +81,7 @@ def build(
     quiet: bool = False,
     checkpoints: str | int | None = None,
     keep: str | int | None = None,
+    data_limit: float | str = LIMIT,
     settings: dict[str, Any] | None = None,
 ) -> SiameseRequest:
     """Puts a request together: a setting that is given, before the method's own for such images.
@@ -90,6 +92,7 @@ def build(
       method: a key of `qtwin.siamese.config.METHODS`.
       data: the images (`qtwin.siamese.data.load_images`); digits if None.
       seeds, seed, out, resume, log_points, quiet, checkpoints, keep: as for training (`qtwin.request.build`).
+      data_limit: memory that the images may take. [GiB]
       settings: fields of `SiameseConfig` by name, as values or as the text an option holds.
 
     Raises:
@@ -102,6 +105,7 @@ def build(
     given = read_fields(settings or {}, base, ("method", "data"))
     config = dataclasses.replace(base, data=base.data if data is None else data, **given)
     log_points = whole(log_points, "--log-points", 1)
+    data_limit = number(data_limit, "--data-limit")
     keep = KEEP if keep is None else str(keep)
     parse_keep(keep)
     checkpoints = None if checkpoints is None else str(checkpoints)
@@ -113,7 +117,7 @@ def build(
         run = as_before(run, saved.file["run"])
         same_run(Path(str(out)), saved.file, config, picked, run)
     check(config)
-    images = load_images(config.data)
+    images = load_images(config.data, limit=data_limit)
     encoder_choice(config.encoder, images.train.shape[1:])
     if config.batch > len(images.train):
         raise Refusal(
