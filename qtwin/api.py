@@ -115,7 +115,7 @@ def train(
 
 def train_encoder(
     method: str,
-    data: str = "digits",
+    data: str | None = None,
     *,
     seeds: int | None = None,
     seed: int | None = None,
@@ -123,15 +123,21 @@ def train_encoder(
     resume: bool = False,
     log_points: int = 15,
     quiet: bool = False,
+    checkpoints: str | int | None = None,
+    keep: str | int | None = None,
+    data_limit: float = 1.0,
     **settings,
 ) -> Run:
     """Learns features of images without labels and writes a run directory: ``qtwin siamese`` as a function.
 
     Args:
       method: "simsiam", "byol", "moco" or "simclr".
-      data: the images, as on the command line: ``digits``, a folder, an array file, a recording.
-      seeds, seed, out, resume, quiet: as for `train`.
+      data: the images, as on the command line: ``digits``, a folder, an array file, a recording. ``digits``, or a
+        resumed run's, if left out.
+      seeds, seed, out, quiet, checkpoints, keep: as for `train`.
+      resume: go on with the run that is in ``out``; what is left out is what that run had.
       log_points: how many times on the way the features are judged.
+      data_limit: memory that the images may take; a file with more is refused before it is read. [GiB]
       **settings: any field of `qtwin.siamese.config.SiameseConfig`, over the method's own: ``target="hard:100"``.
 
     Returns:
@@ -146,13 +152,16 @@ def train_encoder(
 
     request = build(
         method,
-        data=data,
+        data=None if data is None else str(data),
         seeds=seeds,
         seed=seed,
         out=None if out is None else str(out),
         resume=resume,
         log_points=log_points,
         quiet=quiet,
+        checkpoints=checkpoints,
+        keep=keep,
+        data_limit=data_limit,
         settings=settings,
     )
     summary = execute(request)

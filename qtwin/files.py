@@ -95,7 +95,7 @@ def open_regular(path: str | Path, limit: int | None = None) -> BinaryIO:
 def _regular(path: str | Path, found: os.stat_result) -> None:
     if stat.S_ISREG(found.st_mode):
         return
-    kinds = {"a directory": stat.S_ISDIR, "a FIFO": stat.S_ISFIFO, "a socket": stat.S_ISSOCK}
+    kinds = {"a directory": stat.S_ISDIR, "a FIFO (named pipe)": stat.S_ISFIFO, "a socket": stat.S_ISSOCK}
     kind = next((name for name, is_one in kinds.items() if is_one(found.st_mode)), "a device")
     raise Unusable(f"{path} is {kind}, and a regular file is expected")
 

@@ -62,6 +62,52 @@ def test_the_batch_norm_is_flax_s():
     np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-5, atol=1e-5)
 
 
+def test_the_running_variance_is_torch_s_where_it_is_unbiased_and_flax_s_where_it_is_not():
+    """By hand: 1, 3, 5, 7 have the mean 4 and squared distances 9 + 1 + 1 + 9 = 20, so 20/4 = 5 and 20/3. With torch's
+    momentum of 0.1 (0.9 is kept) the running variance goes from 1 to 0.9 + 0.1 * 20/3; while learning, both divide by
+    the root of 5."""
+    x = jnp.array([1.0, 3.0, 5.0, 7.0])[:, None]
+    for unbiased, first, second in ((True, 1.566667, 2.076667), (False, 1.4, 1.76)):
+        layer = norms.BatchNorm(1, momentum=0.9, epsilon=0.0, unbiased=unbiased)
+        np.testing.assert_allclose(layer(x)[:, 0], np.array([-3, -1, 1, 3]) / np.sqrt(5), rtol=1e-6)
+        np.testing.assert_allclose(layer.mean[...], 0.4, rtol=1e-6)
+        np.testing.assert_allclose(layer.var[...], first, rtol=1e-6)
+        layer(x.reshape(1, 2, 2, 1))  # an image's pixels count as well: n is 4 again
+        np.testing.assert_allclose(layer.var[...], second, rtol=1e-6)
+        layer(jnp.ones((1, 1)))
+        assert np.isfinite(layer.var[...]).all(), "one number has no variance; it is not 0 / 0"
+
+
+def test_the_siamese_encoders_keep_torch_s_running_variance_and_crossq_s_critic_flax_s():
+    from qtwin.nets.encoders import encoder_network, head_network
+
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)), jnp.float32)
+    kernel = lambda variables: variables.params["layers"][0]["kernel"]  # noqa: E731
+    head = head_network(3, (5, 2), hidden_norm=True, output_norm=True)
+    variables = head.init(jax.random.key(0))
+    stats = head.learn(variables, x, jax.random.key(1))[1]
+    hidden = np.asarray(x) @ np.asarray(kernel(variables)) + np.asarray(variables.params["layers"][0]["bias"])
+    np.testing.assert_allclose(stats["norms"][0]["var"], 0.9 + 0.1 * hidden.var(axis=0, ddof=1), rtol=1e-5)
+    assert stats["last_norm"]["var"].shape == (2,)
+
+    images = jnp.asarray(np.random.default_rng(0).random((2, 4, 4, 1)), jnp.float32)
+    encoder, _ = encoder_network((4, 4, 1), "conv:2")
+    variables = encoder.init(jax.random.key(0))
+    stats = encoder.learn(variables, images, jax.random.key(1))[1]
+    seen = jax.lax.conv_general_dilated(
+        images, variables.params["convs"][0]["kernel"], (2, 2), ((1, 1), (1, 1)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )  # fmt: skip
+    by_hand = np.asarray(seen).reshape(-1, 2)  # 2 images of 2x2: n is 8
+    np.testing.assert_allclose(stats["norms"][0]["var"], 0.9 + 0.1 * by_hand.var(axis=0, ddof=1), rtol=1e-4)
+
+    net = network(ENV, "mlp:4+batchnorm", 1)
+    variables = net.init(jax.random.key(0))
+    stats = net.learn(variables, x, jax.random.key(1))[1]
+    expected = norms.MOMENTUM + (1 - norms.MOMENTUM) * np.asarray(x).var(axis=0)
+    np.testing.assert_allclose(stats["norms"][0]["var"], expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(("scale", "shift"), [(1.5, 0.5), (10.0, 100.0)])
 def test_batch_renormalisation_gives_what_the_running_statistics_would_once_they_are_trusted(scale, shift):
     """Ioffe 2017: within the bounds of r and d the output is (x - running mean) / running deviation exactly."""

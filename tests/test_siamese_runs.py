@@ -1,6 +1,9 @@
 """``qtwin siamese`` from the command line: runs, resumed runs, what they leave behind, and what is refused."""
 
+import dataclasses
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -42,7 +45,9 @@ def test_every_method_runs_from_the_command_line(method, pictures, tmp_path, cap
     assert (
         main(["siamese", method, "--data", pictures, *QUICK, "--queue", "32", "--seeds", "2", "--out", str(out)]) == 0
     )
-    assert "nearest neighbours" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "nearest neighbours" in told.out
+    assert "4 passes of 4 gradient steps, 16 images each" in told.out + told.err
     summary = json.loads((out / "summary.json").read_text())
     assert summary["gradient_steps"] == 16  # 64 images to learn from are 4 batches of 16, 4 times
     assert summary["target_updates"] == 16
@@ -178,6 +183,73 @@ def test_a_run_of_another_method_or_other_settings_is_not_resumed(pictures, fini
     for words in (["eval", out], ["train", "CartPole-v1", "--resume", "--out", out]):
         assert main(words) == 2
         assert "has an encoder and no policy" in capsys.readouterr().err
+
+
+@pytest.fixture(name="begun")
+def a_run_that_was_begun(pictures, tmp_path):
+    """The ``config.json`` of a run with settings of its own."""
+    config = {"method": "byol", "data": pictures, "target": "hard:3", "stop_gradient": True, **SETTINGS}
+    run = {"checkpoints": "every:4"}
+    out = tmp_path / "begun"
+    out.mkdir()
+    (out / "config.json").write_text(json.dumps({"config": config, "run": run, "seeds": [3, 4], "versions": {}}))
+    return out
+
+
+def test_resume_asks_for_nothing_that_nobody_set_by_the_command_line_and_by_python(begun, pictures, monkeypatch):
+    """Both are one implementation: what is not said is what the run had, its data, seeds and checkpoints too."""
+    asked = []
+    monkeypatch.setattr("qtwin.siamese.run.execute", lambda request: asked.append(request) or {})
+    monkeypatch.setattr("qtwin.siamese.run.run", lambda request: asked.append(request) or 0)
+    qtwin.train_encoder("byol", out=begun, resume=True)
+    assert main(["siamese", "byol", "--resume", "--out", str(begun)]) == 0
+    qtwin.train_encoder("byol", pictures, out=begun, resume=True, seeds=2, seed=3, target="hard:3", checkpoints=5)
+    for request in asked:
+        found = dataclasses.asdict(request.config)
+        assert found | SETTINGS | {"method": "byol", "data": pictures, "target": "hard:3"} == found
+        assert (request.seeds, request.checkpoints, request.resume) == ((3, 4), "every:4", True)
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"method": "simsiam"}, "one of byol, not simsiam"),
+        ({"target": "hard:4"}, "started with target 'hard:3', not 'hard:4': leave that out"),
+        ({"epochs": 9, "seeds": 1}, "epochs 4, not 9; seeds [3, 4], not [0]: leave those out"),
+        ({"data": "digits"}, "not 'digits'"),
+        ({"checkpoints": 2}, "checkpoints 'every:4', not '2'"),
+        ({"out": None}, "--out DIR"),
+    ],
+)
+def test_resume_under_other_settings_is_refused_from_python_too(given, says, begun):
+    with pytest.raises(qtwin.Refusal) as refusal:
+        qtwin.train_encoder(**{"method": "byol", "out": begun, "resume": True} | given)
+    assert says in str(refusal.value)
+
+
+def test_what_images_may_take_can_be_raised(tmp_path, capsys):
+    np.save(tmp_path / "a.npy", np.zeros((64, 64, 64), np.uint8))  # 2^18 bytes: 0.000244 GiB
+    words = ["simsiam", "--data", str(tmp_path / "a.npy"), "--batch", "65", "--data-limit"]
+    assert "at most 0.0002 GiB is allowed" in refused([*words, "0.0002"], capsys)
+    assert "64 images" in refused([*words, "0.0003"], capsys)
+    assert "--data-limit is a number" in refused([*words, "-1"], capsys)
+    with pytest.raises(qtwin.Refusal, match="data_limit in Python"):
+        qtwin.train_encoder("simsiam", tmp_path / "a.npy", data_limit=0.0002)
+
+
+def test_weights_that_are_no_regular_file_or_larger_than_the_encoder_are_refused(finished, tmp_path):
+    weights = tmp_path / "encoder" / "seed-0.safetensors"
+    shutil.copytree(finished / "encoder", tmp_path / "encoder")
+    assert qtwin.load_encoder(tmp_path).seed == 0
+    with open(weights, "ab") as file:
+        file.truncate(2**40)
+    with pytest.raises(qtwin.Refusal, match=f"{2**40:,} bytes, and at most"):
+        qtwin.load_encoder(tmp_path)
+    weights.unlink()
+    os.mkfifo(weights)
+    with pytest.raises(qtwin.Refusal, match="named pipe"):
+        qtwin.load_encoder(tmp_path)
 
 
 def test_a_siamese_run_saves_as_often_and_keeps_as_many_as_it_is_asked_to(pictures, tmp_path, capsys):

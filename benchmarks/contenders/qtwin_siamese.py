@@ -36,7 +36,7 @@ def main() -> None:
             first, second = gallery.images[rows[: config.batch]], gallery.images[rows[config.batch :]]
             return Views(first, second)
 
-        algorithm = algorithm._replace(replay=algorithm.replay._replace(sample=given))
+        algorithm = algorithm._replace(replay=algorithm.replay._replace(sample=given, sample_at=None))
     engine = fused(algorithm, nowhere(), 1, jax.devices()[:1])
     state = jax.block_until_ready(engine.advance(engine.init([0]), FIRST))
     steps = max(1, args.transitions // config.batch)

@@ -16,7 +16,8 @@ from qtwin.nets.norms import BatchNorm
 from qtwin.siamese.names import encoder_choice
 from qtwin.types import Array, PyTree, Variables
 
-MOMENTUM, EPSILON = 0.9, 1e-5  # of batch norms: torch's own, with which the papers were written
+# Of batch norms: torch's own, with which the papers were written. Its running variance is the unbiased one, too.
+MOMENTUM, EPSILON = 0.9, 1e-5
 
 
 def encoder_network(image_shape: tuple[int, int, int], name: str) -> tuple[Net, int]:
@@ -137,7 +138,7 @@ class Head(nnx.Module):
     def __init__(self, inputs: int, widths: tuple[int, ...], hidden_norm: bool, output_norm: bool, rngs: nnx.Rngs):
         self.layers = nnx.List([dense(i, o, "torch", rngs) for i, o in itertools.pairwise((inputs, *widths))])
         self.norms = nnx.List([_norm(o) for o in widths[:-1]]) if hidden_norm else None
-        self.last_norm = BatchNorm(widths[-1], False, MOMENTUM, EPSILON, affine=False) if output_norm else None
+        self.last_norm = _norm(widths[-1], affine=False) if output_norm else None
 
     def __call__(self, x: Array) -> Array:
         for i, layer in enumerate(self.layers[:-1]):
@@ -147,8 +148,8 @@ class Head(nnx.Module):
         return x if self.last_norm is None else self.last_norm(x)
 
 
-def _norm(features: int) -> BatchNorm:
-    return BatchNorm(features, False, MOMENTUM, EPSILON)
+def _norm(features: int, affine: bool = True) -> BatchNorm:
+    return BatchNorm(features, False, MOMENTUM, EPSILON, affine, unbiased=True)
 
 
 def _conv(inputs: int, outputs: int, stride: int, rngs: nnx.Rngs) -> Conv3x3:

@@ -52,6 +52,7 @@ class BatchNorm(nnx.Module):
         momentum: float = MOMENTUM,
         epsilon: float = EPSILON,
         affine: bool = True,
+        unbiased: bool = False,
     ):
         """Begins with a mean of 0 and a variance of 1.
 
@@ -61,8 +62,13 @@ class BatchNorm(nnx.Module):
           momentum: the fraction of the running statistics that a batch leaves as it is.
           epsilon: added to a variance.
           affine: scale and move what is normalised, by learned numbers.
+          unbiased: the running variance takes in each batch's unbiased variance, the sum of squares divided by n - 1,
+            as torch does ("the value stored in the moving average of the variance is calculated via the unbiased
+            estimator", documentation of ``torch.nn.BatchNorm2d``). False: the biased one, divided by n, as in
+            ``flax.linen.BatchNorm`` and, with it, CrossQ's released code. In both, a batch is normalised by its biased
+            variance while learning. n is the product of all axes but the last; a batch with n = 1 counts as 0.
         """
-        self.momentum, self.epsilon = momentum, epsilon
+        self.momentum, self.epsilon, self.unbiased = momentum, epsilon, unbiased
         self.scale = nnx.Param(jnp.ones(features)) if affine else None
         self.bias = nnx.Param(jnp.zeros(features)) if affine else None
         self.mean, self.var = nnx.BatchStat(jnp.zeros(features)), nnx.BatchStat(jnp.ones(features))
@@ -78,8 +84,10 @@ class BatchNorm(nnx.Module):
         axes = tuple(range(x.ndim - 1))
         mean = jnp.mean(x, axis=axes)
         var = jnp.mean((x - mean.reshape(shape)) ** 2, axis=axes)
+        count = x.size // x.shape[-1]
+        seen = var * (count / max(count - 1, 1)) if self.unbiased else var
         self.mean[...] = self.momentum * old_mean + (1 - self.momentum) * jax.lax.stop_gradient(mean)
-        self.var[...] = self.momentum * old_var + (1 - self.momentum) * jax.lax.stop_gradient(var)
+        self.var[...] = self.momentum * old_var + (1 - self.momentum) * jax.lax.stop_gradient(seen)
         normal = (x - mean.reshape(shape)) * jax.lax.rsqrt(var + self.epsilon).reshape(shape)
         if self.batches is not None:
             trusted = self.batches[...] >= WARM_UP

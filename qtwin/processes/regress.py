@@ -29,7 +29,10 @@ def regress(algorithm: Algorithm, steps_per_cycle: int) -> Callable[[TrainState]
         # The key depends on the counter of the loop that this runs in; else XLA would hoist the reads of the replay out
         # of that loop, back beside the write, and copy the whole replay at every cycle.
         count = s.clock.gradient_steps
-        batch = algorithm.replay.sample(s.replay, stream(s.key, SAMPLE, count), count % steps_per_cycle)
+        if algorithm.replay.sample_at is None:
+            batch = algorithm.replay.sample(s.replay, stream(s.key, SAMPLE, count), count % steps_per_cycle)
+        else:
+            batch = algorithm.replay.sample_at(s.replay, jax.random.fold_in(s.key, SAMPLE), count)
         loss, aux, pair, optimiser, fine = guarded_step(algorithm, s.twin, s.optimiser, batch, s.key, count)
         replay = s.replay
         if algorithm.replay.update is not None:  # an error that is no number makes no priority

@@ -59,6 +59,9 @@ class Replay(NamedTuple):
       framer: ``() -> Framer``, which makes of vector steps in Python the chunks that ``add`` takes, where those are not
         a `Timestep` (`qtwin.processes.framing`); else None.
       bulk: the column that may lie elsewhere; None where there is none. ``add`` takes state and chunk without it too.
+      sample_at: ``(state, key, count: gradient steps so far in the run []) -> batch``. The regression uses it in the
+        place of ``sample`` where batches belong together, as in passes through a data set. The key is the same at every
+        gradient step of a run, so what is drawn for a pass can be drawn again at each of its steps. None: ``sample``.
     """
 
     capacity: int
@@ -73,3 +76,4 @@ class Replay(NamedTuple):
     framer: Callable[[], Framer] | None = None
     bulk: Bulk | None = None
     ready: Callable[[PyTree, PyTree], tuple[Array, Array, Array]] | None = None
+    sample_at: Callable[[PyTree, Array, Array], PyTree] | None = None

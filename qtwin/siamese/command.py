@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from qtwin.config_file import config_option, said
 from qtwin.errors import Refusal
 from qtwin.settings import option
-from qtwin.siamese.request import SETTINGS, build, saved_config
+from qtwin.siamese.request import SETTINGS, build
 
 
 def siamese_options(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +18,7 @@ def siamese_options(parser: argparse.ArgumentParser) -> None:
         metavar="DATA",
         help="digits, a folder (CIFAR-10's binary files, or pictures), .npy, .npz or a recording",
     )
+    parser.add_argument("--data-limit", metavar="GIB", help="memory that the images may take (1) [GiB]")
     parser.add_argument("--seeds", metavar="K", default=None, help="how many seeds, trained side by side")
     parser.add_argument("--seed", metavar="S", default=None, help="the first of them")
     parser.add_argument("--out", metavar="DIR", help="the run directory; a fresh one under runs/ if left out")
@@ -36,18 +36,7 @@ def siamese(arguments: argparse.Namespace) -> int:
     asked = said(arguments)
     if "method" not in asked:
         raise Refusal("qtwin siamese needs METHOD and none came; write qtwin siamese simsiam")
-    settings, method = {field: asked.pop(field) for field in SETTINGS if field in asked}, asked["method"]
-    if asked.get("resume") and "out" in asked and (Path(asked["out"]) / "config.json").is_file():
-        config, seeds = saved_config(Path(asked["out"]))
-        if method != config.method:
-            raise Refusal(
-                f"the run in {asked['out']} is one of {config.method}, not {method}; write qtwin siamese"
-                f" {config.method} --resume --out {asked['out']}"
-            )
-        settings = {field: getattr(config, field) for field in SETTINGS} | settings
-        asked = {"data": config.data} | asked
-        if "seeds" not in asked and "seed" not in asked:
-            asked |= {"seed": seeds[0], "seeds": len(seeds)}
+    settings = {field: asked.pop(field) for field in SETTINGS if field in asked}
     request = build(**asked, settings=settings)
     from qtwin.siamese.run import run
 

@@ -49,7 +49,8 @@ class SiameseConfig:
       momentum: of SGD.
       weight_decay: of SGD.
       batch: images in a batch. [images]
-      epochs: passes over the images; a pass is as many gradient steps as there are whole batches.
+      epochs: passes over the images. A pass shows each image once, in an order of its own, in whole batches; the images
+        left over are others in each pass. [passes]
     """
 
     method: str = "simsiam"

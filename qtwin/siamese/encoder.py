@@ -16,11 +16,13 @@ import numpy as np
 from qtwin.errors import Refusal
 from qtwin.reading import Anything, MapOf, problem, read_record, shown
 from qtwin.schemas import ENCODER
+from qtwin.siamese.arrays import as_images
 from qtwin.siamese.config import SiameseConfig
 from qtwin.siamese.names import encoder_choice
 from qtwin.types import Array, Variables
 
 FORMAT = 1
+HEADER = 2**20  # bytes that the names and shapes in a file of weights may take
 
 
 class Encoder(NamedTuple):
@@ -39,17 +41,21 @@ class Encoder(NamedTuple):
     features: Callable[[Variables, Array], np.ndarray]
 
     def __call__(self, images: Array) -> np.ndarray:
-        """Features of images: [M, H, W, C], float32 in [0, 1] or uint8 -> [M, D] float32.
+        """Features of images: [M, H, W, C] -> [M, D] float32.
+
+        Args:
+          images: uint8, uint16 or bool, or floating-point numbers from 0 to 1; scaled by their type, as
+            `qtwin.siamese.arrays.as_images` scales those that are learned from.
 
         Raises:
-          Refusal: the images have another shape.
+          Refusal: the images have another shape or type, or numbers outside of [0, 1].
         """
         images = np.asarray(images)
         if images.shape[1:] != tuple(self.image_shape):
             raise Refusal(
                 f"the encoder takes images {['M', *self.image_shape]}, and {list(images.shape)} came; reshape or resize"
             )
-        return self.features(self.variables, images if images.dtype == np.uint8 else images.astype(np.float32))
+        return self.features(self.variables, as_images("what the encoder takes", images))
 
 
 def export(folder: Path, config: SiameseConfig, image_shape: tuple[int, ...], variables: dict[int, Variables]) -> None:

@@ -15,6 +15,7 @@ from qtwin.processes import target_specs
 from qtwin.rates import Rates
 from qtwin.siamese.config import SiameseConfig
 from qtwin.siamese.names import widths_choice
+from qtwin.siamese.views import steps_of_pass
 from qtwin.types import Array, Variables
 
 
@@ -39,7 +40,7 @@ def predictor(c: SiameseConfig) -> Net:
 
 def gradient_steps(c: SiameseConfig, images: int) -> int:
     """The length of a run: whole batches in a pass over the images, times passes. [gradient steps]"""
-    return c.epochs * max(images // c.batch, 1)
+    return c.epochs * steps_of_pass(images, c.batch)
 
 
 def rates_of(c: SiameseConfig, images: int) -> Rates:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from qtwin.errors import Refusal, one_of
 from qtwin.place import place_of, seeds_of
 from qtwin.processes.target_specs import parse as parse_target
-from qtwin.run.keep import KEEP, parse_checkpoints, parse_keep
-from qtwin.settings import option, read_fields, whole
+from qtwin.run.keep import CHECKPOINTS, KEEP, parse_checkpoints, parse_keep
+from qtwin.run.saved import BOUND, as_before, read_config, same_run
+from qtwin.settings import number, option, read_fields, whole
 from qtwin.siamese.config import BATCH_NORMS, METHODS, PREDICTORS, SiameseConfig
 from qtwin.siamese.data import Images, load_images
 from qtwin.siamese.defaults import defaults_for
 from qtwin.siamese.names import augment_choice, encoder_choice, widths_choice
+from qtwin.siamese.sizes import LIMIT
 from qtwin.target_check import is_plain
 
 # field of `SiameseConfig`: (what its option takes, what it means), in the order in which a method reads
@@ -35,7 +37,7 @@ SETTINGS = {
     "momentum": ("M", "of SGD"),
     "weight_decay": ("D", "of SGD"),
     "batch": ("B", "images in a batch"),
-    "epochs": ("N", "passes over the images"),
+    "epochs": ("N", "passes over the images, each shown once in a pass, in whole batches"),
 }
 STATS_POLICIES = ("own", "copied", "mixed", "shared")
 
@@ -52,8 +54,7 @@ class SiameseRequest:
       resume: go on with the run in ``out``.
       log_points: how many times on the way the features are judged.
       quiet: say nothing.
-      checkpoints: how many, or ``every:N`` gradient steps (`qtwin.run.keep.parse_checkpoints`); None as the run that is
-        gone on with had it, else 5.
+      checkpoints: how many, or ``every:N`` gradient steps (`qtwin.run.keep.parse_checkpoints`).
       keep: which of them stay (`qtwin.run.keep.parse_keep`).
     """
 
@@ -64,14 +65,14 @@ class SiameseRequest:
     resume: bool
     log_points: int
     quiet: bool
-    checkpoints: str | None = None
+    checkpoints: str = CHECKPOINTS
     keep: str = KEEP
 
 
 def build(
     method: str,
     *,
-    data: str = "digits",
+    data: str | None = None,
     seeds: int | None = None,
     seed: int | None = None,
     out: str | None = None,
@@ -80,31 +81,43 @@ def build(
     quiet: bool = False,
     checkpoints: str | int | None = None,
     keep: str | int | None = None,
+    data_limit: float | str = LIMIT,
     settings: dict[str, Any] | None = None,
 ) -> SiameseRequest:
-    """Puts a request together: a setting said aloud, before the method's own for such images.
+    """Puts a request together: a setting that is given, before the method's own for such images.
+
+    With ``resume``, what is not given is what the run in ``out`` had.
 
     Args:
       method: a key of `qtwin.siamese.config.METHODS`.
-      data: the images (`qtwin.siamese.data.load_images`).
+      data: the images (`qtwin.siamese.data.load_images`); digits if None.
       seeds, seed, out, resume, log_points, quiet, checkpoints, keep: as for training (`qtwin.request.build`).
+      data_limit: memory that the images may take. [GiB]
       settings: fields of `SiameseConfig` by name, as values or as the text an option holds.
 
     Raises:
-      Refusal: what was asked for makes no sense, or the images cannot be learned from.
+      Refusal: what was asked for makes no sense, the images cannot be learned from, or the run in ``out`` is of another
+        method or had other settings.
     """
     one_of("method", method, METHODS)
-    base = defaults_for(method, data)
-    config = dataclasses.replace(base, **read_fields(settings or {}, base, ("method", "data")))
+    saved = _saved(out, method) if resume else None
+    base = saved.config if saved else defaults_for(method, "digits" if data is None else data)
+    given = read_fields(settings or {}, base, ("method", "data"))
+    config = dataclasses.replace(base, data=base.data if data is None else data, **given)
     log_points = whole(log_points, "--log-points", 1)
+    data_limit = number(data_limit, "--data-limit")
     keep = KEEP if keep is None else str(keep)
     parse_keep(keep)
     checkpoints = None if checkpoints is None else str(checkpoints)
     if checkpoints is not None:
         parse_checkpoints(checkpoints)
-    picked = seeds_of(seeds, seed)
+    picked = saved.seeds if saved and seeds is None and seed is None else seeds_of(seeds, seed)
+    run = BOUND | {"checkpoints": checkpoints or BOUND["checkpoints"]}
+    if saved:
+        run = as_before(run, saved.file["run"])
+        same_run(Path(str(out)), saved.file, config, picked, run)
     check(config)
-    images = load_images(data)
+    images = load_images(config.data, limit=data_limit)
     encoder_choice(config.encoder, images.train.shape[1:])
     if config.batch > len(images.train):
         raise Refusal(
@@ -112,7 +125,7 @@ def build(
             f" {max(2, len(images.train) // 4)}"
         )
     place = place_of(out, resume, f"{images.name}-{method}")
-    return SiameseRequest(config, images, picked, place, resume, log_points, quiet, checkpoints, keep)
+    return SiameseRequest(config, images, picked, place, resume, log_points, quiet, run["checkpoints"], keep)
 
 
 def check(c: SiameseConfig) -> None:
@@ -158,10 +171,22 @@ def check(c: SiameseConfig) -> None:
         raise Refusal(f"a quarter of the projector's {widths[-1]} numbers is no layer; write --bottleneck 1")
 
 
-def saved_config(path: Path) -> tuple[SiameseConfig, tuple[int, ...]]:
-    """The settings and the seeds of the Siamese run in ``path``."""
-    from qtwin.run.saved import read_config
+class Saved(NamedTuple):
+    """A run that is to be gone on with: its settings, its seeds, and all of its ``config.json``."""
 
-    saved = read_config(path, SiameseConfig)
+    config: SiameseConfig
+    seeds: tuple[int, ...]
+    file: dict
+
+
+def _saved(out: str | None, method: str) -> Saved:
+    """The Siamese run in ``out``; refuses one of another method."""
+    found = read_config(Path(place_of(out, True)), SiameseConfig)
     known = {field.name for field in dataclasses.fields(SiameseConfig)}
-    return SiameseConfig(**{k: v for k, v in saved["config"].items() if k in known}), tuple(saved["seeds"])
+    config = SiameseConfig(**{k: v for k, v in found["config"].items() if k in known})
+    if method != config.method:
+        raise Refusal(
+            f"the run in {out} is one of {config.method}, not {method}; write qtwin siamese {config.method} --resume"
+            f" --out {out}"
+        )
+    return Saved(config, tuple(found["seeds"]), found)

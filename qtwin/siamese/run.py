@@ -65,7 +65,7 @@ def _execute(request: SiameseRequest) -> dict:
     from qtwin.run.keep import parse_keep
     from qtwin.run.logs import Logs, Screen
     from qtwin.run.loop import Watch, loop, marks
-    from qtwin.run.saved import BOUND, as_before, description_of, read_config, same_run, write_json
+    from qtwin.run.saved import description_of, write_json
     from qtwin.run.saver import Saver
     from qtwin.run.train import span
     from qtwin.siamese import encoder, features, picture, recipe
@@ -73,11 +73,6 @@ def _execute(request: SiameseRequest) -> dict:
     c, images, out = request.config, request.images, Path(request.out)
     algorithm = method_of(images.train, c)
     spending = plan(algorithm.rates, 1, recipe.gradient_steps(c, len(images.train)))
-    bound = BOUND | ({"checkpoints": request.checkpoints} if request.checkpoints else {})
-    if request.resume:
-        before = read_config(out, SiameseConfig)
-        bound = as_before(bound, before["run"])
-        same_run(out, before, c, request.seeds, bound)
     judge = features.judging(images, c)
     fleet = _fleet(algorithm, images.train, request.seeds, judge)
     screen = Screen(spending.cycles, 0, request.quiet, "kNN", 3)
@@ -86,6 +81,7 @@ def _execute(request: SiameseRequest) -> dict:
             f"{images.name}: {len(images.train):,} images {list(images.train.shape[1:])}  {c.method}"
             f"  target {c.target}  {span(request.seeds)}  {'resumed in' if request.resume else 'to'} {out}"
         )
+        screen.say(_passes(c, len(images.train)))
         compile_seconds = fleet.compile()
         screen.say(f"compiled in {compile_seconds:.1f} s")
         featurise = features.featuriser(images.train.shape[1:], c.encoder)
@@ -99,11 +95,11 @@ def _execute(request: SiameseRequest) -> dict:
         keep = parse_keep(request.keep)
         saver = Saver(out / "checkpoints", fleet, screen, keep, "knn", lambda state: state._replace(replay=()))
         start = saver.go_on() if request.resume else 0
-        write_json(out / "config.json", description_of(c, request.seeds, run={"checkpoints": bound["checkpoints"]}))
+        write_json(out / "config.json", description_of(c, request.seeds, run={"checkpoints": request.checkpoints}))
         saver.logs = logs = Logs(out, request.seeds, start if request.resume else None)
         if logs.gaps:
             screen.say(logs.gaps)
-        pauses, watch = marks(spending, request.log_points, bound["checkpoints"]), Watch(saver.save, saver.go_back)
+        pauses, watch = marks(spending, request.log_points, request.checkpoints), Watch(saver.save, saver.go_back)
         measure = _measure(c)
         seconds = loop(fleet, spending, pauses, screen, logs, watch, start, None, measure, "knn")
         screen.close()
@@ -124,6 +120,13 @@ def _execute(request: SiameseRequest) -> dict:
     finally:
         screen.close()
         fleet.close()
+
+
+def _passes(c: SiameseConfig, images: int) -> str:
+    """What a pass is, in words."""
+    left = images % c.batch
+    out = f"; the {left:,} left over differ from pass to pass" if left else ""
+    return f"{c.epochs:,} passes of {images // c.batch:,} gradient steps, {c.batch:,} images each{out}"
 
 
 def _fleet(algorithm: Algorithm, images: Array, seeds: tuple[int, ...], judge) -> Fleet:

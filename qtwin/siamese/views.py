@@ -1,4 +1,4 @@
-"""What a Siamese method learns from in the place of a replay: two views of each image of a batch."""
+"""What a Siamese method learns from in the place of a replay: passes over images, two views of each."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from qtwin.errors import Refusal
 from qtwin.replay.base import Replay
 from qtwin.siamese import augment
 from qtwin.siamese.augment import Augmentation
 from qtwin.siamese.names import augment_choice
 from qtwin.types import Array, Timestep
+
+ORDER, VIEW = 0, 1  # streams of random numbers: of the passes' orders, and of the augmentations
 
 
 class Views(NamedTuple):
@@ -28,13 +31,23 @@ class Gallery(NamedTuple):
 
 
 def views(images: Array, augmentation: Augmentation, batch: int) -> Replay:
-    """Images to learn from, none of them twice in a batch.
+    """Passes over the images in batches, as a data loader that shuffles and drops the last incomplete batch makes them.
+
+    A pass is ``M // batch`` gradient steps and shows each image once, but for the ``M % batch`` that no whole batch is
+    left for. The order of a pass, and so which images it leaves out, is drawn from the run's key and the number of the
+    pass alone: a run that was stopped in the middle of a pass goes on with the images that the pass has left. (One that
+    went back to a checkpoint for a loss that was not finite has another key from there on, and other orders.)
 
     Args:
       images: float32 in [0, 1], or uint8, which is kept as it is and divided by 255 when it is looked at. [M, H, W, C]
       augmentation: makes a view of an image.
       batch: B, at most M. [images]
+
+    Raises:
+      Refusal: there are fewer images than a batch needs.
     """
+    total = images.shape[0]
+    steps = steps_of_pass(total, batch)
     shape = jax.ShapeDtypeStruct(images.shape, images.dtype)
 
     def init(example: Timestep, cycle: Any) -> Gallery:
@@ -46,13 +59,25 @@ def views(images: Array, augmentation: Augmentation, batch: int) -> Replay:
         del chunk
         return state  # nothing is collected
 
-    def sample(state: Gallery, key: Array, step: Array) -> Views:
-        del step
-        which, how = jax.random.split(key)
-        rows = jax.random.choice(which, images.shape[0], (batch,), replace=False)
+    def sample_at(state: Gallery, key: Array, count: Array) -> Views:
+        number, step = count // steps, count % steps
+        order = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, ORDER), number), total)
+        rows = jax.lax.dynamic_slice_in_dim(order, step * batch, batch)
+        how = jax.random.fold_in(jax.random.fold_in(key, VIEW), count)
         return Views(*augment.two_views(augmentation, how, as_floats(state.images[rows])))
 
-    return Replay(images.shape[0], batch, init, add, sample)
+    return Replay(total, batch, init, add, sample_at, sample_at=sample_at)
+
+
+def steps_of_pass(images: int, batch: int) -> int:
+    """Whole batches in a pass over the images. [gradient steps]
+
+    Raises:
+      Refusal: there are fewer images than a batch needs.
+    """
+    if not 1 <= batch <= images:
+        raise Refusal(f"there are {images:,} images to learn from and a batch needs {batch:,}; use a smaller batch")
+    return images // batch
 
 
 def as_floats(images: Array) -> Array:
