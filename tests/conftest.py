@@ -19,5 +19,5 @@ if "QTWIN_TESTS_CACHE" in os.environ:
 elif "PYTEST_XDIST_WORKER" not in os.environ:
     _cache = tempfile.TemporaryDirectory(prefix="qtwin-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["QTWIN_CACHE"] = _cache.name
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0" if "QTWIN_TESTS_CACHE" in os.environ else "0.1"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import difflib
 import hashlib
 import importlib.util
@@ -32,7 +33,6 @@ import json
 import os
 import random
 import re
-import signal
 import subprocess
 import sys
 import tarfile
@@ -90,6 +90,11 @@ KINDS = (
     {"Is", "IsNot"},
 )
 LEAST = 10  # of each module
+# What the tests import that is no part of this tree and begins no backend: loaded once for all mutants.
+LIBRARIES = (
+    "numpy", "jax", "jax.numpy", "jax.scipy.ndimage", "flax.nnx", "optax", "gymnasium", "scipy.stats", "PIL.Image",
+    "safetensors.numpy", "matplotlib", "rich.console", "rich.progress", "hypothesis",
+)  # fmt: skip
 SMOKE = ("qtwin/rates.py", "ReplaceBinaryOperator_Mul_Add", "warmup", "tests/test_rates.py::test_cycles_by_hand")
 
 
@@ -158,27 +163,36 @@ def copied(commit: str, to: Path) -> None:
         archive.extractall(to, filter="data")
 
 
-def tried(tree: Path, tests: tuple[str, ...], limit: float, keep_bytecode: bool = False) -> tuple[str, str]:
-    """Runs tests in a tree, to the first that fails: "killed", "timed out" or "survived", and by which test."""
-    words = [sys.executable, "-m", "pytest", "-x", "-p", "no:xdist", "-p", "no:cacheprovider", "-o", "addopts=-q"]
-    env = {**os.environ, "PYTHONPATH": str(tree), "QTWIN_TESTS_CACHE": str(tree / ".programs")}
-    env |= {} if keep_bytecode else {"PYTHONDONTWRITEBYTECODE": "1"}
+@contextlib.contextmanager
+def forks(tree: Path, libraries: tuple[str, ...] = LIBRARIES):
+    """`forks.py` in a tree, for `tried`."""
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    env |= {"PYTHONPATH": str(tree), "QTWIN_TESTS_CACHE": str(tree / ".programs")}
     process = subprocess.Popen(
-        [*words, "--tb=line", *tests], cwd=tree, env=env, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [sys.executable, str(Path(__file__).with_name("forks.py")), *libraries], cwd=tree, env=env, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
-    try:
-        told = process.communicate(timeout=limit)[0]
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    with process:
+        yield process
+        process.stdin.close()
+
+
+def tried(process: subprocess.Popen, tests: tuple[str, ...], limit: float, bytecode: bool = False) -> tuple[str, str]:
+    """Runs tests to the first that fails: "killed", "timed out" or "survived", and by which test."""
+    words = ["-x", "-p", "no:xdist", "-p", "no:cacheprovider", "-o", "addopts=-q", "--tb=line", *tests]
+    print(json.dumps({"words": words, "limit": limit, "bytecode": bytecode}), file=process.stdin, flush=True)
+    answer = json.loads(process.stdout.readline() or "null")
+    if answer is None:
+        raise SystemExit("the process that runs the tests ended")
+    code, told = answer["code"], answer["told"]
+    if code is None:
         return "timed out", ""
-    if process.returncode == 0:
+    if code == 0:
         return "survived", ""
-    if process.returncode not in (1, 2) and process.returncode > 0:
-        raise SystemExit(f"pytest ended with exit code {process.returncode}:\n{told[-3000:]}")
+    if code not in (1, 2) and code > 0:
+        raise SystemExit(f"pytest ended with exit code {code}:\n{told[-3000:]}")
     found = re.search(r"^(?:FAILED|ERROR) (\S+)", told, re.MULTILINE)
-    return "killed", found[1] if found else f"exit code {process.returncode}"
+    return "killed", found[1] if found else f"exit code {code}"
 
 
 def mutated(tree: Path, path: str, text: str, number: int) -> None:
@@ -260,32 +274,37 @@ def batch(asked: argparse.Namespace) -> None:
     else:
         todo = [m for m in todo if tuple(m[:3]) not in known]
     texts = made(python, sources, [m[:3] for m in todo])["texts"]
-    with tempfile.TemporaryDirectory(prefix="qtwin-mutants-") as folder, open(file, "a") as out:
-        tree = Path(folder)
+    with contextlib.ExitStack() as stack:
+        tree = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qtwin-mutants-")))
+        out = stack.enter_context(open(file, "a"))
         copied(commit, tree)
+        process = stack.enter_context(forks(tree))
         for number, (mutant, text) in enumerate(zip(todo, texts, strict=True)):
             path = mutant[0]
             if time.monotonic() - began > 60 * asked.minutes:
                 break
             if path not in limits:
-                limits[path] = unharmed(tree, path)
+                limits[path] = unharmed(process, path)
             mutated(tree, path, text, number)
             start = time.monotonic()
-            verdict, by = tried(tree, TESTS[path], limits[path])
+            verdict, by = tried(process, TESTS[path], limits[path])
             mutated(tree, path, sources[path], -1)
             about = {"mutant": mutant[:3], "line": mutant[3], "verdict": verdict, "by": by, "commit": commit}
             about |= {"seconds": round(time.monotonic() - start, 1), "diff": difference(sources[path], text)}
             print(json.dumps(about), file=out, flush=True)
-            print(f"{number + 1}/{len(todo)} {path}:{mutant[3]} {mutant[1]}: {verdict} {by}", flush=True)
+            print(
+                f"{number + 1}/{len(todo)} {about['seconds']} s {path}:{mutant[3]} {mutant[1]}: {verdict} {by}",
+                flush=True,
+            )
     result = summary(draw, verdicts(file))
     asked.out.write_text(json.dumps(result, indent=1) + "\n")
     show(result)
 
 
-def unharmed(tree: Path, path: str) -> float:
+def unharmed(process: subprocess.Popen, path: str) -> float:
     """How long a mutant's tests may take; they have to pass without one. [seconds]"""
     start = time.monotonic()
-    verdict, by = tried(tree, TESTS[path], 1800.0, keep_bytecode=True)
+    verdict, by = tried(process, TESTS[path], 1800.0, bytecode=True)
     if verdict != "survived":
         raise SystemExit(f"the tests of {path} fail without a mutant: {verdict} {by}")
     return 60.0 + 6.0 * (time.monotonic() - start)
@@ -306,9 +325,10 @@ def smoke(given: str | None) -> None:
         mutants = made(python, {path: source})["mutants"]
         mutant = next(m for m in mutants if m[1] == operator and m[5] == where)
         text = made(python, {path: source}, [mutant[:3]])["texts"][0]
-        before = tried(tree, (test,), 120.0)
-        mutated(tree, path, text, 0)
-        after = tried(tree, (test,), 120.0)
+        with forks(tree, ()) as process:
+            before = tried(process, (test,), 120.0)
+            mutated(tree, path, text, 0)
+            after = tried(process, (test,), 120.0)
     print(f"{difference(source, text)}without: {before[0]}; with: {after[0]} by {after[1]}")
     if (before[0], after[0]) != ("survived", "killed"):
         raise SystemExit("the mutant was expected to be killed, and the tests to pass without it")
