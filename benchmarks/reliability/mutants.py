@@ -69,6 +69,8 @@ TESTS = {
     "qtwin/bootstrap.py": ("tests/test_bootstrap.py",),
     "qtwin/twin.py": (
         "tests/test_update_target.py", "tests/test_bootstrap.py", "tests/test_parts.py",
+        *deselected("tests/test_parts.py", "test_law_7_with_an_actor", "test_the_warm_up_acts_uniformly",
+                    "test_the_optimisers_hold_no_target_leaf_and_every_part_learns"),
         "tests/test_self_predict.py::test_two_targets_each_move_at_their_own_rate",
         "tests/test_self_predict.py::test_a_sibling_that_is_tied_is_one_that_copies_at_every_step",
         "tests/test_self_predict.py::test_law_6_for_the_sibling",
@@ -133,6 +135,17 @@ def counts(operator: str) -> bool:
     return kind != "ReplaceUnaryOperator" or old == "Delete"
 
 
+def broken(python: str, sources: dict[str, str], mutants: list) -> list:
+    """Those that are no Python: now and then cosmic-ray takes the stars of ``{**these}`` for a power."""
+    found = []
+    for mutant, text in zip(mutants, made(python, sources, [m[:3] for m in mutants])["texts"], strict=True):
+        try:
+            ast.parse(text)
+        except SyntaxError:
+            found.append(mutant)
+    return found
+
+
 def drawn(python: str, sources: dict[str, str], count: int, seed: int) -> dict:
     """The mutants to try, in the order of the modules; how many there are in all."""
     answer = made(python, sources)
@@ -147,6 +160,10 @@ def drawn(python: str, sources: dict[str, str], count: int, seed: int) -> dict:
         chosen += chance.sample(mine, min(LEAST, len(mine)))
     rest = [m for m in kept if m not in chosen]
     chosen += chance.sample(rest, max(0, min(count - len(chosen), len(rest))))
+    while bad := broken(python, sources, chosen):
+        rest = [m for m in rest if m not in chosen]
+        chosen = [m for m in chosen if m not in bad]
+        chosen += chance.sample(rest, min(len(bad), len(rest)))
     of = {path: sum(m[0] == path for m in kept) for path in sources}
     mutants = sorted(chosen, key=lambda m: (list(TESTS).index(m[0]), m[3], m[1], m[2]))
     return {"tool": f"cosmic-ray {answer['version']}", "seed": seed, "made": len(answer["mutants"]), "of": of,
@@ -189,7 +206,7 @@ def tried(process: subprocess.Popen, tests: tuple[str, ...], limit: float, bytec
         return "timed out", ""
     if code == 0:
         return "survived", ""
-    if code not in (1, 2) and code > 0:
+    if code not in (1, 2, 4) and code > 0:  # 4: a test that cannot be found, since its module cannot be imported
         raise SystemExit(f"pytest ended with exit code {code}:\n{told[-3000:]}")
     found = re.search(r"^(?:FAILED|ERROR) (\S+)", told, re.MULTILINE)
     return "killed", found[1] if found else f"exit code {code}"
