@@ -13,9 +13,11 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 # What one test compiled, another need not: many tests build the same engine. The workers share the controller's
-# folder, which goes with the session.
-if "PYTEST_XDIST_WORKER" not in os.environ:
+# folder, which goes with the session. QTWIN_TESTS_CACHE names one that several sessions share.
+if "QTWIN_TESTS_CACHE" in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["QTWIN_CACHE"] = os.environ["QTWIN_TESTS_CACHE"]
+elif "PYTEST_XDIST_WORKER" not in os.environ:
     _cache = tempfile.TemporaryDirectory(prefix="qtwin-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["QTWIN_CACHE"] = _cache.name
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0" if "QTWIN_TESTS_CACHE" in os.environ else "0.1"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"

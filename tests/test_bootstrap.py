@@ -66,6 +66,21 @@ def test_minto_random_is_one_or_the_other():
     assert 150 < int((values == 3.0).sum()) < 250
 
 
+@pytest.mark.parametrize(("spec", "passes"), [("max", 1), ("double", 2), ("minto", 2), ("munchausen:0.9:0.5:-1", 2)])
+def test_each_pass_of_a_noisy_network_has_noise_of_its_own(spec, passes):
+    """Fortunato et al. 2018, section 3.1: independent noise for the online and for the target network."""
+    seen, key = [], jax.random.key(3)
+    told = lambda key: tuple(jax.random.key_data(key).tolist())  # noqa: E731
+
+    def noisy(variables, obs, key):
+        seen.append(told(key))
+        return NET.apply(variables, obs)
+
+    bootstrap(spec, NET._replace(noisy=noisy))(PAIR, BATCH, key)
+    assert len(seen) == passes
+    assert len({*seen, told(key)}) == passes + 1, "and minto draws by the key itself"
+
+
 def test_maxmin_is_the_best_of_the_least():
     q = jnp.stack([TARGET.params["q"][BATCH.next_obs], ONLINE.params["q"][BATCH.next_obs]])
     np.testing.assert_allclose(targets.maxmin_target(BATCH.reward, BATCH.discount, q), [1.5, -2.0])
@@ -95,7 +110,7 @@ def test_regularisers_by_hand():
     q = jnp.array([0.0, 0.5])  # Qbar(s, a) is 2
     assert regulariser("none", NET)(PAIR, BATCH, q) == 0.0
     np.testing.assert_allclose(regulariser("functional:3", NET)(PAIR, BATCH, q), 1.5 * (4.0 + 2.25) / 2)
-    np.testing.assert_allclose(regulariser("proximal:2", NET)(PAIR, BATCH, q), (1 + 4 + 9 + 9 + 1) / 4)
+    np.testing.assert_allclose(regulariser("proximal:3", NET)(PAIR, BATCH, q), (1 + 4 + 9 + 9 + 1) / 6)
     slope = jax.grad(lambda q: regulariser("functional:3", NET)(PAIR, BATCH, q))(q)
     np.testing.assert_allclose(slope, 1.5 * (np.array([0.0, 0.5]) - 2.0))
 

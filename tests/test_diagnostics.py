@@ -44,6 +44,20 @@ def test_the_measures_equal_numpy():
     assert float(diagnostics.greedy_difference(jnp.asarray(q), jnp.asarray(other))) == pytest.approx(churn)
 
 
+def test_a_unit_is_dormant_at_a_tenth_of_its_layers_mean_and_not_above():
+    """Units with mean |answer| 3/32, 7/64, 115/64 and 2, of which the mean is 1: below 0.1 is the first alone."""
+    score = jnp.array([0.09375, 0.109375, 1.796875, 2.0])
+    layer = jnp.stack([score, -score])  # answers of both signs, whose own mean is 0
+    image = layer.reshape(2, 1, 1, 4) * jnp.array([0.5, 1.5]).reshape(1, 1, 2, 1)  # a filter's mean is over its places
+    for answers in (layer, 16 * layer, image):
+        assert float(diagnostics.dormant_share((answers,))) == 1 / 4
+    for threshold, dormant in ((0.09, 0), (0.09375, 1), (0.109, 1), (0.109375, 2), (1.8, 3), (2.0, 4)):
+        assert float(diagnostics.dormant_share((layer,), threshold)) == dormant / 4, threshold
+    # Each layer has a mean of its own, and every unit counts once: one of four in the first, none of two in the other.
+    assert float(diagnostics.dormant_share((layer, 100 * jnp.ones((2, 2))))) == pytest.approx(1 / 6)
+    assert float(diagnostics.dormant_share((jnp.zeros((2, 3)), layer))) == pytest.approx(4 / 7), "a dead layer"
+
+
 def test_spread_and_rank_tell_a_collapse():
     flat, round_ = jnp.ones((50, 8)), jnp.asarray(RNG.normal(size=(5000, 8)))
     assert float(diagnostics.spread(flat)) < 1e-6

@@ -10,7 +10,7 @@ from qtwin.config import Config
 from qtwin.errors import Refusal
 from qtwin.processes.target_specs import parse
 from qtwin.processes.update_target import frozen, hard, soft, tied
-from qtwin.rates import Rates, budget, cycle_of, describe, plan
+from qtwin.rates import Cycle, Rates, budget, cycle_of, describe, plan
 
 ENVS = (1, 3, 8, 10, 64)
 RATES = ((1, 1, 1), (4, 1, 2500), (10, 1, 50), (7, 3, 11), (256, 128, 10))
@@ -77,6 +77,27 @@ def test_cycles_by_hand():
 def test_offline_the_budget_counts_gradient_steps():
     spent = plan(Rates(0, 2000, hard(500)), 1, 10_500)
     assert (spent.transitions, spent.gradient_steps, spent.target_updates) == (0, 10_000, 20)
+    # nothing is collected: no vector steps, and no warm-up, even where one was asked for
+    assert cycle_of(Rates(0, 2000, hard(500), warmup=7), 3) == Cycle(3, 0, 2000, 0, 0)
+
+
+def test_what_was_counted_cannot_be_changed():
+    rates = Rates(4, 1, hard(5))
+    for record, field in (
+        (rates, "collect"), (cycle_of(rates, 8), "envs"), (plan(rates, 8, 100), "cycles"),
+        (describe(rates, 8, 100, 32), "batch"),
+    ):  # fmt: skip
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(record, field, 3)
+
+
+def test_the_largest_count_is_that_of_an_int32():
+    most = 2**31 - 1
+    assert Rates(most, 1, hard(1), warmup=most).collect == most
+    assert plan(Rates(1, 1, hard(1)), 1, most).transitions == most
+    for name in ("collect", "regress", "warmup"):
+        with pytest.raises(Refusal, match=name):
+            Rates(**{"collect": 1, "regress": 1, "target_update": hard(1), name: most + 1})
 
 
 def test_the_card_of_cleanrl_by_hand():
@@ -131,27 +152,33 @@ def test_a_target_that_never_moves_and_one_that_decides_itself():
     )
     decides = describe(Rates(4, 1, parse("until:0.01/200")), 1, 1_000, 32)
     assert (decides.target_updates, decides.gradient_steps_per_target_update) == (None, 200)
+    # periods that grow have no common length: moves after 100, 250 and 475 of 475 gradient steps
+    grows = describe(Rates(4, 1, parse("geometric:100:1.5")), 1, 1_900, 32)
+    assert (grows.gradient_steps, grows.target_updates) == (475, 3)
+    assert grows.gradient_steps_per_target_update is grows.transitions_per_target_update is None
 
 
 @pytest.mark.parametrize(
-    ("rates", "envs", "steps"),
+    ("rates", "envs", "steps", "says"),
     [
-        (Rates(4, 1, hard(1), warmup=100), 1, 100),
-        (Rates(4, 1, hard(1), warmup=100), 1, 103),
-        (Rates(4, 1, hard(1)), 0, 100),
-        (Rates(4, 1, hard(1)), 1, 0),
-        (Rates(4, 1, hard(1)), 1, 2**31),
-        (Rates(1, 100, hard(1)), 1, 2**30),
-        (Rates(0, 100, hard(1)), 1, 99),
+        (Rates(4, 1, hard(1), warmup=100), 1, 100, "the warm-up gathers 100"),
+        (Rates(4, 1, hard(1), warmup=100), 1, 103, "no room for one cycle of 4"),
+        (Rates(4, 1, hard(1)), 0, 100, "number of environments"),
+        (Rates(4, 1, hard(1)), 1, 0, "between 1 and 2147483647"),
+        (Rates(4, 1, hard(1)), 1, 2**31, "between 1 and 2147483647"),
+        (Rates(1, 100, hard(1)), 1, 2**30, "the counters end at"),
+        (Rates(0, 100, hard(1)), 1, 99, "a cycle takes 100"),
     ],
 )
-def test_budgets_that_make_no_sense_are_refused(rates, envs, steps):
-    with pytest.raises(Refusal):
+def test_budgets_that_make_no_sense_are_refused(rates, envs, steps, says):
+    with pytest.raises(Refusal, match=says):
         plan(rates, envs, steps)
 
 
 def test_a_budget_in_gradient_steps():
     config = Config("CartPole-v1", collect=10, regress=2, warmup=1_000, steps=11_000)
     assert budget(config) == 2_000  # 10,000 transitions, 2 for every 10
+    for steps, gradient_steps in ((1_009, 1), (1_004, 1), (1_015, 3)):  # 18, 8 and 30 tenths, rounded down; at least 1
+        assert budget(dataclasses.replace(config, steps=steps)) == gradient_steps
     # offline, steps are gradient steps
     assert budget(dataclasses.replace(config, collect=0, warmup=0, steps=500)) == 500

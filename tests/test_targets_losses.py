@@ -27,6 +27,21 @@ def test_double_target_takes_the_online_networks_choice_and_the_target_networks_
     )
 
 
+def test_value_target():
+    # 1 + 0.9 * 2; -2 + 0; 0.5 + 0.81 * -1; and the same for each of two quantiles
+    value = jnp.array([2.0, 7.0, -1.0])
+    np.testing.assert_allclose(targets.value_target(REWARD, DISCOUNT, value), [2.8, -2.0, -0.31], rtol=1e-6)
+    quantiles = jnp.stack([value, value + 1], axis=1)
+    should = [[2.8, 3.7], [-2.0, -2.0], [-0.31, 0.5]]
+    np.testing.assert_allclose(targets.value_target(REWARD, DISCOUNT, quantiles), should, rtol=1e-6)
+
+
+def test_maxmin_target_takes_the_least_of_the_networks_then_the_best_of_the_actions():
+    # Least of the two networks: (0, 2), (5, 1) and (-3, -2). 1 + 0.9 * 2; -2 + 0; 0.5 + 0.81 * -2
+    q = jnp.array([[[0.0, 3.0], [5.0, 9.0], [-3.0, 4.0]], [[8.0, 2.0], [6.0, 1.0], [0.0, -2.0]]])
+    np.testing.assert_allclose(targets.maxmin_target(REWARD, DISCOUNT, q), [2.8, -2.0, -1.12], rtol=1e-6)
+
+
 def test_munchausen_target_by_hand():
     # Two actions at tau 1, q (0, log 3): pi is (1/4, 3/4), and sum pi (q - log pi) is log of the sum, log 4.
     q, one = jnp.array([[0.0, jnp.log(3.0)]]), jnp.ones(1)
@@ -63,6 +78,7 @@ def test_no_gradient_passes_through_a_target():
         lambda q: targets.max_target(REWARD, DISCOUNT, q),
         lambda q: targets.double_target(REWARD, DISCOUNT, q, Q_ONLINE),
         lambda q: targets.double_target(REWARD, DISCOUNT, Q_TARGET, q),
+        lambda q: targets.value_target(REWARD, DISCOUNT, q),
         lambda q: targets.munchausen_target(REWARD, DISCOUNT, q, q, jnp.array([2, 0, 1])),
     ):
         np.testing.assert_array_equal(jax.grad(lambda q, f=function: f(q).sum())(Q_TARGET), np.zeros((3, 3)))

@@ -75,6 +75,15 @@ def test_mean_age_and_half_life():
     assert soft(0.005).half_life == pytest.approx(math.log(2) / 0.005, rel=0.003)
     assert soft(0.5, 10).half_life == pytest.approx(10.0)
     assert hard(5).half_life is None
+    assert frozen().half_life == soft(0.0).half_life == math.inf, "nothing of it is ever replaced"
+    assert parse("averaged:2:3").mean_age == 1.0 + 1.5, "(C - 1) / 2, and C (K - 1) / 2"
+
+
+def test_tau_is_at_most_a_half_or_one():
+    assert [soft(tau).tau for tau in (0, 0.5, 1)] == [0.0, 0.5, 1.0]
+    for tau in (-0.1, 0.51, 0.99, 1.01, 2.0, True):
+        with pytest.raises(Refusal, match="or 1 to copy"):
+            soft(tau)
 
 
 def test_mean_age_by_counting():
@@ -137,6 +146,7 @@ def test_specs_read_back(spec):
         ("soft:0.9", "soft:0.1"),
         ("soft:0.995", "soft:0.005"),
         ("soft:-1", "soft:0.005"),
+        ("soft:1.5", "write for example soft:0.005"),  # no fraction at all, neither moved nor kept
         ("soft:nan", "'nan'"),
         ("soft:0.1/0", "soft:0.005/10"),
         ("soft:0.1/1.5", "soft:0.005/10"),
