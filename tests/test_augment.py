@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from qtwin.siamese import augment
+from qtwin.siamese.views import augmentation_of
 
 RNG = np.random.default_rng(0)
 IMAGE = jnp.asarray(RNG.uniform(size=(12, 10, 3)), jnp.float32)
@@ -82,3 +83,82 @@ def test_sometimes_is_as_often_as_asked():
     step = augment.sometimes(lambda key, image: image * 0, 0.25)
     zeros = [bool((step(jax.random.key(i), IMAGE) == 0).all()) for i in range(200)]
     assert 30 < sum(zeros) < 70
+
+
+def drawn(step, image, count):
+    """``count`` draws of an augmentation, one program for all of them. [count, H, W, C]"""
+    keys = jax.random.split(jax.random.key(0), count)
+    return np.asarray(jax.jit(jax.vmap(step, in_axes=(0, None)))(keys, jnp.asarray(image, jnp.float32)))
+
+
+@pytest.mark.parametrize("pixels", [1, 4])
+def test_a_shift_goes_as_far_to_every_side_and_each_way_as_often(pixels):
+    """DrQ pads by 4 and cuts the image's size out: 9 x 9 places (Yarats et al. 2021, section 3.1). Every pixel says
+    where it came from; the middle one of the result is ``pixels`` away from each border at most."""
+    size = 2 * pixels + 3
+    rows = np.broadcast_to(np.arange(size)[:, None, None], (size, size, 1))
+    image = np.concatenate([rows, rows.swapaxes(0, 1)], axis=2)
+    middle = drawn(augment.shift(pixels), image, 4000)[:, size // 2, size // 2] - size // 2
+    places, seen = np.unique(middle.astype(int), axis=0, return_counts=True)
+    assert len(places) == (2 * pixels + 1) ** 2
+    assert places.min() == -pixels
+    assert places.max() == pixels
+    expected = 4000 / len(places)
+    assert np.abs(seen - expected).max() < 5 * np.sqrt(expected), "uniform, to five deviations"
+
+
+def test_saturation_blends_a_colour_with_its_own_grey():
+    """torchvision's adjust_saturation: f x + (1 - f) grey(x), f uniform in [1 - s, 1 + s]. The grey of (0.6, 0.4, 0.2)
+    is 0.299 * 0.6 + 0.587 * 0.4 + 0.114 * 0.2 = 0.437, and no f up to 1.4 leaves [0, 1]."""
+    out = drawn(augment.colour(0, 0, 0.4), np.broadcast_to([0.6, 0.4, 0.2], (1, 1, 3)), 2000)[:, 0, 0]
+    factor = (out[:, 0] - 0.437) / (0.6 - 0.437)
+    np.testing.assert_allclose(out, 0.437 + factor[:, None] * (np.array([0.6, 0.4, 0.2]) - 0.437), atol=1e-5)
+    assert_uniform(factor, 0.6, 1.4)
+
+
+def test_brightness_is_a_factor_and_contrast_a_distance_from_the_mean_grey():
+    """torchvision's: f x, and f x + (1 - f) mean(grey(x)). Of 0.25 and 0.5 the mean is 0.375."""
+    image = np.array([0.25, 0.5])[None, :, None]
+    out = drawn(augment.colour(0.4, 0, 0), image, 2000)[:, 0, :, 0]
+    np.testing.assert_allclose(out[:, 1], 2 * out[:, 0], rtol=1e-5)
+    assert_uniform(out[:, 0] / 0.25, 0.6, 1.4)
+    out = drawn(augment.colour(0, 0.4, 0), image, 2000)[:, 0, :, 0]
+    np.testing.assert_allclose(out.mean(axis=1), 0.375, rtol=1e-5)
+    assert_uniform((out[:, 1] - out[:, 0]) / 0.25, 0.6, 1.4)
+
+
+def assert_uniform(values, least, most):
+    """2,000 numbers: within the bounds, within a hundredth of both, and a quarter of them in each quarter (5 sd)."""
+    assert least - 1e-4 < values.min() < least + (most - least) / 100
+    assert most - (most - least) / 100 < values.max() < most + 1e-4
+    quarters = np.histogram(values, 4, (least - 1e-4, most + 1e-4))[0]
+    assert np.abs(quarters - 500).max() < 5 * np.sqrt(2000 * 0.25 * 0.75), quarters
+
+
+def test_a_crop_has_the_area_and_the_aspect_that_were_asked_for():
+    """torchvision's RandomResizedCrop: w = sqrt(area aspect), h = sqrt(area / aspect), the aspect uniform in its
+    logarithm between 3/4 and 4/3, the area uniform. On an image that rises by 1 from left to right, and in another
+    channel by 1 from top to bottom, a crop rises by its width and by its height."""
+    rise = np.arange(64) / 64
+    image = np.stack(np.broadcast_arrays(rise[None, :], rise[:, None]), axis=2)
+    for least, most in ((0.25, 0.25), (0.2, 0.6)):
+        out = drawn(augment.resized_crop(least, most), image, 2000)
+        wide = (out[:, 32, 40, 0] - out[:, 32, 24, 0]) * 4  # 16 pixels of 64, far from the border
+        tall = (out[:, 40, 32, 1] - out[:, 24, 32, 1]) * 4
+        assert_uniform(np.log(wide / tall), np.log(3 / 4), np.log(4 / 3))
+        if least == most:
+            np.testing.assert_allclose(wide * tall, 0.25, rtol=1e-3)
+        else:
+            assert_uniform(wide * tall, 0.2, 0.6)
+    # All of the image is within reach: the middle of a crop of a quarter goes from a quarter to three quarters.
+    middle = drawn(augment.resized_crop(0.25, 0.25, 1.0), image, 2000)[:, 32, 32] + 0.5 / 64 / 2
+    for axis in (0, 1):
+        assert_uniform(middle[:, axis], 0.25, 0.75)
+
+
+@pytest.mark.parametrize(("name", "often"), [("grey", 0.2), ("colour", 0.8), ("blur", 0.5), ("flip", 0.5)])
+def test_a_step_of_the_augment_option_comes_as_often_as_the_papers_say(name, often):
+    """BYOL, appendix B, and SimCLR, appendix A: colours in 0.8 of the views, grey in 0.2, a flip in 0.5; SimCLR and
+    SimSiam blur half of them (BYOL all of one view and a tenth of the other)."""
+    changed = (drawn(augmentation_of(name), IMAGE, 2000) != np.asarray(IMAGE)).any(axis=(1, 2, 3)).mean()
+    assert abs(changed - often) < 5 * np.sqrt(often * (1 - often) / 2000)

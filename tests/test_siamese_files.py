@@ -353,8 +353,14 @@ def test_an_archive_that_inflates_is_refused_before_it_does(tmp_path):
     assert data.load_images(str(tmp_path / "bomb.npz"), limit=0.0625).train.nbytes == 2**26
     for kind, each in (("bool", 4), ("uint16", 4), ("float32", 4), ("float64", 8), ("float16", 4)):
         np.save(tmp_path / "a.npy", np.zeros((1, 256, 1024), kind))
-        assert "need 0.00 GiB" in refused(tmp_path / "a.npy", limit=(each - 0.1) * 2**18 / 2**30)
+        assert "needs 0.00 GiB" in refused(tmp_path / "a.npy", limit=(each - 0.1) * 2**18 / 2**30)
         assert data.load_images(str(tmp_path / "a.npy"), limit=each * 2**18 / 2**30).train.dtype == np.float32
+
+
+def test_labels_count_as_well(tmp_path):
+    np.savez(tmp_path / "a.npz", images=np.zeros((1000, 1, 1), np.uint8), labels=np.zeros(1000, np.int64))
+    assert "(labels) needs" in refused(tmp_path / "a.npz", limit=7999 / 2**30)
+    assert len(data.load_images(str(tmp_path / "a.npz"), limit=8000 / 2**30).train) == 800
 
 
 def test_an_array_of_fortran_s_order_and_other_arrays_beside_it(tmp_path):
@@ -428,11 +434,11 @@ def test_cifar_files_of_another_size_are_not_read(tmp_path):
     assert f"{2**40:,} came" in refused(tmp_path)
     with open(tmp_path / "frames.safetensors", "wb") as file:
         file.truncate(2**40)
-    assert "need 256.00 GiB" in refused(tmp_path / "frames.safetensors")
+    assert "needs 256.00 GiB" in refused(tmp_path / "frames.safetensors")
     with open(tmp_path / "a.npy", "wb") as file:
         file.write(header((2**30, 16, 64)))
         file.truncate(file.tell() + 2**40)
-    assert "need 1,024.00 GiB" in refused(tmp_path / "a.npy")
+    assert "needs 1,024.00 GiB" in refused(tmp_path / "a.npy")
     (tmp_path / "big").mkdir()
     with open(tmp_path / "big" / "a.png", "wb") as file:
         file.truncate(2**40)

@@ -152,7 +152,7 @@ def _archive(path: Path, file: BinaryIO, size: int, limit: float) -> tuple[np.nd
             images = _images(f"{path} (images)", *_member(path, archive, "images", size), limit)
             if "labels" not in names:
                 return images, None
-            return images, _labels(str(path), *_member(path, archive, "labels", size), len(images))
+            return images, _labels(str(path), *_member(path, archive, "labels", size), len(images), limit)
     except DAMAGED as error:
         raise _unreadable(path, error) from None
 
@@ -183,8 +183,9 @@ def _images(where: str, file: BinaryIO, size: int, limit: float) -> np.ndarray:
     return with_channels(as_images(where, _read(where, file, header)))
 
 
-def _labels(where: str, file: BinaryIO, size: int, count: int) -> np.ndarray:
+def _labels(where: str, file: BinaryIO, size: int, count: int, limit: float) -> np.ndarray:
     header = _header(where, file, size)
+    check_size(f"{where} (labels)", header.size, limit)
     if header.shape != (count,) or header.dtype.kind not in "iub":
         raise Refusal(
             f"{where} is expected to hold {count} labels, whole numbers from 0, and {list(header.shape)} of"

@@ -41,7 +41,7 @@ def resized_crop(least: float = 0.2, most: float = 1.0, ratio: float = 4 / 3) ->
 
     Args:
       least, most: the part's share of the area, drawn uniformly.
-      ratio: width to height lies between 1 / ratio and ratio, uniform in its logarithm.
+      ratio: width to height, relative to the image's own, lies between 1 / ratio and ratio, uniform in its logarithm.
     """
 
     def crop(key: Array, image: Array) -> Array:

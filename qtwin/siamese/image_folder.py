@@ -81,20 +81,15 @@ def _check_headers(path: Path, files: list[Path], limit: float) -> bool:
     pixels, deep = 0, False
     for file in files:
         with _opened(file) as picture:
-            width, height = picture.size
-            if not 0 < width * height <= LARGEST_PICTURE:
-                raise Refusal(f"{file} has {height}x{width} pixels, more than {LARGEST_PICTURE:,}; make it smaller")
-            if picture.mode not in (*SHALLOW, *DEEP):
-                raise Refusal(f"{file} has pixels of the kind {picture.mode}; save it as an RGB or a grey picture")
             deep |= picture.mode in DEEP
-            pixels += width * height
+            pixels += picture.width * picture.height
         check_size(str(path), pixels * 3 * (4 if deep else 1), limit)
     return deep
 
 
 @contextlib.contextmanager
 def _opened(file: Path) -> Iterator:
-    """A picture, of which so far only the header is read; whatever goes wrong with it is a refusal that names it."""
+    """A picture of a size that is read, so far its header alone; what goes wrong with it is a refusal that names it."""
     from PIL import Image
 
     with open_regular(file, LARGEST_FILE) as opened, warnings.catch_warnings():
@@ -102,6 +97,10 @@ def _opened(file: Path) -> Iterator:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(opened, formats=FORMATS) as picture:
+                if not 0 < picture.width * picture.height <= LARGEST_PICTURE:
+                    raise Image.DecompressionBombError
+                if picture.mode not in (*SHALLOW, *DEEP):
+                    raise Refusal(f"{file} has pixels of the kind {picture.mode}; save it as an RGB or a grey picture")
                 yield picture
         except Refusal:
             raise
@@ -118,6 +117,8 @@ def _pixels(picture, deep: bool) -> np.ndarray:
     picture.load()
     turn = TURNS.get(picture.getexif().get(ORIENTATION), lambda p: p)
     if picture.mode in DEEP:
+        if not deep:
+            raise ValueError("it has changed since its header was read")
         grey = np.asarray(picture).astype(np.float32) / np.float32(65_535)
         if grey.min() < 0 or grey.max() > 1:
             raise ValueError("its numbers have more than 16 bits")

@@ -52,7 +52,7 @@ def check_size(where: str, size: int, limit: float) -> None:
     """
     if size > limit * GIB:
         raise Refusal(
-            f"the images in {where} need {size / GIB:,.2f} GiB of memory, and at most {limit:g} GiB is allowed; use"
+            f"{where} needs {size / GIB:,.2f} GiB of memory, and at most {limit:g} GiB is allowed; use"
             f" fewer or smaller images, or raise the limit: --data-limit {math.ceil(size / GIB)} (data_limit in Python)"
         )
 
