@@ -8,7 +8,7 @@ import pytest
 from qtwin.siamese import augment
 from qtwin.siamese.views import augmentation_of
 
-RNG = np.random.default_rng(0)
+RNG, KEY = np.random.default_rng(0), jax.random.key(0)
 IMAGE = jnp.asarray(RNG.uniform(size=(12, 10, 3)), jnp.float32)
 ALL = {
     "crop": augment.resized_crop(), "flip": augment.flip, "shift": augment.shift(2), "colour": augment.colour(),
@@ -42,6 +42,28 @@ def test_a_crop_of_a_slope_is_a_gentler_slope():
     slope = jnp.broadcast_to(jnp.arange(16.0)[None, :, None] / 16, (16, 16, 1))
     out = np.asarray(augment.resized_crop(0.25, 0.25, 1.0)(jax.random.key(1), slope))[:, :, 0]
     np.testing.assert_allclose(np.diff(out, axis=1)[:, 2:-2] * 16, 0.5, atol=1e-4)
+
+
+def test_a_turn_is_a_rotation_about_the_centre_with_zeros_beyond_the_border():
+    """An image of its own places, channels (row, column, 1): each pixel of the view says where it came from, and that
+    is its own place turned about the centre (4, 6) by one angle. Bilinear interpolation of such an image is exact."""
+    rows, columns = np.meshgrid(np.arange(9.0), np.arange(13.0), indexing="ij")
+    image = jnp.asarray(np.stack([rows, columns, np.ones((9, 13))], axis=-1), jnp.float32)
+    views = np.asarray(jax.jit(jax.vmap(augment.turn(30.0), in_axes=(0, None)))(jax.random.split(KEY, 200), image))
+    y, x, angles = rows - 4, columns - 6, []
+    for view in views:
+        np.testing.assert_allclose(view[4, 6], [4, 6, 1], atol=1e-4)  # the centre stays
+        angle = np.arctan2(4 - view[4, 8, 0], view[4, 8, 1] - 6)  # (0, 2) from the centre came from 2 (-sin, cos)
+        from_y = np.cos(angle) * y - np.sin(angle) * x + 4
+        from_x = np.sin(angle) * y + np.cos(angle) * x + 6
+        inside = (from_y >= 0) & (from_y <= 8) & (from_x >= 0) & (from_x <= 12)
+        np.testing.assert_allclose(view[inside], np.stack([from_y, from_x, np.ones_like(y)], -1)[inside], atol=1e-3)
+        beyond = (from_y <= -1) | (from_y >= 9) | (from_x <= -1) | (from_x >= 13)
+        assert not view[beyond].any()
+        angles.append(np.degrees(angle))
+    assert -30 <= min(angles) < -27
+    assert 27 < max(angles) <= 30
+    assert abs(np.mean(angles)) < 5 * 30 / np.sqrt(3 * 200), "uniform: a deviation of 30 / sqrt(3)"
 
 
 def test_flips_come_half_of_the_time():

@@ -1,6 +1,7 @@
 """Diagnostics of the twin: equal to numpy on arrays, over-estimation equal to what is known, alarms in words."""
 
 import json
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from qtwin import diagnostics
 from qtwin.agent import Agent
 from qtwin.engine.fleet import FusedFleet
 from qtwin.engine.fused import greedy_episodes
+from qtwin.engine.state import TrainState
 from qtwin.envs.base import JaxEnv, Outcome
 from qtwin.envs.spec import EnvSpec
 from qtwin.foresight import Foresight, judged
@@ -20,7 +22,7 @@ from qtwin.lab.alarms import alarms
 from qtwin.processes.target_specs import parse
 from qtwin.run.diagnose import reading_marks
 from qtwin.twin import Twin
-from qtwin.types import Variables
+from qtwin.types import Aux, Transition, Variables
 
 RNG = np.random.default_rng(0)
 FEATURES = np.maximum(RNG.normal(size=(64, 3)) @ RNG.normal(size=(3, 20)) + 0.01 * RNG.normal(size=(64, 20)), 0)
@@ -74,6 +76,81 @@ def test_distances_by_layer():
     found = diagnostics.layer_distances(pair)
     assert {name: float(d) for name, d in found.items()} == {"hidden.0": pytest.approx(0.6), "head": 0.5}
     assert diagnostics.layer_distances(Twin(network(1.0, jnp.float32(1.0)), None)) == {}
+
+
+def test_distances_of_many_layers_are_by_part_and_tied_parts_have_none():
+    def network(layers, kernel):
+        return Variables({"hidden": {i: {"kernel": jnp.float32(kernel)} for i in range(layers)}, "head": kernel}, {})
+
+    for layers, names in ((15, {f"hidden.{i}" for i in range(15)} | {"head"}), (16, {"hidden", "head"})):
+        found = diagnostics.layer_distances(Twin(network(layers, jnp.float32(4.0)), network(layers, jnp.float32(3.0))))
+        assert set(found) == names
+        assert all(float(distance) == 0.25 for distance in found.values()), "|4 - 3| / |4|, of one layer and of many"
+    online, follower = network(2, jnp.float32(4.0)), Variables({"head": jnp.float32(1.0)}, {})
+    assert diagnostics.layer_distances(Twin(online, follower, parts=("head",))) == {"head": 0.75}
+
+
+def test_a_reading_by_hand():
+    """Two states and a table. Each gradient step adds 1 to Q(0, first), from 0 on; y is its square."""
+
+    def loss(twin, batch, key):
+        y = twin.online.params["q"][0, 0] ** 2
+        return y, Aux(jnp.array([y - 1.0, y - 2.0]), jnp.array([1.0, 2.0]))
+
+    def layers(variables, obs):
+        return jnp.ones((2, 4)), jnp.array([[[3.0, 0.0, 0.0]], [[0.0, 4.0, 0.0]]])
+
+    def one_step(s):
+        return s._replace(twin=s.twin.learn(Variables({"q": s.twin.online.params["q"].at[0, 0].add(1.0)}, {})))
+
+    def table(*rows):
+        return Variables({"q": jnp.array(rows)}, {})
+
+    pair = Twin(table([0.0, 2.5], [1.0, -3.0]), table([4.0, 0.5], [1.0, 1.0]), older=(table([2.0, 0.5], [1.0, -1.0]),))
+    state = TrainState((), pair, (), (), None, None, None, jax.random.key(0))
+    batch = Transition(jnp.array([0, 1]), jnp.array([0, 0]), jnp.array([-7.0, 2.0]), jnp.ones(2), jnp.array([1, 0]))
+    agent = Agent(None, None, loss, lambda variables, obs: variables.params["q"][obs], layers)
+    found = diagnostics.read(SimpleNamespace(agent=agent), one_step)(state, batch)
+    assert float(found.value_gap) == (3 + 2 + 0 + 3) / 4, "beside the mean of the two copies, (3, 1/2) and (1, 0)"
+    assert float(found.greedy_gap) == 0.5, "the second action in the first state; the first for all others"
+    assert float(found.churn) == 0.5 / 4, "in one of four steps one of two states: when 3 passes 2.5"
+    assert float(found.target_change) == (1 + 3 + 5 + 7) / 4
+    assert (float(found.largest_q), float(found.largest_reward)) == (3.0, 7.0)
+    assert (int(found.effective_rank), int(found.rank_limit)) == (2, 2), "singular values 4 and 3"
+    assert float(found.dormant) == pytest.approx(1 / 7), "the last of three units, none of four"
+    assert float(found.spread) == pytest.approx(3**0.5 / 3), "deviations 1/2, 1/2 and 0"
+    assert float(found.distances["q"]) == pytest.approx((16 + 4 + 16) ** 0.5 / (6.25 + 1 + 9) ** 0.5)
+    blind = diagnostics.read(SimpleNamespace(agent=agent._replace(values=None, layers=None)), one_step)(state, batch)
+    assert float(blind.target_change) == 4.0
+    told = {name for name, value in blind._asdict().items() if value is not None}
+    assert told == {"target_change", "largest_reward", "distances"}
+
+
+@pytest.mark.parametrize(
+    ("batch", "draws", "rows"), [(100, 6, 512), (256, 2, 512), (600, 1, 512), (1, 64, 64), (0, 64, 64)]
+)
+def test_the_probe_batch_is_drawn_until_it_is_large_enough(batch, draws, rows):
+    keys = []
+
+    def sample(replay, key, step):
+        keys.append(tuple(jax.random.key_data(key).tolist()))
+        column = jnp.full(max(batch, 1), step, jnp.float32)
+        return Transition(column, column, column, column, column, weight=column, slot=column)
+
+    state = TrainState((), None, (), (), None, None, None, jax.random.key(0))
+    probe = diagnostics.probe_of(SimpleNamespace(replay=SimpleNamespace(batch=batch, sample=sample)), 4)(state)
+    assert len(set(keys)) == len(keys) == draws
+    should = np.repeat(np.arange(draws) % 4, max(batch, 1))[:512]  # each step of a cycle, for a replay that goes by it
+    np.testing.assert_array_equal(probe.obs, should)
+    assert probe.obs.shape == (rows,)
+    assert probe.weight is probe.slot is None
+
+
+def test_the_value_of_an_action():
+    q = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+    of = diagnostics.value_of(Agent(None, None, None, lambda variables, obs: variables * q[obs]))
+    np.testing.assert_array_equal(of(2.0, jnp.array([1, 0]), jnp.array([0, 1])), [6.0, 4.0])
+    assert diagnostics.value_of(Agent(None, None, None)) is None
 
 
 # Over-estimation

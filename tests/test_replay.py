@@ -67,7 +67,7 @@ CASES = [
     for envs, kinds in ((1, ((16, 1), (23, 2))), (3, ((24, 2), (25, 1))), (8, ((64, 1), (50, 2))))
     for steps in (1, 3, 5)
     for capacity, chunk in kinds
-] + [(1, 1, 300, 2, True), (3, 5, 25, 1, True), (8, 3, 300, 2, True)]
+] + [(3, 2, 24, 1, False), (1, 1, 300, 2, True), (3, 5, 25, 1, True), (8, 3, 300, 2, True)]
 
 
 @pytest.mark.parametrize(("envs", "steps", "capacity", "chunk", "alike"), CASES)

@@ -25,6 +25,18 @@ def test_area_and_profile_by_hand():
     assert statistics.probability_of_improvement([1, 2], [1, 0]) == pytest.approx(3.5 / 4)
 
 
+def test_areas_of_several_curves_and_of_two_points_by_hand():
+    np.testing.assert_array_equal(statistics.area([1, 3], [[2.0, 4.0], [5.0, 5.0], [0.0, 1.0]]), [3.0, 5.0, 0.5])
+    np.testing.assert_array_equal(statistics.area([5], [[2.0], [7.0]]), [2.0, 7.0])
+
+
+def test_one_task_is_an_axis_of_length_one():
+    one, same = (X[:, 0], Y[:, 0]), (X[:, :1], Y[:, :1])
+    assert statistics.probability_of_improvement(*one) == statistics.probability_of_improvement(*same)
+    np.testing.assert_allclose(statistics.improvement_interval(*one), statistics.improvement_interval(*same))
+    assert statistics.improvement_interval([1.0, 2.0, 3.0], [4.0, 5.0]) == (0.0, 0.0)
+
+
 def test_agrees_with_rliable():
     """Points exactly; intervals to what the bootstrap's own chance leaves open."""
     for name, scores in (("x", X), ("y", Y)):

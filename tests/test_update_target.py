@@ -223,6 +223,8 @@ def test_t_soft_by_hand():
 def test_averaged_keeps_the_last_snapshots():
     rule = parse("averaged:3:2")
     pair = twin(Variables({"w": jnp.float32(0.0)}, {}), rule)
+    assert [float(copy.params["w"]) for copy in pair.targets] == [0.0, 0.0, 0.0], "three copies of the first network"
+    assert twin(pair.online, hard(2)).older == ()
     for value in range(1, 5):
         _, pair = pair.learn(Variables({"w": jnp.float32(value)}, {})).follow(rule, ())
     assert [float(copy.params["w"]) for copy in pair.targets] == [4.0, 3.0, 2.0]
