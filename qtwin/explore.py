@@ -109,7 +109,8 @@ def choose(
     values: Callable[[Array], Array] = lambda out: out,
 ) -> Array:
     """How an agent acts by the values of its network: epsilon-greedily; or by the network's own noise where it has some
-    (NoisyNet, Fortunato et al. 2018, section 3.1), greedily then, and without noise where ``explore`` is 0.
+    (NoisyNet, Fortunato et al. 2018, section 3.1), greedily then, and without noise where ``explore`` is 0. Each
+    environment has a draw of the noise to itself; one for all of them would make them explore alike.
 
     Args:
       net: the network.
@@ -124,7 +125,8 @@ def choose(
     """
     if net.noisy is None:
         return epsilon_greedy(values(net.apply(variables, inputs)), explore, key)
-    noisy, plain = lambda: net.noisy(variables, inputs, key), lambda: net.apply(variables, inputs)
+    draw = net.noisy_each or net.noisy
+    noisy, plain = lambda: draw(variables, inputs, key), lambda: net.apply(variables, inputs)
     return jnp.argmax(values(jax.lax.cond(explore > 0, noisy, plain)), axis=-1).astype(jnp.int32)
 
 
