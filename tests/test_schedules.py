@@ -11,7 +11,7 @@ from qtwin import explore
 from qtwin.cli import main
 from qtwin.config import Config
 from qtwin.errors import Refusal
-from qtwin.presets import AGENT_DEFAULTS
+from qtwin.presets import AGENT_DEFAULTS, PRESETS
 from qtwin.rates import budget, horizon
 from qtwin.request import build
 from qtwin.run.logs import read_points
@@ -166,6 +166,45 @@ def test_a_run_in_two_parts_ends_as_if_its_schedules_had_been_said_at_once(tmp_p
     one, two = (json.loads(file.read_text()) for file in newest)
     assert one["cycles"] == two["cycles"] == 200
     assert one["sha256"] == two["sha256"]
+
+
+# Where each source begins its fall, from its own code, after t transitions.
+
+
+def nature(t):
+    """NeuralQLearner.lua, eGreedy."""
+    return 0.1 + max(0, (1 - 0.1) * (1_000_000 - max(0, t - 50_000)) / 1_000_000)
+
+
+def dqn_zoo(t):
+    """parts.LinearSchedule, in frames."""
+    fraction = min(max(4 * t - 200_000, 0), 4_000_000) / 4_000_000
+    return (1 - fraction) * 1.0 + fraction * 0.1
+
+
+def dopamine(t):
+    """dqn_agent.linearly_decaying_epsilon."""
+    return 0.01 + min(max((1 - 0.01) * (250_000 + 20_000 - t) / 250_000, 0.0), 1 - 0.01)
+
+
+def minatar(t):
+    """dqn.py, world_dynamics; random before the learning starts."""
+    if t < 5_000:
+        return 1.0
+    return 0.1 if t - 5_000 >= 100_000 else (0.1 - 1.0) / 100_000 * (t - 5_000) + 1.0
+
+
+SOURCES = {"nature": nature, "dqn-zoo": dqn_zoo, "minatar": minatar} | dict.fromkeys(
+    ("dopamine", "dopamine-c51", "dopamine-rainbow", "dopamine-quantile", "dopamine-iqn"), dopamine
+)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_exploration_falls_where_the_source_of_a_preset_has_it(name):
+    for config in (PRESETS[name].config, dataclasses.replace(PRESETS[name].config, steps=400_000)):
+        epsilon = explore.schedule(config)
+        for t in (0, 1_000, 5_001, 20_000, 50_000, 60_001, 105_000, 270_000, 300_000, 1_050_000, 2_000_000):
+            assert float(epsilon(np.int32(t))) == pytest.approx(SOURCES[name](t), abs=1e-6)
 
 
 def test_after_the_warm_up_is_after_its_last_whole_vector_step():
