@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -62,7 +63,8 @@ def train(
       seeds: how many, trained side by side: ``seed``, ``seed + 1``, ...; 1, or a resumed run's, if left out.
       seed: the first of them; 0 if left out.
       out: the run directory; a fresh one under ``runs/`` if left out.
-      resume: go on with the run that is in ``out``.
+      resume: go on with the run that is in ``out``. With other ``steps`` its schedules stay those of the budget that it
+        was started with, unless ``schedule_steps`` says otherwise.
       eval_episodes: greedy episodes at the end, for each seed.
       log_points: how many times on the way the agent is evaluated.
       engine: "auto", "fused" or "hosted".
@@ -108,6 +110,8 @@ def train(
         diagnose=diagnose,
         settings=settings,
     )
+    for note in () if quiet else request.notes:
+        print(f"note: {note}", file=sys.stderr)
     summary = execute(request)
     path = Path(request.out)
     return Run(path, summary, read_points(path / "metrics.jsonl"))

@@ -10,6 +10,7 @@ from qtwin.config import Config
 from qtwin.presets import Preset
 from qtwin.rates import Card, describe
 from qtwin.request import rates_of
+from qtwin.schedules import used_up
 
 SIDE_BY_SIDE = 3  # columns that 80 characters hold beside the row names
 
@@ -97,11 +98,13 @@ def _actor_steps(columns: list[Column]) -> list[str]:
 
 
 def remarks(columns: list[Column]) -> list[str]:
-    """What is to be said beside the numbers: of each preset once, and what each library itself does."""
+    """What is to be said beside the numbers: of each preset once, where a warm-up uses up the exploration schedule, and
+    what each library itself does."""
     presets = {each.preset.name: each.preset for each in columns if each.preset}
     lines = []
     for name, preset in presets.items():
         lines += [f"{name}: made for {preset.made_for_words}; {preset.source}", f"{name}: {preset.note}"]
+    lines += [f"{each.name}: {note}" for each in columns if (note := used_up(each.config))]
     said: dict[tuple[str, str], list[str]] = {}
     for each in columns:
         if each.itself:

@@ -66,12 +66,16 @@ class Config:
         importance weights undo it, goes to 1 over the run); empty draws all alike.
       batch: transitions in a regression batch; 0 is the whole data set. [transitions]
       explore: epsilon, ``START:END:OVER`` with OVER in transitions or as a share of the budget (``1:0.05:50%``), or
-        one constant number. For a deterministic actor the noise's standard deviation in units of half the action's
-        range; for a stochastic one the share of its own noise (1 acts as it says, 0 greedily).
+        one constant number; with ``:after-warmup`` behind it epsilon is START until the warm-up is over and falls from
+        there. For a deterministic actor the noise's standard deviation in units of half the action's range; for a
+        stochastic one the share of its own noise (1 acts as it says, 0 greedily).
       zeta: random actions last: for so many steps as a zeta distribution with this exponent draws (ez-greedy, 2 in
         its paper); 0 is one step.
       envs: environments stepped together.
       steps: the budget. [transitions]; offline [gradient steps]
+      schedule_steps: the budget that schedules are derived from: shares of it in ``explore``, ``anneal``, BETA of
+        ``prioritise``, ``cosine:TAU``; 0 is ``steps``. A run resumed with other ``steps`` keeps the budget that it was
+        started with here. In the unit of ``steps``.
       data: a recorded data set to learn from; offline then.
     """
 
@@ -120,5 +124,6 @@ class Config:
     zeta: float = 0.0
     envs: int = 10
     steps: int = 500_000
+    schedule_steps: int = 0
     data: str = ""
     preprocessing: str = ""

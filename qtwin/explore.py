@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qtwin.config import Config
 from qtwin.envs.spec import EnvSpec
 from qtwin.names import explore_choice
 from qtwin.nets.net import Net
 from qtwin.policies import noise
+from qtwin.rates import horizon, warmup_of
 from qtwin.rng import integers
 from qtwin.types import Array, PyTree, Variables
 
@@ -109,7 +111,8 @@ def choose(
     values: Callable[[Array], Array] = lambda out: out,
 ) -> Array:
     """How an agent acts by the values of its network: epsilon-greedily; or by the network's own noise where it has some
-    (NoisyNet, Fortunato et al. 2018, section 3.1), greedily then, and without noise where ``explore`` is 0.
+    (NoisyNet, Fortunato et al. 2018, section 3.1), greedily then, and without noise where ``explore`` is 0. Each
+    environment has a draw of the noise to itself; one for all of them would make them explore alike.
 
     Args:
       net: the network.
@@ -124,7 +127,8 @@ def choose(
     """
     if net.noisy is None:
         return epsilon_greedy(values(net.apply(variables, inputs)), explore, key)
-    noisy, plain = lambda: net.noisy(variables, inputs, key), lambda: net.apply(variables, inputs)
+    draw = net.noisy_each or net.noisy
+    noisy, plain = lambda: draw(variables, inputs, key), lambda: net.apply(variables, inputs)
     return jnp.argmax(values(jax.lax.cond(explore > 0, noisy, plain)), axis=-1).astype(jnp.int32)
 
 
@@ -147,11 +151,18 @@ def gaussian(action: Array, sigma: Array, key: Array) -> Array:
     return jnp.clip(action + sigma * noise(key, action.shape), -1.0, 1.0)
 
 
-def linear(start: float, end: float, over: int) -> Callable[[Array], Array]:
-    """Epsilon falls in a straight line from ``start`` to ``end`` over the first ``over`` transitions, then stays."""
+def linear(start: float, end: float, over: int, begin: int = 0) -> Callable[[Array], Array]:
+    """Epsilon falls in a straight line from ``start`` to ``end`` over ``over`` transitions, then stays.
+
+    Args:
+      start, end: epsilon.
+      over: [transitions]
+      begin: it stays at ``start`` for so many transitions first. [transitions]
+    """
 
     def epsilon(transitions: Array) -> Array:
-        done = jnp.minimum(transitions / max(over, 1), 1.0)
+        since = jnp.maximum(transitions - begin, 0) if begin else transitions
+        done = jnp.minimum(since / float(max(over, 1)), 1.0)
         return jnp.float32(start) + jnp.float32(end - start) * done
 
     return epsilon
@@ -162,7 +173,20 @@ def constant(value: float) -> Callable[[Array], Array]:
     return lambda transitions: jnp.float32(value)
 
 
-def parse(spec: str, steps: int) -> Callable[[Array], Array]:
-    """The schedule that ``START:END:OVER`` asks for, with a budget of ``steps`` transitions."""
-    start, end, over = explore_choice(spec, steps)
-    return linear(start, end, over) if over else constant(end)
+def parse(spec: str, steps: int, warmup: int = 0) -> Callable[[Array], Array]:
+    """The schedule that ``START:END:OVER[:after-warmup]`` asks for, with a budget of ``steps`` transitions.
+
+    Args:
+      spec: as it is written after ``--explore``.
+      steps: the budget that OVER may be a share of. [transitions]
+      warmup: what the warm-up gathers. [transitions]
+    """
+    chosen = explore_choice(spec, steps)
+    if not chosen.over:
+        return constant(chosen.end)
+    return linear(chosen.start, chosen.end, chosen.over, warmup if chosen.after_warmup else 0)
+
+
+def schedule(c: Config) -> Callable[[Array], Array]:
+    """The exploration schedule of a run, ``transitions [] -> epsilon []``."""
+    return parse(c.explore, horizon(c), warmup_of(c))

@@ -72,16 +72,45 @@ def optimiser_choice(spec: str) -> OptimiserChoice:
     return OptimiserChoice(kind, eps, where == "inside")
 
 
-def explore_choice(spec: str, steps: int) -> tuple[float, float, int]:
-    """Reads ``START:END:OVER`` (OVER in transitions, or as a share of the budget: ``50%``) or one constant epsilon.
+AFTER_WARMUP = "after-warmup"
 
-    Returns:
-      start, end, and the transitions over which epsilon falls.
+
+class ExploreChoice(NamedTuple):
+    """An exploration schedule, read.
+
+    Attributes:
+      start, end: epsilon to begin with and at the end.
+      over: transitions over which it goes from one to the other; 0 where it is constant. [transitions]
+      after_warmup: it begins to fall where the warm-up ends, else with the first transition.
+      shared: ``over`` is a share of the budget.
+    """
+
+    start: float
+    end: float
+    over: int
+    after_warmup: bool = False
+    shared: bool = False
+
+
+def explore_choice(spec: str, steps: int) -> ExploreChoice:
+    """Reads ``START:END:OVER[:after-warmup]`` or one constant epsilon.
+
+    Args:
+      spec: OVER is in transitions, or a share of the budget, ``50%``.
+      steps: the budget that it is a share of. [transitions]
     """
     example = "write for example 1:0.05:50% or 0.1"
     parts = spec.split(":")
-    if len(parts) not in (1, 3):
-        raise Refusal(f"exploration is written START:END:OVER or as one number, not '{spec}'; {example}")
+    after = len(parts) == 4
+    if after and parts[3] != AFTER_WARMUP:
+        raise Refusal(
+            f"after START:END:OVER the only option is {AFTER_WARMUP}, not '{parts[3]}' as in '{spec}'"
+            f"{nearest(parts[3], [AFTER_WARMUP])}"
+        )
+    if len(parts) not in (1, 3, 4):
+        raise Refusal(
+            f"exploration is written START:END:OVER[:{AFTER_WARMUP}] or as one number, not '{spec}'; {example}"
+        )
     ends = []
     for part in parts[:2]:
         value = _positive(part, "", zero=True)
@@ -89,7 +118,7 @@ def explore_choice(spec: str, steps: int) -> tuple[float, float, int]:
             raise Refusal(f"epsilon is a number between 0 and 1, and '{part}' in '{spec}' is not; {example}")
         ends.append(value)
     if len(parts) == 1:
-        return ends[0], ends[0], 0
+        return ExploreChoice(ends[0], ends[0], 0)
     over = parts[2]
     share = over.endswith("%")
     value = _positive(over.rstrip("%").replace("_", ""), "", zero=True)
@@ -98,7 +127,7 @@ def explore_choice(spec: str, steps: int) -> tuple[float, float, int]:
             f"epsilon falls over a whole number of transitions or a share of the budget, and '{over}' in '{spec}' is"
             f" neither; {example}"
         )
-    return ends[0], ends[1], int(steps * value / 100) if share else int(value)
+    return ExploreChoice(*ends, int(steps * value / 100) if share else int(value), after, share)
 
 
 def smoothing_choice(spec: str) -> tuple[float, float]:

@@ -146,13 +146,23 @@ def plan(rates: Rates, envs: int, steps: int) -> Plan:
     return Plan(cycle, cycles, transitions, gradient_steps, target_updates_after(rates.target_update, gradient_steps))
 
 
+def horizon(c: Config) -> int:
+    """The budget that a config's schedules are derived from. [transitions]; offline [gradient steps]"""
+    return c.schedule_steps or c.steps
+
+
 def budget(c: Config) -> int:
-    """The gradient steps that a config's budget of steps buys, up to the last cycle; what a schedule of the target
-    that falls over the run falls over. [gradient steps]
+    """The gradient steps that `horizon` buys, up to the last cycle: what schedules that are counted in gradient steps
+    last for. [gradient steps]
     """
     if c.collect == 0:
-        return c.steps
-    return max((c.steps - c.warmup) * c.regress // c.collect, 1)
+        return horizon(c)
+    return max((horizon(c) - c.warmup) * c.regress // c.collect, 1)
+
+
+def warmup_of(c: Config) -> int:
+    """Transitions that a config's warm-up gathers: ``warmup``, to the next whole vector step. [transitions]"""
+    return -(-c.warmup // c.envs) * c.envs if c.collect else 0
 
 
 def target_updates_after(rule: TargetUpdate, gradient_steps: int) -> int | None:

@@ -20,9 +20,10 @@ from qtwin.nets.names import parse as parse_net
 from qtwin.place import place_of, seeds_of
 from qtwin.presets import AGENT_DEFAULTS, Preset, preset_of
 from qtwin.processes.target_specs import parse as parse_target
-from qtwin.rates import Rates, budget, plan
+from qtwin.rates import Rates, budget, horizon, plan
 from qtwin.run.keep import CHECKPOINTS, KEEP, parse_checkpoints, parse_keep
 from qtwin.run.saved import MAY_CHANGE, as_before, read_config, same_run
+from qtwin.schedules import check_schedules, used_up, with_schedules_of
 from qtwin.settings import number, option, read_settings, whole
 from qtwin.siamese.self_predict_check import check_self_prediction
 from qtwin.target_check import check_target
@@ -159,6 +160,8 @@ def build(
     spec = resolve(config.env, config.preprocessing)
     _check_read(config, base, settings or {})
     check(config, spec)
+    if saved:
+        config = with_schedules_of(saved[0], config, "schedule_steps" in (settings or {}))
     if saved_seeds and seeds is None and seed is None:
         picked = saved_seeds
     else:
@@ -173,6 +176,7 @@ def build(
     run["frames"] = one_of("place of frames", frames or run["frames"] or "memory", FRAMES)
     if run["frames"] == "disk":
         check_frames(config, spec)
+    notes += () if saved or not (note := used_up(config)) else (note,)
     stem = f"{spec.id.partition(':')[2]}-{config.agent}"
     place = place_of(out, resume, stem)
     return Request(
@@ -215,7 +219,7 @@ def check(c: Config, spec: EnvSpec) -> None:
             _check_sparse(parse_net(net, spec), spec)
     one_of("loss", c.loss, names.LOSS_NAMES)
     names.optimiser_choice(c.optimiser)
-    names.explore_choice(c.explore, c.steps)
+    names.explore_choice(c.explore, horizon(c))
     check_target(c)
     check_values(c, spec)
     one_of("normalisation", c.normalise, names.NORMALISE_NAMES)
@@ -235,6 +239,7 @@ def check(c: Config, spec: EnvSpec) -> None:
         raise Refusal(f"--n-step is a whole number of at least 1, not {c.n_step}; write --n-step 1")
     rates = rates_of(c)
     cycle = plan(rates, c.envs, c.steps).cycle
+    check_schedules(c)
     if c.data:
         check_data(c, spec)
     elif c.collect == 0:

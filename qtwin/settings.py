@@ -52,10 +52,14 @@ SETTINGS = {
     "replay": ("N", "transitions remembered; 0 is the cycle's own"),
     "prioritise": ("A:B[:E]", "draw by TD error: ALPHA:BETA, weights' BETA going to END (1) over the run"),
     "batch": ("B", "transitions in a regression batch; 0 is a whole recording"),
-    "explore": ("EPS", "epsilon (an actor's noise), START:END:OVER (OVER in transitions or 50%%) or one number"),
+    "explore": (
+        "EPS",
+        "epsilon (an actor's noise), one number or START:END:OVER[:after-warmup] (OVER in transitions or 50%%)",
+    ),
     "zeta": ("MU", "random actions last as a zeta distribution of this exponent draws (ez-greedy: 2); 0 is one step"),
     "envs": ("N", "environments stepped together"),
     "steps": ("N", "the budget [transitions]; offline [gradient steps]"),
+    "schedule_steps": ("N", "the budget that schedules are derived from; 0 is --steps, or as before with --resume"),
 }
 
 

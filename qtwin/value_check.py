@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtwin import names
-from qtwin.agents import CATEGORICAL, DISCRETE, NOISY, PRIORITISING, QUANTILE
+from qtwin.agents import CATEGORICAL, DISCRETE, NOISY, PRIORITISING, QUANTILE, of_several
 from qtwin.bootstrap_specs import parse as parse_bootstrap
 from qtwin.config import Config
 from qtwin.envs.spec import EnvSpec
@@ -26,6 +26,11 @@ def check_values(c: Config, spec: EnvSpec) -> None:
         raise Refusal(
             f"the network '{c.net}' explores by its own noise, and the agent {c.agent} by what --explore says; leave"
             f" +noisy out, or write --agent {' or '.join(NOISY[:3])}"
+        )
+    if net.noisy is not None and c.agent == "dqn" and of_several(c) != "dqn":
+        raise Refusal(
+            f"the network '{c.net}' explores by its own noise, and several networks that learn side by side explore by"
+            " epsilon; leave +noisy out, or write --bootstrap max --target hard:500"
         )
     if c.zeta:
         _check_zeta(c, net.noisy is not None)

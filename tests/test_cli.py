@@ -292,7 +292,9 @@ def test_a_resumed_run_keeps_its_settings_and_its_seeds(here):
     saved["config"]["target"] = "soft:0.005"
     (here / "run" / "config.json").write_text(json.dumps(saved))
     request = build("gymnax:CartPole-v1", out="run", resume=True, settings={"steps": 600_000})
-    assert request.config == dataclasses.replace(AGENT_DEFAULTS["dqn"], target="soft:0.005", steps=600_000)
+    assert request.config == dataclasses.replace(
+        AGENT_DEFAULTS["dqn"], target="soft:0.005", steps=600_000, schedule_steps=500_000
+    )
     assert (request.seeds, request.resume) == ((3, 4), True)
 
 

@@ -97,6 +97,24 @@ def test_weights_are_the_papers_and_beta_goes_to_its_end():
     assert float(at(new.tree, jnp.array([0]))[0]) == pytest.approx((3.0 + 1e-6) ** alpha)  # the largest there has been
 
 
+def test_weights_by_hand_where_priorities_differ():
+    """Priorities 1, 2, 4, 8, again and again, with alpha 1, and beta from 0 to 1 over two updates: (1 / p)**beta, of
+    which the largest in the batch is 1. After the second update nothing is drawn below 2, which then has weight 1.
+    """
+    replay = prioritised(ring(64, 64), 1.0, (0.0, 1.0), 2)
+    chunk = Timestep(*(jnp.zeros((64, 1), leaf.dtype) for leaf in SCALARS))
+    state = replay.add(replay.init(SCALARS, Cycle(1, 64, 1, 64, 0)), chunk)
+    update, sample = jax.jit(replay.update), jax.jit(replay.sample)
+    batch = sample(state, jax.random.key(0), 0)._replace(slot=jnp.arange(64))
+    by_hand = [([1, 2, 4, 8], [1, 0.5**0.5, 0.5, 0.125**0.5]), ([0, 2, 4, 8], [0, 1, 0.5, 0.25])]  # beta 1/2, beta 1
+    for priority, weight in by_hand:
+        state = update(state, batch, Aux(jnp.array(priority * 16, jnp.float32), jnp.zeros(64)))
+        drawn = sample(state, jax.random.key(1), 0)
+        kind = np.asarray(drawn.slot) % 4
+        assert set(kind.tolist()) == {each for each in range(4) if priority[each]}
+        np.testing.assert_allclose(drawn.weight, np.array(weight)[kind], rtol=1e-4)
+
+
 def test_a_priority_that_is_none_changes_nothing_and_one_given_twice_is_the_larger():
     replay, state = filled(1.0)
     batch = replay.sample(state, jax.random.key(0), 0)._replace(slot=jnp.array([1, 2, 3, 4, 5, 5, 6, 7]))

@@ -3,7 +3,7 @@
 python benchmarks/lab/how_far_behind.py [--list] [--only ROW ...]        about 35 min on two cores
 """
 
-from shared import Row, Study, main
+from shared import EPSILON, Row, Study, main
 
 SMALL, FEWER, LARGE = (3, 10, 30, 100, 300, 1000, 3000), (3, 30, 300, 3000), (10, 100, 1000, 10_000)
 
@@ -29,7 +29,7 @@ STUDY = Study(
         Row(
             "SpaceInvaders",
             (
-                "minatar:SpaceInvaders", "--preset", "minatar", "--collect", "4", "--target", *matched(LARGE),
+                "minatar:SpaceInvaders", "--preset", "minatar", *EPSILON, "--collect", "4", "--target", *matched(LARGE),
                 "--steps", "120000", "--seeds", "5",
             ),
             12,

@@ -5,13 +5,13 @@ python benchmarks/lab/nature_table.py [--list] [--only ROW ...]        about 1 h
 A gradient step for every four frames, as in the Nature paper; MinAtar's own DQN takes one for every frame.
 """
 
-from shared import Row, Study, main
+from shared import EPSILON, Row, Study, main
 
 
 def rows(game: str) -> tuple[Row, ...]:
     common = (
-        f"minatar:{game}", "--preset", "minatar", "--collect", "4", "--target", "hard:1000", "tied", "--steps",
-        "1000000",
+        f"minatar:{game}", "--preset", "minatar", *EPSILON, "--collect", "4", "--target", "hard:1000", "tied",
+        "--steps", "1000000",
     )  # fmt: skip
     ends = ("--seeds", "5", "--log-points", "20")
     return (

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
+EPSILON = ("--explore", "1:0.1:100000")  # MinAtar's rows were measured with it: from the first frame, warm-up included
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from tables import table  # noqa: E402

@@ -3,7 +3,7 @@
 python benchmarks/lab/which_value.py [--list] [--only ROW ...]        about 28 min on two cores
 """
 
-from shared import Row, Study, main
+from shared import EPSILON, Row, Study, main
 
 WAYS = (
     "max", "double", "inverse-double", "online", "minto", "minto:max", "minto:mean", "minto:random",
@@ -21,8 +21,8 @@ STUDY = Study(
         Row(
             "SpaceInvaders",
             (
-                "minatar:SpaceInvaders", "--preset", "minatar", "--collect", "4", "--bootstrap", *WAYS, "--steps",
-                "120000", "--seeds", "5",
+                "minatar:SpaceInvaders", "--preset", "minatar", *EPSILON, "--collect", "4", "--bootstrap", *WAYS,
+                "--steps", "120000", "--seeds", "5",
             ),
             11,
         ),

@@ -46,5 +46,5 @@ def fqi(env: EnvSpec, c: Config) -> Algorithm:
         rates=rates.Rates(c.collect, c.regress, target_specs.parse(c.target, rates.budget(c)), c.warmup),
         replay=remember(env, everything),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
-        explore=explore.parse(c.explore, c.steps),
+        explore=explore.schedule(c),
     )

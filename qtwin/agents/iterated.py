@@ -58,5 +58,5 @@ def iterated(env: EnvSpec, c: Config) -> Algorithm:
         rates=rates.Rates(c.collect, c.regress, row, c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
-        explore=explore.parse(c.explore, c.steps),
+        explore=explore.schedule(c),
     )

@@ -49,6 +49,6 @@ def pqn(env: EnvSpec, c: Config) -> Algorithm:
         optimiser=optimisers.parse(
             c.optimiser, c.learning_rate, c.max_gradient_norm, rates.budget(c) if c.anneal else 0
         ),
-        explore=explore.parse(c.explore, c.steps),
+        explore=explore.schedule(c),
         relabel=returns,
     )

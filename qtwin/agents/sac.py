@@ -65,7 +65,7 @@ def sac(env: EnvSpec, c: Config) -> Algorithm:
         rates=rates.Rates(c.collect, c.regress, target_specs.parse(c.target, rates.budget(c)), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
-        explore=explore.parse(c.explore, c.steps),
+        explore=explore.schedule(c),
         improvement=Improvement(
             temperature.parts, improve, optimisers.of_improvement(c, temperature.parts), c.actor_every
         ),

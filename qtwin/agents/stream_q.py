@@ -44,5 +44,5 @@ def stream_q(env: EnvSpec, c: Config) -> Algorithm:
         rates=rates.Rates(c.collect, c.regress, target_specs.parse(c.target, rates.budget(c)), c.warmup),
         replay=stream(c.discount, c.reward_scale),
         optimiser=optimisers.obgd(c.learning_rate, c.discount * c.trace),
-        explore=explore.parse(c.explore, c.steps),
+        explore=explore.schedule(c),
     )

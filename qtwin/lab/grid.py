@@ -125,8 +125,11 @@ def label_of(varied: dict[str, str]) -> str:
 
 def digest(request: Request) -> str:
     """Eight letters that stand for everything that decides a cell's numbers."""
+    config = dataclasses.asdict(request.config)
+    if not config["schedule_steps"]:  # a setting that came later: what was begun without it goes on
+        del config["schedule_steps"]
     content = {
-        "config": dataclasses.asdict(request.config),
+        "config": config,
         "seeds": list(request.seeds),
         "eval_episodes": request.eval_episodes,
         "log_points": request.log_points,
@@ -192,7 +195,7 @@ def price_group(config: Config) -> str:
     several = kind in ("averaged", "chain")
     alike = dataclasses.replace(
         config, target=f"{kind}:{rest.partition(':')[0]}" if several else "", learning_rate=0.0, discount=0.0,
-        explore="", steps=0, warmup=0,
+        explore="", steps=0, schedule_steps=0, warmup=0,
     )  # fmt: skip
     return json.dumps(dataclasses.asdict(alike), sort_keys=True)
 

@@ -136,8 +136,8 @@ class Stream(nnx.Module):
 class Noisy(nnx.Module):
     """A fully connected layer with factorised noise (Fortunato et al. 2018, equations 9 to 11, section 3.2).
 
-    y = (mu_w + sigma_w * e_in e_out^T) x + mu_b + sigma_b * e_out, e = sgn(x) sqrt|x| of normal draws, one for a whole
-    batch. Without noise it is the layer of the means.
+    y = (mu_w + sigma_w * e_in e_out^T) x + mu_b + sigma_b * e_out, e = sgn(x) sqrt|x| of normal draws: one for a whole
+    batch, or one for each row of it. Without noise it is the layer of the means.
     """
 
     def __init__(self, inputs: int, outputs: int, sigma: float, rngs: nnx.Rngs):
@@ -150,13 +150,26 @@ class Noisy(nnx.Module):
         self.deterministic = False
 
     def __call__(self, x: Array) -> Array:
-        kernel, bias = self.kernel[...], self.bias[...]
+        kernel, bias, noise = self.kernel[...], self.bias[...], self.noise[...]
+        if not self.deterministic and noise.ndim > 1:
+            return self._by_row(x)
         if not self.deterministic:
-            both = written_out(jnp.sign(self.noise[...]) * jnp.sqrt(jnp.abs(self.noise[...])))
+            both = written_out(jnp.sign(noise) * jnp.sqrt(jnp.abs(noise)))
             inputs, outputs = both[: kernel.shape[0]], both[kernel.shape[0] :]
             kernel = kernel + self.kernel_sigma[...] * (inputs[:, None] * outputs[None, :])
             bias = bias + self.bias_sigma[...] * outputs
         return x @ kernel + bias.reshape(*[1] * (x.ndim - 1), -1)
+
+    def _by_row(self, x: Array) -> Array:
+        """The layer with a draw for each row of x [B, ..., inputs]. No row has a matrix of its own: as the noise is a
+        product, x (sigma_w * e_in e_out^T) is ((x * e_in) sigma_w) * e_out.
+        """
+        noise, kernel = self.noise[...], self.kernel[...]
+        both = written_out((jnp.sign(noise) * jnp.sqrt(jnp.abs(noise))).reshape(-1))
+        both = both.reshape(x.shape[0], *[1] * (x.ndim - 2), -1)
+        inputs, outputs = both[..., : kernel.shape[0]], both[..., kernel.shape[0] :]
+        bias, bias_sigma = (b[...].reshape(*[1] * (x.ndim - 1), -1) for b in (self.bias, self.bias_sigma))
+        return x @ kernel + bias + ((x * inputs) @ self.kernel_sigma[...] + bias_sigma) * outputs
 
 
 def written_out(x: Array) -> Array:

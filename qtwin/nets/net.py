@@ -26,8 +26,10 @@ class Net(NamedTuple):
         where it has no encoder.
       layers: ``(variables, obs [B, ...]) -> (h [B, ..., D], ...)``, what the hidden layers answer as ``apply`` uses
         them, the one before the last layer at the end; None where there are none.
-      noisy: ``(variables, obs [B, ...], key) -> out [B, ...]``, with noise of its own drawn from the key (NoisyNet), as
-        it is used to explore and as a target; None where it has none.
+      noisy: ``(variables, obs [B, ...], key) -> out [B, ...]``, with noise of its own drawn from the key (NoisyNet):
+        one draw for the whole batch, as it is used in a target; None where it has none.
+      noisy_each: the same with a draw for each observation, as it is used to explore: B environments explore
+        independently. None where it has none.
     """
 
     init: Callable[[Array], Variables]
@@ -36,6 +38,7 @@ class Net(NamedTuple):
     encode: Callable[[Variables, Array], Array] | None = None
     layers: Callable[[Variables, Array], tuple[Array, ...]] | None = None
     noisy: Callable[[Variables, Array, Array], Array] | None = None
+    noisy_each: Callable[[Variables, Array, Array], Array] | None = None
 
     def drawn(self, variables: Variables, obs: Array, key: Array) -> Array:
         """``noisy`` where there is noise, else ``apply``: what the network gives as a target."""
@@ -43,7 +46,8 @@ class Net(NamedTuple):
 
 
 class Noise(nnx.Variable):
-    """Standard normal numbers [D] that a layer perturbs itself by, in every pass of ``learn`` new ones."""
+    """Standard normal numbers that a layer perturbs itself by, in every pass of ``learn`` new ones: [D] for a whole
+    batch, or [B, D] with a row for each of its inputs."""
 
 
 def from_nnx(make: Callable[[nnx.Rngs], nnx.Module], encodes: bool = False, noisy: bool = False) -> Net:
@@ -53,7 +57,7 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module], encodes: bool = False, nois
       make: ``rngs -> module``, for example ``lambda rngs: MyNet(4, 2, rngs=rngs)``. The module maps a batch of
         observations [B, ...] to its output [B, ...].
       encodes: the module has a method ``encode`` from observations to a latent, and ``layers`` to its hidden layers.
-      noisy: its layers hold noise, which ``apply`` leaves out.
+      noisy: its layers hold noise, which ``apply`` leaves out; they take it by the batch and by the row.
     """
 
     @functools.cache  # and not before it is needed: looking at a module would start JAX's backend
@@ -66,14 +70,14 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module], encodes: bool = False, nois
         _, params, stats, _ = nnx.split(make(nnx.Rngs(key)), nnx.Param, nnx.BatchStat, ...)
         return Variables(nnx.to_pure_dict(params), nnx.to_pure_dict(stats))
 
-    def module(variables: Variables, key: Array | None) -> nnx.Module:
+    def module(variables: Variables, key: Array | None, rows: int | None = None) -> nnx.Module:
         graph, noise, needs_keys = blueprint()
         # copy=True: merged by reference, a batch norm inside a differentiated function would raise TraceContextError.
         others = ()
         if needs_keys:
             others = (nnx.state(make(nnx.Rngs(jax.random.key(0) if key is None else key)), nnx.RngState),)
         if shapes := jax.tree.leaves(noise):
-            others += (jax.tree.unflatten(jax.tree.structure(noise), noise_of(shapes, key)),)
+            others += (jax.tree.unflatten(jax.tree.structure(noise), noise_of(shapes, key, rows)),)
         return nnx.merge(graph, variables.params, variables.stats, *others, copy=True)
 
     def acting(variables: Variables) -> nnx.Module:
@@ -90,23 +94,34 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module], encodes: bool = False, nois
     def layers(variables: Variables, obs: Array) -> tuple[Array, ...]:
         return acting(variables).layers(obs)
 
-    def learn(variables: Variables, obs: Array, key: Array) -> tuple[Array, PyTree]:
-        net = module(variables, key)
+    def learning(variables: Variables, key: Array, rows: int | None = None) -> nnx.Module:
+        net = module(variables, key, rows)
         net.set_attributes(deterministic=False, use_running_average=False, raise_if_not_found=False)
+        return net
+
+    def learn(variables: Variables, obs: Array, key: Array) -> tuple[Array, PyTree]:
+        net = learning(variables, key)
         out = net(obs)
         return out, nnx.to_pure_dict(nnx.state(net, nnx.BatchStat))
 
     def draw(variables: Variables, obs: Array, key: Array) -> Array:
         return learn(variables, obs, key)[0]
 
-    return Net(init, apply, learn, encode if encodes else None, layers if encodes else None, draw if noisy else None)
+    def draw_each(variables: Variables, obs: Array, key: Array) -> Array:
+        rows = jax.tree.leaves(obs)[0].shape[0]
+        return learning(variables, key, rows)(obs) if rows > 1 else draw(variables, obs, key)
+
+    beside = (encode, layers) if encodes else (None, None)
+    return Net(init, apply, learn, *beside, *((draw, draw_each) if noisy else ()))
 
 
-def noise_of(shapes: list, key: Array | None) -> list[Array]:
-    """Numbers for each layer's noise from one draw; zeros without a key."""
+def noise_of(shapes: list, key: Array | None, rows: int | None = None) -> list[Array]:
+    """Numbers for each layer's noise from one draw, [D] or [rows, D]; zeros without a key. Of several rows the first is
+    what a draw without rows gives."""
     ends = list(itertools.accumulate(shape.size for shape in shapes))
-    drawn = jnp.zeros(ends[-1]) if key is None else jax.random.normal(key, (ends[-1],))
-    return [drawn[end - shape.size : end] for end, shape in zip(ends, shapes, strict=True)]
+    wanted = (ends[-1],) if rows is None else (rows, ends[-1])
+    drawn = jnp.zeros(wanted) if key is None else jax.random.normal(key, wanted)
+    return [drawn[..., end - shape.size : end] for end, shape in zip(ends, shapes, strict=True)]
 
 
 def from_linen(module: Any, example: Array) -> Net:

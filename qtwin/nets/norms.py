@@ -155,8 +155,12 @@ def normalised(net: Net, env: EnvSpec) -> Net:
         out, inner = net.learn(Variables(variables.params, variables.stats["net"]), normal(seen, inputs), key)
         return out, {"net": inner, "obs": seen}
 
-    def noisy(variables: Variables, inputs, key: Array) -> Array:
-        stats = variables.stats
-        return net.noisy(Variables(variables.params, stats["net"]), normal(stats["obs"], inputs), key)
+    def with_noise(draw):
+        def noisy(variables: Variables, inputs, key: Array) -> Array:
+            stats = variables.stats
+            return draw(Variables(variables.params, stats["net"]), normal(stats["obs"], inputs), key)
 
-    return Net(init, apply, learn, layers=net.layers and layers, noisy=net.noisy and noisy)
+        return draw and noisy
+
+    noise = with_noise(net.noisy), with_noise(net.noisy_each)
+    return Net(init, apply, learn, None, net.layers and layers, *noise)

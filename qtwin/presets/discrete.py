@@ -25,7 +25,7 @@ _ATARI = Config(  # what the Atari recipes share
 # 0.01 inside the root, of a gradient summed over 32 transitions: for the mean over them that is 0.01 / 32^2.
 _NATURE = dataclasses.replace(
     _ATARI, optimiser="rmsprop:9.765625e-06:inside", learning_rate=2.5e-4, target="hard:2500", warmup=50_000,
-    explore="1:0.1:1000000",
+    explore="1:0.1:1000000:after-warmup",
 )  # fmt: skip
 _ATARI_100K = dataclasses.replace(
     _ATARI, bootstrap="double", optimiser="adam:1.5e-4", learning_rate=1e-4, max_gradient_norm=10.0, collect=1,
@@ -66,19 +66,19 @@ DISCRETE = (
     Preset(
         "nature", ("ALE/*",), _NATURE, "Mnih et al. 2015 and its released Lua code", frames=4,
         note="target_q 10,000 counts agent steps; centred RMSProp, epsilon inside the root and scaled to a mean over"
-        " the batch; exploration falls after the warm-up there, from the start here; after a lost life there is"
-        " another no-op start and a new stack there, here the game and its stack go on",
+        " the batch; after a lost life there is another no-op start and a new stack there, here the game and its stack"
+        " go on",
     ),
     Preset(
         "dqn-zoo", ("ALE/*",), _NATURE, "google-deepmind/dqn_zoo, dqn_zoo/dqn/run_atari.py", frames=4,
-        note="its period of 40,000 and learning period of 16 count emulator frames; exploration falls after the warm-up"
-        " there, from the start here; frames are shrunk bilinearly there, by area here",
+        note="its period of 40,000 and learning period of 16 count emulator frames; frames are shrunk bilinearly there,"
+        " by area here",
     ),
     Preset(
         "dopamine", ("ALE/*",),
         dataclasses.replace(
             _ATARI, preprocessing="v5", loss="mse", optimiser="adam:1.5e-4", learning_rate=6.25e-5, target="hard:2000",
-            warmup=20_000, explore="1:0.01:250000",
+            warmup=20_000, explore="1:0.01:250000:after-warmup",
         ),
         "google/dopamine, dopamine/jax/agents/dqn/configs/dqn.gin", frames=4,
         note="its period of 8,000 counts agent steps",
@@ -206,12 +206,11 @@ DISCRETE = (
         Config(
             "minatar:Breakout", net="minatar", init="torch", loss="huber", optimiser="rmsprop:0.01:outside",
             learning_rate=2.5e-4,
-            collect=1, regress=1, target="hard:1000", warmup=5_000, replay=100_000, batch=32, explore="1:0.1:100000",
-            envs=1, steps=5_000_000,
+            collect=1, regress=1, target="hard:1000", warmup=5_000, replay=100_000, batch=32,
+            explore="1:0.1:100000:after-warmup", envs=1, steps=5_000_000,
         ),
         "Young & Tian 2019 and kenjyoung/MinAtar, examples/dqn.py",
-        note="its period counts gradient steps; all 6 actions there, and sticky ones, as in minatar:Breakout-v0;"
-        " exploration falls after the warm-up there, from the start here",
+        note="its period counts gradient steps; all 6 actions there, and sticky ones, as in minatar:Breakout-v0",
     ),
     Preset(
         "spr", ("ALE/*",),

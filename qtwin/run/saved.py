@@ -17,7 +17,7 @@ from qtwin.schemas import RUN_CONFIG, settings
 
 # How a run is carried out, as far as its bits or its memory depend on it; other options are said anew when it resumes.
 BOUND = {"engine": "auto", "overlap": False, "checkpoints": "5", "frames": "memory"}
-MAY_CHANGE = ("steps", "frames")
+MAY_CHANGE = ("steps", "schedule_steps", "frames")
 
 
 def bound(request: Any) -> dict:

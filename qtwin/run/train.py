@@ -23,6 +23,7 @@ from qtwin.replay.size import replay_bytes, room_for, room_on_disk
 from qtwin.run.keep import parse_keep
 from qtwin.run.lock import Lock
 from qtwin.run.saved import bound, description_of, write_json
+from qtwin.schedules import in_words
 from qtwin.value_check import outside_support
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ def _execute(request: Request) -> dict:
         screen.say(f"compiled in {compile_seconds:.1f} s")
         saver = Saver(out / "checkpoints", fleet, screen, parse_keep(request.keep))
         start = saver.go_on() if request.resume else 0
+        if request.resume and (line := in_words(config, *fleet.clocks()[0][:2])):
+            screen.say(line)
         if start > spending.cycles:
             done = fleet.clocks()[0]
             raise Refusal(
