@@ -131,10 +131,12 @@ def test_a_shift_goes_as_far_to_every_side_and_each_way_as_often(pixels):
 
 def test_saturation_blends_a_colour_with_its_own_grey():
     """torchvision's adjust_saturation: f x + (1 - f) grey(x), f uniform in [1 - s, 1 + s]. The grey of (0.6, 0.4, 0.2)
-    is 0.299 * 0.6 + 0.587 * 0.4 + 0.114 * 0.2 = 0.437, and no f up to 1.4 leaves [0, 1]."""
-    out = drawn(augment.colour(0, 0, 0.4), np.broadcast_to([0.6, 0.4, 0.2], (1, 1, 3)), 2000)[:, 0, 0]
-    factor = (out[:, 0] - 0.437) / (0.6 - 0.437)
-    np.testing.assert_allclose(out, 0.437 + factor[:, None] * (np.array([0.6, 0.4, 0.2]) - 0.437), atol=1e-5)
+    is 0.299 * 0.6 + 0.587 * 0.4 + 0.114 * 0.2 = 0.437, that of (0.2, 0.3, 0.5) is 0.2929; no f up to 1.4 leaves
+    [0, 1]."""
+    colours, greys = np.array([[0.6, 0.4, 0.2], [0.2, 0.3, 0.5]]), np.array([[0.437], [0.2929]])
+    out = drawn(augment.colour(0, 0, 0.4), colours[None], 2000)[:, 0]
+    factor = (out[:, 0, 0] - 0.437) / (0.6 - 0.437)
+    np.testing.assert_allclose(out, greys + factor[:, None, None] * (colours - greys), atol=1e-5)
     assert_uniform(factor, 0.6, 1.4)
 
 
