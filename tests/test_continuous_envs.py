@@ -94,7 +94,7 @@ def test_an_action_that_is_no_finite_number_ends_the_run_before_any_environment_
         (Box(-np.inf, np.inf, (2,)), r"actions in \[-inf, inf\], and finite bounds are needed; wrap it in"),
         (Box(np.float32([-1, -1]), np.float32([1, np.inf])), r"in \[-1, inf\], and finite bounds"),
         (Box(np.finfo(np.float32).min, np.finfo(np.float32).max, (1,)), "finite bounds are needed"),
-        (Box(0, 5, (2,), np.int32), "actions in a box of int32, and a box of floating-point numbers"),
+        (Box(0, 2**60, (2,), np.int64), r"in \[0, 1.15292e\+18\], and whole numbers from -2\^53 to 2\^53 are needed"),
         (Box(0, 1, (0,)), "a box that holds no number"),
     ],
 )

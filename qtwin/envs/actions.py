@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from gymnasium.spaces import Box, Discrete, Space
+from gymnasium.spaces import Box
 
+from qtwin.envs.spaces import FLOATS, INTEGERS, WHOLE, SpaceSpec
 from qtwin.errors import Diverged, Refusal
 from qtwin.types import Array
 
@@ -28,42 +29,48 @@ def to_bounds(action: Array, low: Array, high: Array) -> Array:
 
 
 def bounds_of(name: str, space: Box) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The lower and the upper bound of each number of an action, flattened.
+    """The lower and the upper bound of each number of an action, flattened, exact.
 
     Raises:
-      Refusal: they are not finite, the numbers are whole ones, or there is none.
+      Refusal: they are not finite, whole numbers beyond 2^53, neither floating-point nor whole numbers, or there is
+        none.
     """
-    if not np.issubdtype(space.dtype, np.floating) or space.low.size == 0:
-        came = f"a box of {space.dtype}" if space.low.size else "a box that holds no number"
+    dtype = space.dtype.name
+    if dtype not in (*FLOATS, *INTEGERS) or space.low.size == 0:
+        came = f"a box of {dtype}" if space.low.size else "a box that holds no number"
         raise Refusal(
-            f"{name} has actions in {came}, and a box of floating-point numbers or one discrete action is needed; wrap"
-            " it in gymnasium.wrappers.TransformAction and hand it to from_vector"
+            f"{name} has actions in {came}, and a box of floating-point or whole numbers or one discrete action is"
+            " needed; wrap it in gymnasium.wrappers.TransformAction and hand it to from_vector"
         )
-    low, high = (tuple(np.asarray(bound, float).ravel().tolist()) for bound in (space.low, space.high))
+    low, high = space.low.ravel().tolist(), space.high.ravel().tolist()
+    most = WHOLE if dtype in INTEGERS else np.nextafter(UNBOUNDED, 0)
     # Written so that a bound that is no number fails it too.
-    if not all(abs(bound) < UNBOUNDED for bound in (*low, *high)):
+    if not all(abs(bound) <= most for bound in (*low, *high)):
+        needed = "finite bounds are" if dtype in FLOATS else "whole numbers from -2^53 to 2^53 are"
         raise Refusal(
-            f"{name} has actions in [{min(low):g}, {max(high):g}], and finite bounds are needed; wrap it in"
+            f"{name} has actions in [{min(low):g}, {max(high):g}], and {needed} needed; wrap it in"
             " gymnasium.wrappers.TransformAction(env, lambda a: a, Box(-1.0, 1.0, shape)) and hand it to from_vector"
         )
-    return low, high
+    return tuple(map(float, low)), tuple(map(float, high))
 
 
-def translator(name: str, space: Space) -> Callable[[Array], Array]:
-    """``actions -> actions`` of a vector of environments, from the agent's side to the environment's.
+def translator(name: str, space: SpaceSpec) -> Callable[[Array], Array]:
+    """``actions -> actions``, from the agent's side to the environment's: for training, recordings and loaded policies.
 
-    Discrete actions [N] count from 0 on the agent's side, wherever the space starts. Continuous ones [N, A] are in
-    [-1, 1] there, and [N, *shape] in the environment's units and type.
+    Discrete actions [...] count from 0 on the agent's side, wherever the space starts. Continuous ones [..., A] are in
+    [-1, 1] there, and [..., *shape] in the environment's units and type. Where the environment takes whole numbers they
+    are rounded to the nearest, halves to the even one. What comes out lies in the space, to the last bit.
 
     Args:
       name: the environment's, for messages.
       space: of one action.
     """
-    if isinstance(space, Discrete):
-        start = int(space.start)
-        return lambda actions: np.asarray(actions, np.int64) + start
-    # In 64 bits an action passes through bounds of [-1, 1] unchanged.
-    low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
+    kind = np.dtype(space.dtype)
+    if space.kind == "discrete":
+        start = kind.type(space.start)
+        return lambda actions: np.asarray(actions).astype(kind) + start
+    # In 64 bits an action passes through bounds of [-1, 1] unchanged, and every bound is exact.
+    low, high = (bound.astype(np.float64) for bound in space.bounds())
 
     def translate(actions: Array) -> Array:
         if not np.isfinite(actions).all():
@@ -71,6 +78,9 @@ def translator(name: str, space: Space) -> Callable[[Array], Array]:
                 f"{name} was handed an action that is no finite number, so the agent's network has diverged; try a"
                 " smaller --lr"
             )
-        return to_bounds(np.asarray(actions, np.float64), low, high).astype(space.dtype).reshape(-1, *space.shape)
+        inside = to_bounds(np.asarray(actions, np.float64), low, high)
+        if kind.kind in "iu":
+            inside = np.rint(inside)
+        return inside.astype(kind).reshape((*inside.shape[:-1], *space.shape))
 
     return translate

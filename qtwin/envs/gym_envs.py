@@ -17,6 +17,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from qtwin.envs.actions import bounds_of, translator
 from qtwin.envs.base import Outcome
 from qtwin.envs.guard import Care
+from qtwin.envs.spaces import space_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.envs.supervised import Supervised
 from qtwin.envs.trial import try_gym
@@ -140,7 +141,7 @@ class GymVector:
         self.ragged = self._skips or self.replaces
         self._dtype = np.dtype(spec.obs_dtype)
         self._first_obs = _start(vector_env.single_observation_space)
-        self._translate = translator(spec.id, vector_env.single_action_space)
+        self._translate = translator(spec.id, space_of(spec.id, "actions", vector_env.single_action_space))
         self._resets_now = np.zeros(self.num_envs, bool)
 
     def reset(self, seed: int) -> Array:
@@ -195,8 +196,9 @@ class GymVector:
 
     def _kept(self, obs: Array) -> Array:
         """A copy, for vector environments may write the next observations into the same memory."""
-        kept = np.array(obs, self._dtype)
-        return kept - self._dtype.type(self._first_obs) if self._first_obs else kept
+        if self._first_obs is not None:  # subtracted in the space's own type: it may begin beyond 32 bits
+            return (np.asarray(obs, self._first_obs.dtype) - self._first_obs).astype(self._dtype)
+        return np.array(obs, self._dtype)
 
 
 def _final(info: dict, index: int, name: str) -> Array:
@@ -222,8 +224,8 @@ def _autoreset(env: VectorEnv, name: str) -> AutoresetMode:
         ) from None
 
 
-def _start(space: Space) -> int:
-    return int(space.start) if isinstance(space, Discrete) else 0
+def _start(space: Space) -> np.integer | None:
+    return space.dtype.type(space.start) if isinstance(space, Discrete) else None
 
 
 def spec_of(name: str, observations: Space, actions: Space, limit: int | None) -> EnvSpec:
@@ -247,7 +249,11 @@ def spec_of(name: str, observations: Space, actions: Space, limit: int | None) -
             f"{plain} has observations of the kind {type(observations).__name__}, and a box or discrete ones are"
             " needed; wrap it in gymnasium.wrappers.FlattenObservation and hand it to from_vector"
         )
-    return EnvSpec(name, shape, dtype, count, states, limit, engine="hosted", action_low=low, action_high=high)
+    own = {
+        "observation_space": space_of(plain, "observations", observations),
+        "action_space": space_of(plain, "actions", actions),
+    }
+    return EnvSpec(name, shape, dtype, count, states, limit, engine="hosted", action_low=low, action_high=high, **own)
 
 
 def _make(name: str, make_kwargs: dict) -> gym.Env:

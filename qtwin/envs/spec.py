@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
+from qtwin.envs.spaces import INTEGERS, SpaceSpec
+
 
 @dataclasses.dataclass(frozen=True)
 class EnvSpec:
-    """The shape of an environment.
+    """The shape of an environment as agents, replays and recordings see it, and the environment's own spaces.
 
     Attributes:
       id: the full name with its home, for example ``gymnax:CartPole-v1``.
@@ -25,6 +29,8 @@ class EnvSpec:
       action_low, action_high: the bounds of each of the A numbers of a continuous action, in the environment's own
         units; () where actions are discrete. Agents, replays and recordings know actions in [-1, 1] only, and the
         environment's adapter alone translates them.
+      observation_space, action_space: the environment's own; None where they are as the fields above say, with float32
+        actions of shape [A] (`own_observations`, `own_actions`).
     """
 
     id: str
@@ -39,6 +45,8 @@ class EnvSpec:
     engine: str = "fused"
     action_low: tuple[float, ...] = ()
     action_high: tuple[float, ...] = ()
+    observation_space: SpaceSpec | None = None
+    action_space: SpaceSpec | None = None
 
     @property
     def continuous(self) -> bool:
@@ -54,3 +62,29 @@ class EnvSpec:
     def action_dtype(self) -> str:
         """Its type, as the replay stores it."""
         return "float32" if self.continuous else "int32"
+
+    @property
+    def seen_observations(self) -> SpaceSpec:
+        """Observations as agents, replays and recordings have them: states from 0, 64 bits in 32."""
+        if self.num_states is not None:
+            return SpaceSpec("discrete", self.obs_dtype, n=self.num_states)
+        if self.obs_dtype in INTEGERS:
+            low, high = np.iinfo(self.obs_dtype).min, np.iinfo(self.obs_dtype).max
+        else:
+            low, high = (0, 1) if self.obs_dtype == "bool" else (-np.inf, np.inf)
+        return SpaceSpec("box", self.obs_dtype, self.obs_shape, low=(low,), high=(high,))
+
+    @property
+    def own_observations(self) -> SpaceSpec:
+        """Observations as the environment itself gives them."""
+        return self.observation_space or self.seen_observations
+
+    @property
+    def own_actions(self) -> SpaceSpec:
+        """Actions as the environment itself takes them."""
+        if self.action_space is not None:
+            return self.action_space
+        if not self.continuous:
+            return SpaceSpec("discrete", "int64", n=self.num_actions)
+        low, high = (tuple(np.float32(side).tolist()) for side in (self.action_low, self.action_high))
+        return SpaceSpec("box", "float32", self.action_shape, low=low, high=high)

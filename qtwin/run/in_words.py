@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qtwin.config import Config
+from qtwin.envs.preprocessing import IN_WORDS
+from qtwin.envs.spaces import INTEGERS
+from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.names import support_choice
 from qtwin.nets.names import LAYERS, SMALLEST, WHOLE, NetName
@@ -62,6 +65,29 @@ def check_gives(file: Path, gives: list) -> None:
 def how_to_compute(net: NetName, normalise: str, gives: Gives) -> list[str]:
     """The network's arithmetic in words, so that the weights can be used without qtwin."""
     return [*_network(net, normalise, gives), *VALUES.get(gives.kind, "").format(*gives[1:]).splitlines()]
+
+
+def how_to_observe(spec: EnvSpec) -> list[str]:
+    """From the environment's own observation to what the network's arithmetic begins with."""
+    lines = [IN_WORDS] if spec.preprocessing else []
+    start = spec.own_observations.start
+    if start:
+        lines.append(f"observation = observation - {start}, so that states count from 0".replace("- -", "+ "))
+    return lines
+
+
+def how_to_act(spec: EnvSpec) -> list[str]:
+    """From the action of an agent to the environment's own."""
+    space = spec.own_actions
+    if space.kind == "discrete":
+        where = f" + {space.start}, where action_space starts".replace("+ -", "- ") if space.start else ""
+        return [f"action = the index of the largest output{where}"]
+    whole = " rounded to the nearest whole number, halves to the even one," if space.dtype in INTEGERS else ""
+    return [
+        "t = (action + 1) / 2; low (1 - t) + high t, within [low, high], in 64-bit floating point, with action_space's"
+        " low and high",
+        f"action = that,{whole} as {space.dtype} of shape {list(space.shape)}, row by row",
+    ]
 
 
 def _network(net: NetName, normalise: str, gives: Gives) -> list[str]:

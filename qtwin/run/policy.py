@@ -12,20 +12,22 @@ import numpy as np
 from qtwin.agents import ACTOR_CRITICS
 from qtwin.bootstrap_specs import parse as parse_bootstrap
 from qtwin.config import Config
-from qtwin.envs.actions import to_bounds
-from qtwin.envs.preprocessing import IN_WORDS
+from qtwin.envs.actions import translator
+from qtwin.envs.spaces import SpaceSpec, to_json
 from qtwin.envs.spec import EnvSpec
-from qtwin.errors import Refusal, nearest, one_of
+from qtwin.errors import Diverged, Refusal, nearest, one_of
 from qtwin.files import read_json
 from qtwin.nets.names import parse as parse_net
-from qtwin.run.in_words import Gives, check_gives, gives_of, how_to_compute
-from qtwin.run.policy_check import check_sizes
+from qtwin.run.in_words import Gives, check_gives, gives_of, how_to_act, how_to_compute, how_to_observe
+from qtwin.run.observe import observed
+from qtwin.run.policy_check import check_sizes, spec_of
 from qtwin.types import Array, Variables
 
 if TYPE_CHECKING:
     from qtwin.nets.net import Net
 
-FORMAT = 2
+FORMAT = 3
+READ = (2, 3)  # without its spaces, a policy of format 2 has states and actions from 0, and flat float32 ones
 # What the exported network's output is, by agent, and what to do with it.
 OUTPUTS = {
     "values": "the action with the largest output, the first of equals",
@@ -65,12 +67,12 @@ def export(folder: Path, spec: EnvSpec, config: Config, variables: dict[int, Var
         named = named_leaves(network.params) | {f"stats.{k}": v for k, v in named_leaves(network.stats).items()}
         save_file(named, str(folder / f"seed-{seed}.safetensors"))
     net, output = (config.actor_net if acts == "actor" else "") or config.net, output_of(config.agent, spec)
-    first = [IN_WORDS] if spec.preprocessing else []
-    last = ["action_low (1 - t) + action_high t, t = (action + 1) / 2"] if spec.continuous else []
     gives = gives_of(config)
     description = {
         "format": FORMAT,
         "env": spec.id,
+        "observation_space": to_json(spec.own_observations),
+        "action_space": to_json(spec.own_actions),
         "obs_shape": list(spec.obs_shape),
         "obs_dtype": spec.obs_dtype,
         "num_actions": spec.num_actions,
@@ -86,7 +88,12 @@ def export(folder: Path, spec: EnvSpec, config: Config, variables: dict[int, Var
         "output": output,
         "seeds": sorted(variables),
         "act": OUTPUTS[output],
-        "how": [*first, *how_to_compute(parse_net(net, spec), config.normalise, gives), *_least_of(least), *last],
+        "how": [
+            *how_to_observe(spec),
+            *how_to_compute(parse_net(net, spec), config.normalise, gives),
+            *_least_of(least),
+            *how_to_act(spec),
+        ],
     }
     (folder / "policy.json").write_text(json.dumps(description, indent=1) + "\n")
 
@@ -124,18 +131,9 @@ class Policy(NamedTuple):
     def values(self, obs: Array) -> np.ndarray:
         """The network's output, action values for a value-based agent: obs [*obs_shape] -> [A], or [B, ...] -> [B, A].
 
-        `OUTPUTS` says what the output of an actor is.
+        `OUTPUTS` says what the output of an actor is. Observations are the environment's own, as for `__call__`.
         """
-        obs = np.asarray(obs)
-        shape = self.spec.obs_shape
-        if obs.shape == shape:
-            return np.asarray(self.apply(self.variables, obs[None].astype(self.spec.obs_dtype)))[0]
-        if obs.shape[1:] == shape and obs.ndim == len(shape) + 1:
-            return np.asarray(self.apply(self.variables, obs.astype(self.spec.obs_dtype)))
-        raise Refusal(
-            f"this policy takes an observation of shape {list(shape)}, or a batch [B, {', '.join(map(str, shape))}]"
-            f" of them, and {list(obs.shape)} came"
-        )
+        return self._output(self.spec.own_observations, obs)
 
     def act(self, variables: Variables, obs: Array, *_) -> Array:
         """Greedy actions [B] or [B, A] in [-1, 1], with other variables of the same network, to be compiled."""
@@ -147,21 +145,44 @@ class Policy(NamedTuple):
         return jnp.argmax(output, axis=-1).astype(jnp.int32)
 
     def inside(self, obs: Array) -> np.ndarray | int:
-        """Greedy action as agents, replays and recordings have it: a whole number, or [A] in [-1, 1]; batches too."""
-        output = self.values(obs)
-        if self.spec.continuous:
-            return np.tanh(output[..., : self.spec.action_shape[0]])
-        return int(np.argmax(output)) if output.ndim == 1 else np.argmax(output, axis=-1)
+        """Greedy action as agents, replays and recordings have it: a whole number from 0, or [A] in [-1, 1].
+
+        The observation is theirs as well: a state counts from 0. Batches too.
+        """
+        action = self._greedy(self._output(self.spec.seen_observations, obs))
+        return action if action.ndim else int(action)
 
     def __call__(self, obs: Array) -> np.ndarray | int:
-        """Greedy action for the environment: obs [*obs_shape] -> int, or [A] in the environment's own units.
+        """Greedy action for the environment, a member of its action space.
 
-        A batch obs [B, *obs_shape] gives [B] int, or [B, A].
+        Args:
+          obs: as the environment gives it, [*obs_shape], or a batch of them [B, *obs_shape].
+
+        Returns:
+          an int, or an array of the space's own shape and type; for a batch one array with B of them.
+
+        Raises:
+          Refusal: the observation is none of the environment's (`qtwin.run.observe.observed`).
+          Diverged: the network gives no finite numbers.
         """
-        action = self.inside(obs)
-        if not self.spec.continuous:
-            return action
-        return to_bounds(action, np.float32(self.spec.action_low), np.float32(self.spec.action_high))
+        space = self.spec.own_actions
+        output = self._output(self.spec.own_observations, obs)
+        action = translator(self.spec.id, space)(self._greedy(output))
+        return int(action) if space.kind == "discrete" and not action.ndim else action
+
+    def _output(self, space: SpaceSpec, obs: Array) -> np.ndarray:
+        seen = observed(space, obs, self.spec.obs_dtype)
+        if seen.shape == space.shape:
+            return np.asarray(self.apply(self.variables, seen[None]))[0]
+        return np.asarray(self.apply(self.variables, seen))
+
+    def _greedy(self, output: np.ndarray) -> np.ndarray:
+        """From the output [..., A] to an action on the agent's side, [...] or [..., A]."""
+        if self.spec.continuous:
+            return np.tanh(output[..., : self.spec.action_shape[0]])
+        if not np.isfinite(output).all():
+            raise Diverged(f"the policy of {self.spec.id} gives values that are not finite: its network has diverged")
+        return np.asarray(np.argmax(output, axis=-1))
 
 
 def load(run: str | Path, seed: int | None = None) -> Policy:
@@ -218,21 +239,6 @@ def least_of(net: Net, networks: int) -> Net:
     return several._replace(apply=lambda variables, obs: several.apply(variables, obs).min(axis=0))
 
 
-def spec_of(description: dict) -> EnvSpec:
-    """The environment that a policy was trained in, as ``policy.json`` describes it."""
-    return EnvSpec(
-        description["env"],
-        tuple(description["obs_shape"]),
-        description["obs_dtype"],
-        description["num_actions"],
-        description["num_states"],
-        stack=description["stack"],
-        preprocessing=description["preprocessing"],
-        action_low=tuple(description["action_low"]),
-        action_high=tuple(description["action_high"]),
-    )
-
-
 def read_description(run: Path) -> dict:
     """``policy.json`` of a run, checked field by field; a `Refusal` says what is wrong with it."""
     file = run / "policy" / "policy.json"
@@ -249,7 +255,7 @@ def read_description(run: Path) -> dict:
     }  # fmt: skip
     try:
         description = read_json(file)
-        if description["format"] != FORMAT:
+        if description["format"] not in READ:
             raise Refusal(f"{file} has format {description['format']} and this version reads {FORMAT}; update qtwin")
         for field, kind in fields.items():
             if not isinstance(description[field], kind):
