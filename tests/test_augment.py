@@ -43,6 +43,12 @@ def test_a_crop_of_a_slope_is_a_gentler_slope():
     np.testing.assert_allclose(np.diff(out, axis=1)[:, 2:-2] * 16, 0.5, atol=1e-4)
 
 
+def test_a_crop_stays_inside_of_the_image():
+    """Of nearly all of the area, and wider or taller than the image: what sticks out is cut, so no zero is seen."""
+    crop = jax.jit(jax.vmap(augment.resized_crop(0.9, 1.0), in_axes=(0, None)))
+    np.testing.assert_allclose(crop(jax.random.split(KEY, 200), jnp.ones((6, 9, 1))), 1.0, rtol=1e-5)
+
+
 def test_a_turn_is_a_rotation_about_the_centre_with_zeros_beyond_the_border():
     """An image of its own places, channels (row, column, 1): each pixel of the view says where it came from, and that
     is its own place turned about the centre (4, 6) by one angle. Bilinear interpolation of such an image is exact."""
