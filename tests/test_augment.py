@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from qtwin.siamese import augment
+from qtwin.siamese.views import augmentation_of
 
 RNG, KEY = np.random.default_rng(0), jax.random.key(0)
 IMAGE = jnp.asarray(RNG.uniform(size=(12, 10, 3)), jnp.float32)
@@ -94,6 +95,38 @@ def test_a_blur_keeps_a_flat_image_and_spreads_a_point_evenly():
     assert out.sum() == pytest.approx(1.0, rel=1e-5)
     np.testing.assert_allclose(out, out.T, atol=1e-7)
     np.testing.assert_allclose(out, out[::-1], atol=1e-7)
+
+
+def test_a_blur_is_a_gaussian_of_a_deviation_drawn_uniformly():
+    point = jnp.zeros((9, 9, 1)).at[4, 4].set(1.0)
+    weights = np.exp([-4.5, -2.0, -0.5, 0.0, -0.5, -2.0, -4.5])  # exp(-o^2 / 2) at -3 to 3, for a deviation of 1
+    out = np.asarray(augment.blur(1.0, 1.0)(KEY, point))[1:8, 1:8, 0]
+    np.testing.assert_allclose(out, np.outer(weights, weights) / weights.sum() ** 2, rtol=1e-5)
+    out = np.asarray(jax.jit(jax.vmap(augment.blur(), in_axes=(0, None)))(jax.random.split(KEY, 400), point))
+    with np.errstate(divide="ignore"):  # the middle over its neighbour is exp(1 / 2 sigma^2)
+        sigma = (0.5 / np.log(out[:, 4, 4, 0] / out[:, 4, 5, 0])) ** 0.5
+    assert 1.95 < sigma.max() < 2.0 + 1e-3
+    for share in (0.25, 0.5, 0.75):  # of [0.1, 2], to five deviations
+        assert abs((sigma < 0.1 + 1.9 * share).mean() - share) < 5 * np.sqrt(share * (1 - share) / 400)
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("crop", [augment.resized_crop(0.2)]),
+        ("crop:0.5", [augment.resized_crop(0.5)]),
+        ("shift:2", [augment.shift(2)]),
+        ("turn:20", [augment.turn(20.0)]),
+        ("colour", [augment.sometimes(augment.colour(0.4, 0.4, 0.4), 0.8)]),
+        ("colour:0.1", [augment.sometimes(augment.colour(0.1, 0.1, 0.1), 0.8)]),
+        ("grey", [augment.sometimes(augment.greyscale, 0.2)]),
+        ("flip+crop:0.3", [augment.flip, augment.resized_crop(0.3)]),
+    ],
+)
+def test_the_augment_option_asks_for_these_steps(text, steps):
+    both = [jax.jit(jax.vmap(step, in_axes=(0, None))) for step in (augmentation_of(text), augment.compose(*steps))]
+    one, other = (program(jax.random.split(KEY, 20), IMAGE) for program in both)
+    np.testing.assert_array_equal(one, other)
 
 
 def test_two_views_differ_and_each_image_has_draws_of_its_own():

@@ -97,6 +97,17 @@ def test_weights_are_the_papers_and_beta_goes_to_its_end():
     assert float(at(new.tree, jnp.array([0]))[0]) == pytest.approx((3.0 + 1e-6) ** alpha)  # the largest there has been
 
 
+def test_each_of_a_batch_comes_from_a_share_of_its_own_unless_asked_otherwise():
+    """Eight rows of 128 transitions, all alike: the i-th of eight comes from the i-th row (appendix B.2.1)."""
+    chunk = Timestep(*(jnp.zeros((8 * CHILDREN, 1), leaf.dtype) for leaf in SCALARS))
+    for options, alone in (({}, True), ({"stratified": False}, False)):
+        replay = prioritised(ring(8 * CHILDREN, 8), 0.6, **options)
+        state = replay.add(replay.init(SCALARS, Cycle(1, 8 * CHILDREN, 1, 8 * CHILDREN, 0)), chunk)
+        keys = jax.random.split(jax.random.key(0), 20)
+        rows = jax.jit(jax.vmap(lambda key: replay.sample(state, key, 0).slot // CHILDREN))(keys)
+        assert bool((rows == jnp.arange(8)[None]).all()) is alone
+
+
 def test_a_priority_that_is_none_changes_nothing_and_one_given_twice_is_the_larger():
     replay, state = filled(1.0)
     batch = replay.sample(state, jax.random.key(0), 0)._replace(slot=jnp.array([1, 2, 3, 4, 5, 5, 6, 7]))
