@@ -118,6 +118,13 @@ def test_a_priority_that_is_none_changes_nothing_and_one_given_twice_is_the_larg
     assert float(state.largest) == pytest.approx(3.0)
 
 
+def test_a_memory_that_a_cycle_with_those_that_wait_would_fill_is_refused():
+    """Five environments and three steps: 5 transitions of a cycle, and the 2 * 5 before them that wait."""
+    with pytest.raises(Refusal, match="holds 14 transitions.*are 15; write --replay 15 or more"):
+        prioritised(ring(14, 4, n_step=3), 0.6, span=3).init(SCALARS, Cycle(5, 5, 1, 1, 3))
+    assert prioritised(ring(15, 4, n_step=3), 0.6, span=3).init(SCALARS, Cycle(5, 5, 1, 1, 3)).tree[0].shape == (1, 128)
+
+
 def test_how_it_is_written():
     assert prioritise_choice("0.6:0.4") == (0.6, 0.4, 1.0)
     assert prioritise_choice("0.5:0.5:0.5") == (0.5, 0.5, 0.5)
