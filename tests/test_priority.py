@@ -97,6 +97,21 @@ def test_weights_are_the_papers_and_beta_goes_to_its_end():
     assert float(at(new.tree, jnp.array([0]))[0]) == pytest.approx((3.0 + 1e-6) ** alpha)  # the largest there has been
 
 
+def test_beta_goes_from_its_beginning_to_its_end_and_stays_there():
+    """Priorities 1 and 16, and beta 1/4 to 3/4 over two updates: the weight 16**-beta is 1/4, 1/8 and then 1/8."""
+    replay = prioritised(ring(32, 32), 1.0, (0.25, 0.75), 2)
+    chunk = Timestep(*(jnp.zeros((32, 1), leaf.dtype) for leaf in SCALARS))
+    state = replay.add(replay.init(SCALARS, Cycle(1, 32, 1, 32, 0)), chunk)
+    update, sample = jax.jit(replay.update), jax.jit(replay.sample)
+    batch = sample(state, jax.random.key(0), 0)._replace(slot=jnp.arange(32))
+    for weight in (1 / 4, 1 / 8, 1 / 8):
+        state = update(state, batch, Aux(jnp.array([1.0, 16.0] * 16), jnp.zeros(32)))
+        drawn = sample(state, jax.random.key(1), 0)
+        odd = np.asarray(drawn.slot) % 2 == 1
+        assert 0 < odd.sum() < 32
+        np.testing.assert_allclose(drawn.weight, np.where(odd, weight, 1.0), rtol=1e-4)
+
+
 def test_each_of_a_batch_comes_from_a_share_of_its_own_unless_asked_otherwise():
     """Eight rows of 128 transitions, all alike: the i-th of eight comes from the i-th row (appendix B.2.1)."""
     chunk = Timestep(*(jnp.zeros((8 * CHILDREN, 1), leaf.dtype) for leaf in SCALARS))
@@ -120,7 +135,7 @@ def test_a_priority_that_is_none_changes_nothing_and_one_given_twice_is_the_larg
 
 def test_a_memory_that_a_cycle_with_those_that_wait_would_fill_is_refused():
     """Five environments and three steps: 5 transitions of a cycle, and the 2 * 5 before them that wait."""
-    with pytest.raises(Refusal, match="holds 14 transitions.*are 15; write --replay 15 or more"):
+    with pytest.raises(Refusal, match="are 15; write --replay 15 or more"):
         prioritised(ring(14, 4, n_step=3), 0.6, span=3).init(SCALARS, Cycle(5, 5, 1, 1, 3))
     assert prioritised(ring(15, 4, n_step=3), 0.6, span=3).init(SCALARS, Cycle(5, 5, 1, 1, 3)).tree[0].shape == (1, 128)
 
