@@ -35,6 +35,21 @@ def test_after_ten_million_updates_every_sum_is_that_of_its_children():
         level = np.pad(level, (0, above.size - len(level))).reshape(above.shape)
 
 
+@pytest.mark.parametrize("count", [1, 4, 5, 130, 1000])
+def test_what_is_put_in_a_row_is_summed_wherever_the_row_begins(count):
+    """Of 1,000 leaves in eight rows, across the ends of rows and around the end of all."""
+    values = np.arange(1, count + 1, dtype=np.float32)
+    before = put_in_a_row(empty(1000), jnp.int32(0), jnp.full(1000, 7.0), 1000)
+    program = jax.jit(lambda first: put_in_a_row(before, first, jnp.asarray(values), 1000))
+    for first in (0, 1, 127, 128, 300, 895, 998):
+        should = np.full(1024, 7.0)
+        should[1000:] = 0.0
+        should[(first + np.arange(count)) % 1000] = values
+        leaves, sums = program(jnp.int32(first))
+        np.testing.assert_array_equal(np.ravel(leaves), should)
+        np.testing.assert_array_equal(sums[0, :8], should.reshape(8, CHILDREN).sum(axis=1))
+
+
 def limit(freedom):
     return chi2.ppf(0.9999, freedom)
 
