@@ -44,6 +44,12 @@ def test_a_crop_of_a_slope_is_a_gentler_slope():
     np.testing.assert_allclose(np.diff(out, axis=1)[:, 2:-2] * 16, 0.5, atol=1e-4)
 
 
+def test_a_crop_stays_inside_of_the_image():
+    """Of nearly all of the area, and wider or taller than the image: what sticks out is cut, so no zero is seen."""
+    crop = jax.jit(jax.vmap(augment.resized_crop(0.9, 1.0), in_axes=(0, None)))
+    np.testing.assert_allclose(crop(jax.random.split(KEY, 200), jnp.ones((6, 9, 1))), 1.0, rtol=1e-5)
+
+
 def test_a_turn_is_a_rotation_about_the_centre_with_zeros_beyond_the_border():
     """An image of its own places, channels (row, column, 1): each pixel of the view says where it came from, and that
     is its own place turned about the centre (4, 6) by one angle. Bilinear interpolation of such an image is exact."""
@@ -89,6 +95,38 @@ def test_a_blur_keeps_a_flat_image_and_spreads_a_point_evenly():
     assert out.sum() == pytest.approx(1.0, rel=1e-5)
     np.testing.assert_allclose(out, out.T, atol=1e-7)
     np.testing.assert_allclose(out, out[::-1], atol=1e-7)
+
+
+def test_a_blur_is_a_gaussian_of_a_deviation_drawn_uniformly():
+    point = jnp.zeros((9, 9, 1)).at[4, 4].set(1.0)
+    weights = np.exp([-4.5, -2.0, -0.5, 0.0, -0.5, -2.0, -4.5])  # exp(-o^2 / 2) at -3 to 3, for a deviation of 1
+    out = np.asarray(augment.blur(1.0, 1.0)(KEY, point))[1:8, 1:8, 0]
+    np.testing.assert_allclose(out, np.outer(weights, weights) / weights.sum() ** 2, rtol=1e-5)
+    out = np.asarray(jax.jit(jax.vmap(augment.blur(), in_axes=(0, None)))(jax.random.split(KEY, 400), point))
+    with np.errstate(divide="ignore"):  # the middle over its neighbour is exp(1 / 2 sigma^2)
+        sigma = (0.5 / np.log(out[:, 4, 4, 0] / out[:, 4, 5, 0])) ** 0.5
+    assert 1.95 < sigma.max() < 2.0 + 1e-3
+    for share in (0.25, 0.5, 0.75):  # of [0.1, 2], to five deviations
+        assert abs((sigma < 0.1 + 1.9 * share).mean() - share) < 5 * np.sqrt(share * (1 - share) / 400)
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("crop", [augment.resized_crop(0.2)]),
+        ("crop:0.5", [augment.resized_crop(0.5)]),
+        ("shift:2", [augment.shift(2)]),
+        ("turn:20", [augment.turn(20.0)]),
+        ("colour", [augment.sometimes(augment.colour(0.4, 0.4, 0.4), 0.8)]),
+        ("colour:0.1", [augment.sometimes(augment.colour(0.1, 0.1, 0.1), 0.8)]),
+        ("grey", [augment.sometimes(augment.greyscale, 0.2)]),
+        ("flip+crop:0.3", [augment.flip, augment.resized_crop(0.3)]),
+    ],
+)
+def test_the_augment_option_asks_for_these_steps(text, steps):
+    both = [jax.jit(jax.vmap(step, in_axes=(0, None))) for step in (augmentation_of(text), augment.compose(*steps))]
+    one, other = (program(jax.random.split(KEY, 20), IMAGE) for program in both)
+    np.testing.assert_array_equal(one, other)
 
 
 def test_two_views_differ_and_each_image_has_draws_of_its_own():

@@ -35,6 +35,21 @@ def test_after_ten_million_updates_every_sum_is_that_of_its_children():
         level = np.pad(level, (0, above.size - len(level))).reshape(above.shape)
 
 
+@pytest.mark.parametrize("count", [1, 4, 5, 130, 1000])
+def test_what_is_put_in_a_row_is_summed_wherever_the_row_begins(count):
+    """Of 1,000 leaves in eight rows, across the ends of rows and around the end of all."""
+    values = np.arange(1, count + 1, dtype=np.float32)
+    before = put_in_a_row(empty(1000), jnp.int32(0), jnp.full(1000, 7.0), 1000)
+    program = jax.jit(lambda first: put_in_a_row(before, first, jnp.asarray(values), 1000))
+    for first in (0, 1, 127, 128, 300, 895, 998):
+        should = np.full(1024, 7.0)
+        should[1000:] = 0.0
+        should[(first + np.arange(count)) % 1000] = values
+        leaves, sums = program(jnp.int32(first))
+        np.testing.assert_array_equal(np.ravel(leaves), should)
+        np.testing.assert_array_equal(sums[0, :8], should.reshape(8, CHILDREN).sum(axis=1))
+
+
 def limit(freedom):
     return chi2.ppf(0.9999, freedom)
 
@@ -115,14 +130,47 @@ def test_weights_by_hand_where_priorities_differ():
         np.testing.assert_allclose(drawn.weight, np.array(weight)[kind], rtol=1e-4)
 
 
+def test_beta_goes_from_its_beginning_to_its_end_and_stays_there():
+    """Priorities 1 and 16, and beta 1/4 to 3/4 over two updates: the weight 16**-beta is 1/4, 1/8 and then 1/8."""
+    replay = prioritised(ring(32, 32), 1.0, (0.25, 0.75), 2)
+    chunk = Timestep(*(jnp.zeros((32, 1), leaf.dtype) for leaf in SCALARS))
+    state = replay.add(replay.init(SCALARS, Cycle(1, 32, 1, 32, 0)), chunk)
+    update, sample = jax.jit(replay.update), jax.jit(replay.sample)
+    batch = sample(state, jax.random.key(0), 0)._replace(slot=jnp.arange(32))
+    for weight in (1 / 4, 1 / 8, 1 / 8):
+        state = update(state, batch, Aux(jnp.array([1.0, 16.0] * 16), jnp.zeros(32)))
+        drawn = sample(state, jax.random.key(1), 0)
+        odd = np.asarray(drawn.slot) % 2 == 1
+        assert 0 < odd.sum() < 32
+        np.testing.assert_allclose(drawn.weight, np.where(odd, weight, 1.0), rtol=1e-4)
+
+
+def test_each_of_a_batch_comes_from_a_share_of_its_own_unless_asked_otherwise():
+    """Eight rows of 128 transitions, all alike: the i-th of eight comes from the i-th row (appendix B.2.1)."""
+    chunk = Timestep(*(jnp.zeros((8 * CHILDREN, 1), leaf.dtype) for leaf in SCALARS))
+    for options, alone in (({}, True), ({"stratified": False}, False)):
+        replay = prioritised(ring(8 * CHILDREN, 8), 0.6, **options)
+        state = replay.add(replay.init(SCALARS, Cycle(1, 8 * CHILDREN, 1, 8 * CHILDREN, 0)), chunk)
+        keys = jax.random.split(jax.random.key(0), 20)
+        rows = jax.jit(jax.vmap(lambda key: replay.sample(state, key, 0).slot // CHILDREN))(keys)
+        assert bool((rows == jnp.arange(8)[None]).all()) is alone
+
+
 def test_a_priority_that_is_none_changes_nothing_and_one_given_twice_is_the_larger():
     replay, state = filled(1.0)
-    batch = replay.sample(state, jax.random.key(0), 0)._replace(slot=jnp.array([1, 2, 3, 4, 5, 5, 6, 7]))
-    priority = jnp.array([jnp.nan, -1.0, jnp.inf, 2.0, 0.25, 0.5, 0.0, 3.0])
+    batch = replay.sample(state, jax.random.key(0), 0)._replace(slot=jnp.array([1, 2, 3, 4, 5, 5, 6, 6]))
+    priority = jnp.array([jnp.nan, -1.0, jnp.inf, 0.0, 0.5, 0.25, 2.0, 3.0])  # the larger first, and last
     state = replay.update(state, batch, Aux(jnp.zeros(8), jnp.zeros(8), priority=priority))
-    came = np.asarray(at(state.tree, jnp.arange(1, 8)))
-    np.testing.assert_allclose(came, [1.0, 1.0, 1.0, 2.0, 0.5, 1e-6, 3.0], rtol=1e-5)
+    came = np.asarray(at(state.tree, jnp.arange(1, 7)))
+    np.testing.assert_allclose(came, [1.0, 1.0, 1.0, 1e-6, 0.5, 3.0], rtol=1e-5)
     assert float(state.largest) == pytest.approx(3.0)
+
+
+def test_a_memory_that_a_cycle_with_those_that_wait_would_fill_is_refused():
+    """Five environments and three steps: 5 transitions of a cycle, and the 2 * 5 before them that wait."""
+    with pytest.raises(Refusal, match="are 15; write --replay 15 or more"):
+        prioritised(ring(14, 4, n_step=3), 0.6, span=3).init(SCALARS, Cycle(5, 5, 1, 1, 3))
+    assert prioritised(ring(15, 4, n_step=3), 0.6, span=3).init(SCALARS, Cycle(5, 5, 1, 1, 3)).tree[0].shape == (1, 128)
 
 
 def test_how_it_is_written():
