@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from qtwin.lab.grid import Protocol, cells_of, label_of, price_group
 from qtwin.lab.page import page
 from qtwin.lab.results import collect, missing, table
 from qtwin.lab.svg import number, ticks
+from qtwin.run.logs import read_points
 from qtwin.settings import SETTINGS
 
 TARGETS = {"target": ["hard:10", "soft:0.1", "tied"]}
@@ -133,6 +135,27 @@ def test_a_comparison_ends_in_a_table_numbers_and_a_page(compared):
     assert text.count("<figure>") >= 12
     assert not re.search(r"\bnan\b", text)
     assert "qtwin compare probe:observation --net linear" in text
+
+
+def test_a_comparison_whose_parent_was_killed_goes_on_to_the_same_numbers(compared, tmp_path):
+    """SIGKILL while cells are under way; the same command at once: it waits for them and ends as if never killed."""
+    whole, _ = compared
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    shutil.copy(whole / "prices.json", parts)
+    command = [sys.executable, "-m", "qtwin", *WORDS, "--out", str(parts)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as killed:
+        end = time.monotonic() + 120
+        while not list(parts.glob("cells/*/config.json")) and time.monotonic() < end:
+            time.sleep(0.02)
+        killed.kill()
+    code, told = run_again(parts)
+    assert code == 0, told
+    for run in sorted(file.parent for file in whole.glob("cells/*/summary.json")):
+        logs = [read_points(each / "metrics.jsonl") for each in (run, parts / "cells" / run.name)]
+        points = [[(p["cycles"], p["loss"], p["eval_return"]) for p in log] for log in logs]
+        assert points[0] == points[1]
+        assert len(points[0]) == 3
 
 
 def test_nothing_is_run_twice_and_what_is_missing_is_told(compared):

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from qtwin.run.lock import holder
 
+CELL = (sys.executable, "-m", "qtwin.lab.cell")
 POLL_SECONDS = 0.2
 HELD_SECONDS = 180.0  # that a cell is waited for which a process of an earlier comparison still holds
 
@@ -84,7 +85,7 @@ def stops() -> Iterator[list[int]]:
 
 def begin(words: Sequence[str], on: list[int], out, err) -> subprocess.Popen:
     """Starts `qtwin.lab.cell` on these cores alone. It ends when this process does: that holds its standard input."""
-    command = [sys.executable, "-m", "qtwin.lab.cell", *words]
+    command = [*CELL, *words]
     # A session of its own: a Ctrl-C at the terminal comes here, and from here to the cells.
     return _on(
         on, lambda: subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=err, start_new_session=True)
