@@ -83,6 +83,9 @@ def test_the_edges_of_a_draw_are_never_a_leaf_that_is_none():
     assert set(np.asarray(slots).tolist()) <= {5, 2 * CHILDREN + 7}
     one = put(empty(3 * CHILDREN), jnp.array([3]), jnp.array([2.0]))
     np.testing.assert_array_equal(program(one, edges, jax.random.key(0))[0], [3, 3, 3, 3])
+    halves = put(empty(3 * CHILDREN), jnp.array([5, 2 * CHILDREN + 7]), jnp.array([1.0, 1.0]))  # [0, 1/2) and [1/2, 1)
+    shares = jnp.array([0.0, 0.49, 0.5, 0.99])
+    np.testing.assert_array_equal(program(halves, shares, jax.random.key(0))[0], [5, 5, 263, 263])
 
 
 def filled(alpha, beta=(0.4, 1.0), over=2):

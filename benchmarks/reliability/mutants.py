@@ -26,7 +26,6 @@ import argparse
 import ast
 import contextlib
 import difflib
-import hashlib
 import importlib.util
 import io
 import json
@@ -264,29 +263,33 @@ def difference(old: str, new: str) -> str:
     return "".join(f"{line}\n" for line in lines if not line.startswith(("---", "+++", "@@")))
 
 
-def begun(python: str, work: Path, count: int, seed: int, commit: str) -> tuple[dict, dict[str, str]]:
-    """The draw that stands in ``work``, else a new one; and the sources that it was made from."""
-    sources = {path: git("show", f"{commit}:{path}").decode() for path in TESTS}
-    state = hashlib.sha256(json.dumps([sources, count, seed]).encode()).hexdigest()
+def sources_of(commit: str) -> dict[str, str]:
+    return {path: git("show", f"{commit}:{path}").decode() for path in TESTS}
+
+
+def begun(python: str, work: Path, count: int, seed: int, commit: str) -> dict:
+    """The draw that stands in ``work``, else a new one of this commit."""
     file = work / "drawn.json"
-    if file.exists():
-        draw = json.loads(file.read_text())
-        if draw["state"] != state:
-            raise SystemExit(f"{file} was drawn from other sources or with other options; remove {work} to begin anew")
-        return draw, sources
-    work.mkdir(parents=True, exist_ok=True)
-    draw = drawn(python, sources, count, seed) | {"commit": commit, "state": state}
-    file.write_text(json.dumps(draw))
-    return draw, sources
+    if not file.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        draw = drawn(python, sources_of(commit), count, seed) | {"commit": commit, "count": count}
+        file.write_text(json.dumps(draw))
+    draw = json.loads(file.read_text())
+    if (draw["count"], draw["seed"]) != (count, seed):
+        raise SystemExit(f"{file} was drawn with other options; write them, or remove {work} to begin anew")
+    return draw
 
 
 def batch(asked: argparse.Namespace) -> None:
     """Tries what has no verdict yet, or what was not killed."""
     python, commit = interpreter("mutants", asked.mutants_python), git("rev-parse", "HEAD").decode().strip()
-    draw, sources = begun(python, asked.work, asked.count, asked.seed, commit)
+    draw = begun(python, asked.work, asked.count, asked.seed, commit)
+    sources, present = sources_of(draw["commit"]), sources_of(commit)
     file, began = asked.work / "verdicts.jsonl", time.monotonic()
     known, limits = verdicts(file), {}
-    todo = [m for m in draw["mutants"] if asked.only is None or m[0] in asked.only]
+    if changed := [path for path in TESTS if sources[path] != present[path]]:
+        print(f"changed since the draw, so left as they are: {', '.join(changed)}", flush=True)
+    todo = [m for m in draw["mutants"] if m[0] not in changed and (asked.only is None or m[0] in asked.only)]
     if asked.again:
         ran = {k: v[-1] for k, v in known.items()}
         todo = [m for m in todo if (one := ran.get(tuple(m[:3]))) and one["verdict"] != "killed"
