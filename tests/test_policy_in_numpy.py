@@ -15,7 +15,7 @@ DOCS = Path(__file__).parents[1] / "docs" / "reliability.md"
 
 
 def test_the_reader_in_the_docs_acts_as_the_policy_does(tmp_path):
-    (block,) = re.findall(r"<!-- reader -->\n```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    (block,) = re.findall(r"<!-- reader -->\n```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     lines = [line for line in block.splitlines() if line.strip() and not line.startswith("import")]
     assert len(lines) <= 12  # ten, and two that say what they define
     names = {}

@@ -43,14 +43,14 @@ def test_every_method_runs_from_the_command_line(method, pictures, tmp_path, cap
         main(["siamese", method, "--data", pictures, *QUICK, "--queue", "32", "--seeds", "2", "--out", str(out)]) == 0
     )
     assert "nearest neighbours" in capsys.readouterr().out
-    summary = json.loads((out / "summary.json").read_text())
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     assert summary["gradient_steps"] == 16  # 64 images to learn from are 4 batches of 16, 4 times
     assert summary["target_updates"] == 16
     assert len(summary["knn"]) == len(summary["linear"]) == len(summary["untrained_knn"]) == 2
     assert {"config.json", "metrics.jsonl", "curve.png", "features.png", "encoder", "checkpoints"} <= {
         path.name for path in out.iterdir()
     }
-    points = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    points = [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert points[-1]["gradient_steps"] == 16
     assert all(np.isfinite(points[-1]["loss"]))
 
