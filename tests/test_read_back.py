@@ -418,11 +418,12 @@ def test_every_text_file_of_the_package_names_its_encoding():
             if not isinstance(node, ast.Call):
                 continue
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            said = {word.arg for word in node.keywords}
-            modes = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
-            binary = any("b" in mode for mode in modes if set(mode) <= set("rwabx+t"))
-            text = name in ("read_text", "write_text") or (name in ("open", "fdopen") and modes and not binary)
-            assert not (text or "text" in said) or "encoding" in said, f"{file.name}:{node.lineno}"
+            owner, said = getattr(getattr(node.func, "value", None), "id", ""), {word.arg for word in node.keywords}
+            constants = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+            modes = [mode for mode in constants if isinstance(mode, str) and set(mode) <= set("rwabx+t")]
+            text = name in ("read_text", "write_text") or (owner == "subprocess" and "text" in said)
+            text |= name in ("open", "fdopen") and bool(modes) and "b" not in modes[0]
+            assert not text or "encoding" in said, f"{file.name}:{node.lineno}"
 
 
 def test_a_letter_that_the_terminal_lacks_ends_nothing(good, monkeypatch):
