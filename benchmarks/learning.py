@@ -42,7 +42,7 @@ def main() -> None:
     args = parser.parse_args()
     (ROOT / "runs").mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="learning-", dir=ROOT / "runs"))
-    results = json.loads(args.results.read_text()) if args.results.is_file() else {}
+    results = json.loads(args.results.read_text(encoding="utf-8")) if args.results.is_file() else {}
     for name in args.only:
         env, preset, steps, published = CLAIMS[name]
         options = [env, "--preset", preset, "--steps", str(args.steps or steps), "--seeds", str(args.seeds)]
@@ -54,7 +54,7 @@ def main() -> None:
             r = results[name]
             told = (f"{r['transitions']:,}", str(len(r["seeds"])), interval(r), extremes(r), r["published"])
             rows.append((f"{CLAIMS[name][0]}, {CLAIMS[name][1]}", *told))
-    for env, r in (json.loads(PEER.read_text()) if PEER.is_file() else {}).items():
+    for env, r in (json.loads(PEER.read_text(encoding="utf-8")) if PEER.is_file() else {}).items():
         returns = np.array(r["eval_return"])
         (low, high), middle = statistics.interval(returns), float(statistics.iqm(returns))
         r = r | {"iqm": middle, "low": low, "high": high}

@@ -90,11 +90,11 @@ def interpreter(home: str, given: str | None) -> str:
     folder, requirements = ROOT / ".venv-bench" / home, HERE / f"requirements-{home}.txt"
     python, done = folder / "bin" / "python", folder / "installed"
     wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
-    if not done.is_file() or done.read_text() != wanted:
+    if not done.is_file() or done.read_text(encoding="utf-8") != wanted:
         print(f"making {folder.relative_to(ROOT)} from {requirements.name} (once) ...", file=sys.stderr, flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", "-r", str(requirements)], check=True)
-        done.write_text(wanted)
+        done.write_text(wanted, encoding="utf-8")
     return str(python)
 
 
@@ -104,7 +104,7 @@ def run(contender: Contender, python: str, scale: float) -> dict:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("XLA_", "JAX_", "OMP_", "MKL_", "PYTHON"))}
     transitions = max(1_000, int(contender.transitions * scale))
     command = [python, str(HERE / "contenders" / contender.script), "--transitions", str(transitions)]
-    done = subprocess.run([*command, *contender.options], env=kept, capture_output=True, text=True)
+    done = subprocess.run([*command, *contender.options], env=kept, capture_output=True, encoding="utf-8")
     if done.returncode:
         raise SystemExit(f"{contender.name} ended with exit code {done.returncode}:\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
@@ -115,7 +115,11 @@ def machine() -> dict:
     model = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        models = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        models = [
+            line.split(":", 1)[1].strip()
+            for line in cpuinfo.read_text(encoding="utf-8").splitlines()
+            if "model name" in line
+        ]
         model = models[0] if models else model
     return {
         "cpu": model,
@@ -221,7 +225,7 @@ def contest(
 
     args.out.parent.mkdir(parents=True, exist_ok=True)
     results = {"machine": about, "rounds": args.rounds, "scale": args.scale, "ratios": found, "contenders": lines}
-    args.out.write_text(json.dumps(results, indent=1) + "\n")
+    args.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(f"\nwritten to {args.out}")
 
 

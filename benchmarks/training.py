@@ -28,7 +28,7 @@ def train(options: list[str], out: Path, resume: bool = False) -> dict:
     done = subprocess.run([sys.executable, "-m", "qtwin", *command, *place], cwd=ROOT, stdout=sys.stderr)
     if done.returncode:
         raise SystemExit(f"qtwin {' '.join(command)} ended with exit code {done.returncode}")
-    summary = json.loads((out / "summary.json").read_text())
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     low, high = summary["eval_return_interval"]
     return {
         "command": f"qtwin {' '.join(command)}",
@@ -53,8 +53,8 @@ def extremes(result: dict) -> str:
 
 def keep(path: Path, name: str, result: dict) -> dict:
     """Writes a result into a file of results by name, beside those that are there; returns them all."""
-    results = json.loads(path.read_text()) if path.is_file() else {}
+    results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     results[name] = result
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1) + "\n")
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return results

@@ -86,12 +86,12 @@ def count(seeds: int | None) -> Either:
     return Either((Whole(), ListOf(Whole(), seeds or 1, seeds or MOST_SEEDS)))
 
 
-def log_point(seeds: int | None = None, judged: bool = False) -> Record:
+def log_point(seeds: int | None = None, needs: tuple[str, ...] = ()) -> Record:
     """A line of ``metrics.jsonl``.
 
     Args:
       seeds: how many numbers a list has; None takes any.
-      judged: it must hold the returns of an evaluation.
+      needs: lists that it must hold.
     """
     each = per_seed(seeds)
     needed = {"cycles": Whole(), "transitions": Whole(), "gradient_steps": Whole()}
@@ -103,9 +103,8 @@ def log_point(seeds: int | None = None, judged: bool = False) -> Record:
     numbers = ("seconds", "transitions_per_second", "images_per_second", "largest_reward", "target_age")
     known = dict.fromkeys(lists, each) | {name: Maybe(Number()) for name in numbers}
     known |= {"seconds": Number(0.0), "target_updates": count(seeds), "rank_limit": Whole(), "probed_at": Whole()}
-    known |= {"alarms": MapOf(Text())}
-    if judged:
-        needed["eval_return"] = known.pop("eval_return")
+    known |= {"alarms": MapOf(Text()), "train_length": each._replace(kind=Maybe(Number(0.0, 1e15)))}
+    needed |= {name: known.pop(name) for name in needs}
     others = Either((Maybe(Number()), Flag(), Text(), each, MapOf(Either((Text(), Maybe(Number()))))))
     return Record(needed, known, others)
 

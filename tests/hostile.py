@@ -139,7 +139,7 @@ def cases(here):
     yield "good policy", lambda: load(good)(np.zeros(4, np.float32))
     for name, data in safetensors_lies().items():
         yield f"policy weights: {name}", lambda data=data: load(spoilt(good, "policy/seed-0.safetensors", data))
-    described = json.loads((good / "policy" / "policy.json").read_text())
+    described = json.loads((good / "policy" / "policy.json").read_text(encoding="utf-8"))
     for name, data in json_lies(described, described).items():
         yield f"policy.json: {name}", lambda data=data: load(spoilt(good, "policy/policy.json", data))
     yield (
@@ -158,7 +158,7 @@ def cases(here):
             f"encoder weights: {name}",
             lambda data=data: load_encoder(spoilt(here / "siamese", "encoder/seed-0.safetensors", data)),
         )
-    told = json.loads((here / "siamese" / "encoder" / "encoder.json").read_text())
+    told = json.loads((here / "siamese" / "encoder" / "encoder.json").read_text(encoding="utf-8"))
     for name, data in json_lies(told, told).items():
         yield (
             f"encoder.json: {name}",
@@ -212,7 +212,7 @@ def cases(here):
     yield "good config", lambda: resumed(good)
     yield "good names", lambda: resolve("no such environment")
     yield "good log points", lambda: Logs(spoilt(good, "metrics.jsonl", b""), (0,), 10).close()
-    config = json.loads((good / "config.json").read_text())
+    config = json.loads((good / "config.json").read_text(encoding="utf-8"))
     for name, data in json_lies(config, config).items():
         yield f"config.json: {name}", lambda data=data: resumed(spoilt(good, "config.json", data))
     for field in config["config"]:
@@ -240,7 +240,7 @@ def cases(here):
     path = checkpoint.write(here / "saved" / "checkpoints", 1, 0, (0,), states)
     quiet = Screen(1, 0, True)
     yield "good checkpoint", lambda: Saver(path.parent, fleet, quiet).go_on()
-    manifest = json.loads((path / "manifest.json").read_text())
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     inside = path.relative_to(here / "saved")
     for name, data in json_lies(manifest, [*manifest, "columns"]).items():
         for honest in (False, True):
@@ -268,9 +268,11 @@ def cases(here):
 def signed(here, inside, data, fleet, quiet):
     """A checkpoint of hostile bytes whose hashes are right."""
     copy = spoilt(here / "saved", inside / "seed-0.safetensors", data) / inside
-    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
     manifest["sha256"] = {"seed-0.safetensors": hashlib.sha256(data).hexdigest()}
-    (copy / "manifest.json").write_text(json.dumps(manifest | {"closing": checkpoint.closing(manifest)}))
+    (copy / "manifest.json").write_text(
+        json.dumps(manifest | {"closing": checkpoint.closing(manifest)}), encoding="utf-8"
+    )
     return Saver(copy.parent, fleet, quiet).go_on()
 
 

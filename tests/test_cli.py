@@ -175,10 +175,10 @@ def directory_with_runs(tmp_path, monkeypatch):
     wrong = {**good, "config": {**good["config"], "collect": "ten"}}
     for name, text in (("run", json.dumps(good)), ("wrong-type", json.dumps(wrong)), ("damaged", "{")):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text(text)
+        (tmp_path / name / "config.json").write_text(text, encoding="utf-8")
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "something").write_text("mine")
-    (tmp_path / "file").write_text("mine")
+    (tmp_path / "full" / "something").write_text("mine", encoding="utf-8")
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
     return tmp_path
 
 
@@ -202,7 +202,7 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(here, capsys, words, says):
 def python(code, cwd, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, *(["-c", code] if code else []), *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, encoding="utf-8", timeout=120)
 
 
 def test_help_lists_rates_and_refusals_do_not_import_jax(here):
@@ -288,9 +288,9 @@ def test_seeds_and_directories(here):
 
 
 def test_a_resumed_run_keeps_its_settings_and_its_seeds(here):
-    saved = json.loads((here / "run" / "config.json").read_text())
+    saved = json.loads((here / "run" / "config.json").read_text(encoding="utf-8"))
     saved["config"]["target"] = "soft:0.005"
-    (here / "run" / "config.json").write_text(json.dumps(saved))
+    (here / "run" / "config.json").write_text(json.dumps(saved), encoding="utf-8")
     request = build("gymnax:CartPole-v1", out="run", resume=True, settings={"steps": 600_000})
     assert request.config == dataclasses.replace(
         AGENT_DEFAULTS["dqn"], target="soft:0.005", steps=600_000, schedule_steps=500_000
@@ -299,9 +299,9 @@ def test_a_resumed_run_keeps_its_settings_and_its_seeds(here):
 
 
 def test_a_run_of_an_earlier_version_goes_on_without_the_settings_that_came_later(here):
-    saved = json.loads((here / "run" / "config.json").read_text())
+    saved = json.loads((here / "run" / "config.json").read_text(encoding="utf-8"))
     saved["config"] = {name: value for name, value in saved["config"].items() if "self_predict" not in name}
-    (here / "run" / "config.json").write_text(json.dumps(saved))
+    (here / "run" / "config.json").write_text(json.dumps(saved), encoding="utf-8")
     assert build("CartPole-v1", out="run", resume=True).config == AGENT_DEFAULTS["dqn"]
 
 

@@ -115,7 +115,9 @@ def compared(tmp_path_factory):
 
 
 def run_again(folder):
-    done = subprocess.run([sys.executable, "-m", "qtwin", *WORDS, "--out", str(folder)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "qtwin", *WORDS, "--out", str(folder)], capture_output=True, encoding="utf-8"
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -125,12 +127,12 @@ def test_a_comparison_ends_in_a_table_numbers_and_a_page(compared):
     assert "estimate: about" in told
     assert "final greedy return" in told
     assert "tied and hard:1 give the same curves" in told
-    found = json.loads((folder / "compare.json").read_text())
+    found = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
     tied, hard = found["cells"]
     assert tied["returns"] == hard["returns"]
     assert (tied["measures"]["value_gap"]["iqm"], hard["summary"]["target_updates"]) == ([0.0, 0.0, 0.0], 60)
     assert len(found["improvement"]) == 2
-    text = (folder / "report.html").read_text()
+    text = (folder / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"(src|href)=|url\(|@import|https?://", text), "the page needs no network"
     assert text.count("<figure>") >= 12
     assert not re.search(r"\bnan\b", text)

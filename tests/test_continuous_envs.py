@@ -241,7 +241,7 @@ def test_a_policy_is_evaluated_only_where_its_actions_mean_the_same(tmp_path):
         "normalise": "none", "output": "tanh", "seeds": [0],
     }  # fmt: skip
     (tmp_path / "policy").mkdir()
-    (tmp_path / "policy" / "policy.json").write_text(json.dumps(description))
+    (tmp_path / "policy" / "policy.json").write_text(json.dumps(description), encoding="utf-8")
     with pytest.raises(Refusal, match=r"with action_low \(-3.0,\) and gymnax:Pendulum-v1 has \(-2.0,\); name another"):
         evaluate.run(str(tmp_path), 1, None, 0)
     with pytest.raises(Refusal, match=r"with obs_shape \(3,\) and gymnax:CartPole-v1 has \(4,\)"):

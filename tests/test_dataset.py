@@ -130,7 +130,7 @@ def test_states_out_of_range_are_refused(tmp_path):
 def test_files_that_are_not_there_or_no_data_sets_are_refused(tmp_path, path):
     with pytest.raises(Refusal, match=r"does not exist; write one with qtwin record"):
         load_dataset(tmp_path / "nothing.safetensors")
-    (tmp_path / "text.safetensors").write_text("not a data set")
+    (tmp_path / "text.safetensors").write_text("not a data set", encoding="utf-8")
     with pytest.raises(Refusal, match="expected to be a safetensors file"):
         load_dataset(tmp_path / "text.safetensors")
     save_file({"weights": np.zeros(3)}, tmp_path / "weights.safetensors")

@@ -275,12 +275,12 @@ def test_reading_changes_nothing():
 
 def test_a_measured_run_writes_what_it_found(tmp_path):
     assert train(tmp_path, "--target", "soft:0.1", "--diagnose", "1")[0] == 0
-    points = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    points = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     for name in ("value_gap", "churn", "target_change", "effective_rank", "over_estimation", "distance/head"):
         assert len(points[-1][name]) == 1, name
     assert points[-1]["rank_limit"] == 16
     assert points[-1]["target_age"] == pytest.approx(9, abs=0.2)
     assert isinstance(points[-1]["alarms"], dict)
-    looks = [json.loads(line) for line in (tmp_path / "twin.jsonl").read_text().splitlines()]
+    looks = [json.loads(line) for line in (tmp_path / "twin.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(looks) > 30
     assert len(looks[0]["distance"]) == 1

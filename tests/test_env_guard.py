@@ -179,7 +179,9 @@ def test_a_run_whose_environment_hangs_ends_with_one_line():
         "env = Guarded(Sound(lambda *_: time.sleep(60)), 0.3)\nenv.reset(0)\nenv.step(np.zeros(3, np.int32))\n"
     )
     began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parent, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=Path(__file__).parent, capture_output=True, encoding="utf-8"
+    )
     assert done.returncode == 1
     assert time.monotonic() - began < 40
     assert done.stderr.count("\n") == 1

@@ -65,7 +65,9 @@ def run_in(folder, env, net):
     spec, config = resolve(env), Config(env, net=net)
     online = network(spec, net, spec.num_actions).init(jax.random.key(0))
     export(folder / "policy", spec, config, {0: Variables(online.params, online.stats)})
-    (folder / "config.json").write_text(json.dumps({"config": dataclasses.asdict(config), "seeds": [0]}))
+    (folder / "config.json").write_text(
+        json.dumps({"config": dataclasses.asdict(config), "seeds": [0]}), encoding="utf-8"
+    )
     return str(folder)
 
 
@@ -90,7 +92,7 @@ def test_eval_plays_by_a_protocol_and_prints_the_published_scores(pong, monkeypa
 
 
 def test_a_policys_file_says_what_its_observations_are(pong):
-    description = json.loads((Path(pong) / "policy" / "policy.json").read_text())
+    description = json.loads((Path(pong) / "policy" / "policy.json").read_text(encoding="utf-8"))
     assert (description["preprocessing"], description["stack"], description["obs_shape"]) == ("nature", 4, [84, 84, 4])
     assert "the last four such frames" in description["how"][0]
 

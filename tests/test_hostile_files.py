@@ -41,7 +41,7 @@ def test_the_package_holds_nothing_that_makes_code_of_what_it_reads():
     assert len(SOURCES) > 100
     by_name = {}
     for file in SOURCES:
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             where = f"{file.name}:{getattr(node, 'lineno', 0)}"
             if isinstance(node, ast.Import):
                 assert not NO_MODULES & {alias.name.split(".")[0] for alias in node.names}, where
@@ -72,7 +72,7 @@ def what_happened_when_hostile_files_were_loaded(tmp_path_factory):
     assert main([*RUN, "--out", str(home / "in" / "good")]) == 0
     paths = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "hostile.py"), str(home / "in")], cwd=home, text=True,
+        [sys.executable, str(ROOT / "tests" / "hostile.py"), str(home / "in")], cwd=home, encoding="utf-8",
         capture_output=True, env={**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]

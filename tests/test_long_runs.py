@@ -37,7 +37,7 @@ def test_the_same_seed_gives_the_same_bytes_in_two_fresh_processes():
 
     def digests():
         done = subprocess.run(
-            [sys.executable, str(ROOT / "tests" / "same_seed.py")], text=True, capture_output=True,
+            [sys.executable, str(ROOT / "tests" / "same_seed.py")], encoding="utf-8", capture_output=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]

@@ -72,10 +72,12 @@ def as_file(rng, fields, folder, count):
     fields = {"env": "gym:CartPole-v1", **fields}
     if rng.random() < 0.5:
         file = folder / f"{count}.json"
-        file.write_text(json.dumps(fields))
+        file.write_text(json.dumps(fields), encoding="utf-8")
     else:
         file = folder / f"{count}.toml"
-        file.write_text("".join(f"{json.dumps(name)} = {json.dumps(value)}\n" for name, value in fields.items()))
+        file.write_text(
+            "".join(f"{json.dumps(name)} = {json.dumps(value)}\n" for name, value in fields.items()), encoding="utf-8"
+        )
     return ["train", "--config", str(file)]
 
 
@@ -120,7 +122,7 @@ assert not [name for name in ("jax", "flax", "optax", "gymnax") if name in sys.m
 print(json.dumps(answers))
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], input=json.dumps([words for words, _ in cases]), cwd=tmp_path, text=True,
+        [sys.executable, "-c", code], input=json.dumps([words for words, _ in cases]), cwd=tmp_path, encoding="utf-8",
         capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
@@ -164,7 +166,7 @@ def test_the_request_that_is_spoilt_is_a_good_one(tmp_path, monkeypatch):
 def test_a_runs_config_is_a_request_and_what_is_said_aloud_goes_before_it(asked, tmp_path, monkeypatch):
     (tmp_path / "old").mkdir()
     described = description_of(asked.config, asked.seeds, env="gym:CartPole-v1", run=bound(asked))
-    (tmp_path / "old" / "config.json").write_text(json.dumps(described))
+    (tmp_path / "old" / "config.json").write_text(json.dumps(described), encoding="utf-8")
     for file in ("old", "old/config.json"):
         again = ran(monkeypatch, ["--config", file])
         assert (again.config, again.seeds, bound(again)) == (asked.config, asked.seeds, bound(asked))
@@ -175,9 +177,9 @@ def test_a_runs_config_is_a_request_and_what_is_said_aloud_goes_before_it(asked,
 def test_json_and_toml_say_the_same_as_options(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fields = {"env": "CartPole-v1", "lr": 0.001, "n-step": 3, "explore": 0.1, "quiet": True, "overlap": False}
-    (tmp_path / "a.json").write_text(json.dumps(fields))
+    (tmp_path / "a.json").write_text(json.dumps(fields), encoding="utf-8")
     (tmp_path / "a.toml").write_text(
-        "env = 'CartPole-v1'\nlr = 1e-3\nn-step = 3\nexplore = 0.1\nquiet = true\noverlap = false\n"
+        "env = 'CartPole-v1'\nlr = 1e-3\nn-step = 3\nexplore = 0.1\nquiet = true\noverlap = false\n", encoding="utf-8"
     )
     aloud = ran(monkeypatch, ["CartPole-v1", "--lr", "1e-3", "--n-step", "3", "--explore", "0.1", "--quiet"])
     assert ran(monkeypatch, ["--config", "a.json"]) == ran(monkeypatch, ["--config", "a.toml"]) == aloud

@@ -1,6 +1,8 @@
 """Files that are read back: whatever they hold, a sentence or a gap that is told of, never a traceback or a script."""
 
+import ast
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -21,9 +23,9 @@ from safetensors.numpy import save, save_file
 from qtwin.cli import main
 from qtwin.errors import Refusal, Unusable
 from qtwin.files import open_regular, read_bytes, read_json, sha256_of
-from qtwin.lab.compare import known_prices
+from qtwin.lab.compare import _outliving, known_prices
 from qtwin.lab.page import page
-from qtwin.lab.results import collect, conclude
+from qtwin.lab.results import collect
 from qtwin.reading import Either, ListOf, MapOf, Maybe, Number, Record, Text, Whole, plain, problem
 from qtwin.run import blocks, checkpoint
 from qtwin.run.lines import read_log
@@ -409,10 +411,39 @@ def test_a_report_where_the_system_says_ascii(tmp_path):
     assert "hard:10 größer" in (folder / "report.html").read_text(encoding="utf-8")
 
 
-def test_what_a_reader_of_a_pipe_no_longer_hears_is_no_end(good, tmp_path):
-    said = []
-    conclude(spoilt(good, "prices.json", b""), said.append)
-    assert any("final greedy return" in text for text in said)
+def test_every_text_file_of_the_package_names_its_encoding():
+    """Also where the linter's PLW1514 does not see that something is a path."""
+    for file in (ROOT / "qtwin").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            owner, said = getattr(getattr(node.func, "value", None), "id", ""), {word.arg for word in node.keywords}
+            constants = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+            modes = [mode for mode in constants if isinstance(mode, str) and set(mode) <= set("rwabx+t")]
+            text = name in ("read_text", "write_text") or (owner == "subprocess" and "text" in said)
+            text |= name in ("open", "fdopen") and bool(modes) and "b" not in modes[0]
+            assert not text or "encoding" in said, f"{file.name}:{node.lineno}"
+
+
+def test_a_letter_that_the_terminal_lacks_ends_nothing(good, monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii", errors="strict"))
+    plan = json.loads((good / "grid.json").read_text(encoding="utf-8"))
+    folder = spoilt(good, "grid.json", json.dumps(changed(plan, ("cells", 0, "label"), "größer", False)).encode())
+    assert main(["report", str(folder)]) == 0
+    assert b"gr\\xf6\\xdfer" in raw.getvalue()
+
+
+def test_a_comparison_goes_on_when_nobody_reads_what_it_says(monkeypatch, tmp_path):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with open(theirs, "w", encoding="utf-8") as gone:
+        monkeypatch.setattr(sys, "stdout", gone)
+        say = _outliving(quiet=False)
+        for _ in range(3):
+            say("x" * 100_000)
+        monkeypatch.undo()
 
 
 # Checkpoints

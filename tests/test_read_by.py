@@ -23,6 +23,6 @@ def test_a_setting_is_for_the_agents_whose_files_read_it(field):
     read = {
         agent
         for agent, files in FILES.items()
-        if any(re.search(pattern, (FOLDER / f"{file}.py").read_text()) for file in files)
+        if any(re.search(pattern, (FOLDER / f"{file}.py").read_text(encoding="utf-8")) for file in files)
     }
     assert read == set(READ_BY[field])

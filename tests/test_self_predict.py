@@ -492,10 +492,10 @@ def test_a_run_exports_the_plain_network_and_logs_the_loss(tmp_path, capsys):
     words = "--net mlp:16 --warmup 100 --replay 500 --batch 8 --eval-episodes 2 --quiet --steps 600 --log-points 2"
     words = f"train CartPole-v1 --self-predict curl {words} --out {out}"
     assert main(words.split()) == 0
-    summary = json.loads((out / "summary.json").read_text())
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     assert summary["self_predict_target"] == "soft:0.001"
     assert summary["self_predict_target_updates"] == summary["gradient_steps"] == 50
-    points = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    points = [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert all(0 < point["self_loss"][0] < 10 for point in points)
     assert set(load_file(out / "policy" / "seed-0.safetensors")) == {
         "hidden.0.kernel", "hidden.0.bias", "head.kernel", "head.bias",
@@ -557,6 +557,6 @@ assert not heavy, heavy
 """
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", timeout=120
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -96,7 +96,7 @@ def refusals(tmp_path):
     Image.new("L", (8, 6)).save(tmp_path / "mixed" / "a.png")
     Image.new("L", (8, 7)).save(tmp_path / "mixed" / "b.png")
     (tmp_path / "text").mkdir()
-    (tmp_path / "text" / "a.png").write_text("no picture")
+    (tmp_path / "text" / "a.png").write_text("no picture", encoding="utf-8")
     (tmp_path / "short").mkdir()
     (tmp_path / "short" / "data_batch_1.bin").write_bytes(b"123")
     np.save(tmp_path / "flat.npy", rng.uniform(size=(4, 3)))

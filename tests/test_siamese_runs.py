@@ -55,7 +55,7 @@ def test_every_method_runs_from_the_command_line(method, pictures, tmp_path, cap
     assert {"config.json", "metrics.jsonl", "curve.png", "features.png", "encoder", "checkpoints"} <= {
         path.name for path in out.iterdir()
     }
-    points = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    points = [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert points[-1]["gradient_steps"] == 16
     assert all(np.isfinite(points[-1]["loss"]))
 

@@ -136,9 +136,9 @@ def test_every_damage_is_found_before_an_array_is_used(fleet, small_blocks, tmp_
 def rewritten(folder, **changes):
     """A manifest that says something else, and closes with the right hash."""
     file = folder / "manifest.json"
-    manifest = json.loads(file.read_text()) | changes
+    manifest = json.loads(file.read_text(encoding="utf-8")) | changes
     manifest["closing"] = checkpoint.closing(manifest)
-    file.write_text(json.dumps(manifest))
+    file.write_text(json.dumps(manifest), encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_hostile_manifest_is_refused_by_name(fleet, tmp_path, changes, says):
 @pytest.mark.parametrize("text", ["", "[" * 200_000, "9" * 10_000, '{"format": 2}', "\x00" * 64, '{"a":' * 5_000])
 def test_what_is_no_manifest_is_refused_by_name(fleet, tmp_path, text):
     path = checkpoint.write(tmp_path, 1, 0, fleet.seeds, states_of(fleet))
-    (path / "manifest.json").write_text(text)
+    (path / "manifest.json").write_text(text, encoding="utf-8")
     told = []
     assert checkpoint.newest(tmp_path, told) is None
     assert "manifest.json" in told[0]
@@ -188,9 +188,10 @@ def test_a_header_of_absurd_size_is_refused(fleet, tmp_path):
 
 def test_a_checkpoint_of_format_1_is_still_read(fleet, tmp_path):
     path = checkpoint.write(tmp_path, 1, 0, fleet.seeds, states_of(fleet))
-    manifest = json.loads((path / "manifest.json").read_text())
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     (path / "manifest.json").write_text(
-        json.dumps({k: manifest[k] for k in ("cycles", "boundary", "seeds", "sha256")} | {"format": 1})
+        json.dumps({k: manifest[k] for k in ("cycles", "boundary", "seeds", "sha256")} | {"format": 1}),
+        encoding="utf-8",
     )
     assert checkpoint.newest(tmp_path)[1]["cycles"] == 1
 
@@ -244,7 +245,7 @@ def test_no_log_point_twice_and_none_lost(tmp_path):
     logs = Logs(tmp_path, (3,), None)
     for cycles in (1, 2, 3):
         logs.write(point(cycles))
-    with open(tmp_path / "metrics.jsonl", "a") as file:
+    with open(tmp_path / "metrics.jsonl", "a", encoding="utf-8") as file:
         file.write('{"cycles": 4, "tra')  # killed in the middle of a line; the events file is left open
     logs = Logs(tmp_path, (3,), 2)
     for cycles in (3, 4):
@@ -356,7 +357,7 @@ sys.exit(main(["train", *request]))
 
 def kill(where, count, request):
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, where, str(count), *request], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-c", KILLED, where, str(count), *request], cwd=ROOT, capture_output=True, encoding="utf-8"
     )
     assert done.returncode == -signal.SIGKILL, (done.returncode, done.stderr[-2000:])
 
@@ -409,7 +410,7 @@ def test_resuming_with_other_settings_is_refused_with_all_of_them(tmp_path, caps
     assert "--steps with more" in capsys.readouterr().err
     more = [word if word != "3100" else "3600" for word in LITTLE]
     assert main(["train", *more, *out, "--resume", "--keep", "1", "--log-points", "3"]) == 0
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["transitions"] == 3600
+    assert json.loads((tmp_path / "run" / "summary.json").read_text(encoding="utf-8"))["transitions"] == 3600
 
 
 def test_a_clock_that_goes_backwards_changes_nothing(tmp_path, monkeypatch):
@@ -422,4 +423,4 @@ def test_a_clock_that_goes_backwards_changes_nothing(tmp_path, monkeypatch):
     assert last_state(tmp_path / "back") == last_state(tmp_path / "straight")
     seconds = [point["seconds"] for point in read_points(tmp_path / "back" / "metrics.jsonl")]
     assert seconds == sorted(seconds)
-    assert json.loads((tmp_path / "back" / "summary.json").read_text())["wall_seconds"] > 0
+    assert json.loads((tmp_path / "back" / "summary.json").read_text(encoding="utf-8"))["wall_seconds"] > 0

@@ -23,7 +23,7 @@ LITTLE = ["--net", "mlp:16", "--warmup", "100", "--replay", "500", "--batch", "8
 
 def train(out, *options, env="CartPole-v1", steps="1100"):
     code = main(["train", env, *LITTLE, "--steps", steps, "--log-points", "4", "--out", str(out), *options])
-    return code, json.loads((Path(out) / "summary.json").read_text())
+    return code, json.loads((Path(out) / "summary.json").read_text(encoding="utf-8"))
 
 
 def test_a_run_directory_holds_what_it_promises(tmp_path, capsys):
@@ -35,15 +35,15 @@ def test_a_run_directory_holds_what_it_promises(tmp_path, capsys):
     assert len(summary["eval_return"]) == 3
     for field in ("env", "agent", "target", "wall_seconds", "compile_seconds", "transitions_per_second"):
         assert summary[field]
-    points = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    points = [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [point["transitions"] for point in points] == [350, 600, 850, 1100]
     assert all(len(point["eval_return"]) == 3 for point in points)
     assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert list((out / "tensorboard").iterdir())
-    assert json.loads((out / "config.json").read_text())["config"]["target"] == "hard:7"
+    assert json.loads((out / "config.json").read_text(encoding="utf-8"))["config"]["target"] == "hard:7"
 
     # the policy, used as policy.json says, without qtwin
-    description = json.loads((out / "policy" / "policy.json").read_text())
+    description = json.loads((out / "policy" / "policy.json").read_text(encoding="utf-8"))
     assert description["seeds"] == [4, 5, 6]
     weights = load_file(out / "policy" / "seed-5.safetensors")
     obs = np.array([0.1, -0.2, 0.03, 0.4], np.float32)
@@ -67,7 +67,7 @@ def test_a_run_directory_holds_what_it_promises(tmp_path, capsys):
 
 def digests(out):
     newest = sorted((out / "checkpoints").glob("cycle-*"))[-1]
-    return json.loads((newest / "manifest.json").read_text())["sha256"]
+    return json.loads((newest / "manifest.json").read_text(encoding="utf-8"))["sha256"]
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,15 @@ def test_law_8_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, env, mo
         "from qtwin.cli import main\n"
         f"sys.exit(main({request!r}))\n"
     )
-    stopped = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    stopped = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, encoding="utf-8")
     assert stopped.returncode == 130, stopped.stderr
     assert not (parts / "summary.json").exists()
     assert main([*request, "--resume"]) == 0
     assert digests(whole) == digests(parts)
     same = ("cycles", "transitions", "gradient_steps", "target_updates", "eval_return", "train_return", "loss")
-    for one, two in zip(*[(out / "metrics.jsonl").read_text().splitlines() for out in (whole, parts)], strict=True):
+    for one, two in zip(
+        *[(out / "metrics.jsonl").read_text(encoding="utf-8").splitlines() for out in (whole, parts)], strict=True
+    ):
         one, two = json.loads(one), json.loads(two)
         assert {field: one[field] for field in same} == {field: two[field] for field in same}
 
@@ -128,7 +130,7 @@ def test_streaming_learns_cartpole_from_a_first_layer_without_a_weight(tmp_path)
     """Sparse initialisation leaves none of four inputs. A policy that never learns falls within 10 steps."""
     out = tmp_path / "run"
     assert main(["train", "CartPole-v1", "--preset", "stream-q", "--steps", "20000", "--quiet", "--out", str(out)]) == 0
-    assert json.loads((out / "summary.json").read_text())["eval_return"][0] > 50
+    assert json.loads((out / "summary.json").read_text(encoding="utf-8"))["eval_return"][0] > 50
 
 
 def test_hosted_seeds_are_the_same_alone_and_together(tmp_path):
@@ -161,7 +163,7 @@ def test_every_preset_trains_at_its_own_rates(name, tmp_path):
     out = tmp_path / "run"
     words = ["train", config.env, "--preset", name, *options, "--eval-episodes", "1", "--log-points", "1", "--quiet"]
     assert main([*words, "--out", str(out)]) == 0
-    summary = json.loads((out / "summary.json").read_text())
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     expected = plan(rates_of(dataclasses.replace(config, **cut)), config.envs, steps)
     assert summary["transitions"] == expected.transitions
     assert summary["gradient_steps"] == expected.gradient_steps
@@ -205,13 +207,13 @@ def test_record_and_learn_offline(env, tmp_path):
         "--quiet",
     ]
     assert main([*words, *more, "--log-points", "2", "--out", str(out)]) == 0
-    summary = json.loads((out / "summary.json").read_text())
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     assert (summary["transitions"], summary["gradient_steps"], summary["target_updates"]) == (0, 80, 4)
 
 
 def test_dqn_by_hand_runs_and_fits_on_a_screen():
     file = ROOT / "examples" / "dqn_by_hand.py"
-    assert len(file.read_text().splitlines()) <= 60
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= 60
     spec = importlib.util.spec_from_file_location("dqn_by_hand", file)
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)

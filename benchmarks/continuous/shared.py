@@ -47,7 +47,7 @@ def rows_of(
     parser.add_argument("--steps", type=int, help="another budget for every row, to try the script out")
     parser.add_argument("--results", type=Path, default=path)
     args = parser.parse_args()
-    results = json.loads(args.results.read_text()) if args.results.is_file() else {}
+    results = json.loads(args.results.read_text(encoding="utf-8")) if args.results.is_file() else {}
     for name in args.only:
         budget = args.steps or steps[name]
         options = [*requests[name], "--steps", str(budget), "--seeds", str(args.seeds)]
@@ -55,7 +55,7 @@ def rows_of(
         out = _place(re.sub(r"[^\w.-]+", "-", f"{args.results.stem}-{name}-{budget}-{args.seeds}"))
         result = train(options, out, resume=(out / "config.json").is_file()) | (more or {}).get(name, {})
         if curves:
-            points = (json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines())
+            points = (json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
             result["curve"] = [{k: p[k] for k in ("transitions", "eval_return", "train_return")} for p in points]
         results = keep(args.results, name, result)
     return results, args.results

@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=list(RUNS), default=list(RUNS))
     args = parser.parse_args()
-    found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
     for name in args.only:
         with tempfile.TemporaryDirectory() as folder:
             took = {0: [], 1: []}
@@ -51,7 +51,7 @@ def main() -> None:
         plain, measured = (statistics.median(took[diagnose]) for diagnose in (0, 1))
         found[name] = {"plain": took[0], "measured": took[1], "share": measured / plain - 1}
         print(f"{name}: {plain:.1f} s without, {measured:.1f} s with: {measured / plain - 1:+.1%}")
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

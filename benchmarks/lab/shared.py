@@ -69,14 +69,14 @@ def main(study: Study) -> None:
                 )
             keep(results, row, ROOT / folder)
     if not args.list and results.is_file():
-        show(json.loads(results.read_text()))
+        show(json.loads(results.read_text(encoding="utf-8")))
         print(f"\nwritten to {results.relative_to(ROOT)}; reports: runs/studies/{study.name}/*/report.html")
 
 
 def keep(results: Path, row: Row, folder: Path) -> None:
     """Puts what a row came to into the study's file of results, and its report beside that."""
-    found = json.loads((folder / "compare.json").read_text())
-    kept = json.loads(results.read_text()) if results.is_file() else {}
+    found = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
+    kept = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
     kept[row.name] = {
         "command": f"qtwin compare {' '.join(row.words)}",
         "env": found["env"],
@@ -85,7 +85,7 @@ def keep(results: Path, row: Row, folder: Path) -> None:
         "cells": [small(cell) for cell in found["cells"]],
         "findings": found["findings"],
     }
-    results.write_text(json.dumps(kept, indent=1) + "\n")
+    results.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     shutil.copy(folder / "report.html", results.with_name(f"{results.stem}-{row.name}.html"))
 
 

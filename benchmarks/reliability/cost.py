@@ -108,11 +108,11 @@ def main() -> None:
     from qtwin.engine.devices import prepare
 
     prepare(1)
-    known = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    known = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
     for name in asked.only:
         known[name] = measured(*RUNS[name], asked.seconds)
         print(json.dumps(known[name], indent=1), flush=True)
-        RESULT.write_text(json.dumps(known, indent=1) + "\n")
+        RESULT.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def main() -> None:
             trial += 1
     table = {"trials": trial, "asked_for_by_default": 500, **found, "damages": dict(sorted(kinds.items()))}
     table["seconds"] = round(time.monotonic() - began, 1)
-    RESULT.write_text(json.dumps(table, indent=1) + "\n")
+    RESULT.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(table, indent=1))
 
 

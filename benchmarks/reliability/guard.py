@@ -81,7 +81,7 @@ def main() -> None:
         "median_us_per_cycle_by_the_clock_and_cpu": medians,
         **{name: {"by_the_clock": told(name, 0), "cpu_time": told(name, 1)} for name in ("guarded", "looked at only")},
     }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
 
 

@@ -154,7 +154,7 @@ def main() -> None:
         "by_kind": {kind: [sum(r["same"] for r in rows if r["kind"] == kind), sum(r["kind"] == kind for r in rows)]
                     for kind in KINDS},
     }  # fmt: skip
-    RESULT.write_text(json.dumps(table, indent=1) + "\n")
+    RESULT.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(table, indent=1))
 
 

@@ -223,7 +223,7 @@ def mutated(tree: Path, path: str, text: str, number: int) -> None:
 def verdicts(file: Path) -> dict[tuple, list[dict]]:
     """Every verdict on a mutant, in the order in which they came."""
     found: dict[tuple, list[dict]] = {}
-    for line in file.read_text().splitlines() if file.exists() else ():
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
         one = json.loads(line)
         found.setdefault(tuple(one["mutant"]), []).append(one)
     return found
@@ -299,7 +299,7 @@ def batch(asked: argparse.Namespace) -> None:
     texts = made(python, sources, [m[:3] for m in todo])["texts"]
     with contextlib.ExitStack() as stack:
         tree = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qtwin-mutants-")))
-        out = stack.enter_context(open(file, "a"))
+        out = stack.enter_context(open(file, "a", encoding="utf-8"))
         copied(commit, tree)
         process = stack.enter_context(forks(tree))
         for number, (mutant, text) in enumerate(zip(todo, texts, strict=True)):

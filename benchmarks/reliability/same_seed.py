@@ -46,7 +46,9 @@ def requests(pictures: Path) -> dict[str, list[str]]:
 def state_of(words: list[str], out: Path) -> tuple:
     from qtwin.run import checkpoint
 
-    done = subprocess.run([sys.executable, "-m", "qtwin", *words, "--out", str(out)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "qtwin", *words, "--out", str(out)], capture_output=True, encoding="utf-8"
+    )
     if done.returncode:
         raise SystemExit(f"qtwin {' '.join(words)} ended with exit code {done.returncode}: {done.stderr[-500:]}")
     path, manifest = checkpoint.newest(out / "checkpoints")
@@ -66,8 +68,8 @@ def main() -> None:
             one, two = (state_of(words, Path(folder) / f"{i}-{k}") for k in range(2))
             same[name] = one == two
             print(f"{name}: {'the same' if same[name] else 'DIFFERENT'}", flush=True)
-            found = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
-            RESULT.write_text(json.dumps(found | same, indent=1) + "\n")
+            found = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {}
+            RESULT.write_text(json.dumps(found | same, indent=1) + "\n", encoding="utf-8")
     print(f"{sum(same.values())} of {len(same)} the same")
 
 

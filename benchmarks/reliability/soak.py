@@ -37,7 +37,7 @@ sys.exit(main(["train", *sys.argv[1:]]))
 def look(pid: int) -> tuple[float, int, int]:
     """Resident memory [MiB], descriptors, threads."""
     home = Path("/proc") / str(pid)
-    pages = int((home / "statm").read_text().split()[1])
+    pages = int((home / "statm").read_text(encoding="utf-8").split()[1])
     return (
         pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
         len(list((home / "fd").iterdir())),
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0)
     asked, words = parser.parse_known_args()
     words = words or RUN
-    with tempfile.TemporaryDirectory() as folder, open(Path(folder) / "compiled", "w+") as told:
+    with tempfile.TemporaryDirectory() as folder, open(Path(folder) / "compiled", "w+", encoding="utf-8") as told:
         run = Path(folder) / "run"
         child = subprocess.Popen([sys.executable, "-c", CHILD, *words, "--out", str(run)], stdout=told)
         began, seen = time.time(), []
@@ -60,9 +60,9 @@ def main() -> None:
                 seen.append((time.time(), *look(child.pid)))
         child.send_signal(signal.SIGTERM)
         code = child.wait()
-        compiled = [float(line) for line in (Path(folder) / "compiled").read_text().split()]
-        transitions = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["transitions"]
-        points = len((run / "metrics.jsonl").read_text().splitlines())
+        compiled = [float(line) for line in (Path(folder) / "compiled").read_text(encoding="utf-8").split()]
+        transitions = json.loads((run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])["transitions"]
+        points = len((run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
     table = np.array(seen)
     fifth, middle = table[len(table) // 5, 0], table[len(table) // 2, 0]
     early, late = table[(table[:, 0] >= fifth) & (table[:, 0] < middle)], table[table[:, 0] >= middle]
@@ -81,7 +81,7 @@ def main() -> None:
         "compiled_after_the_first_fifth": sum(when > float(fifth) for when in compiled),
         "compiled": len(compiled),
     }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
 
 

@@ -58,7 +58,7 @@ def main() -> None:
         except Refusal as reason:
             refused[name] = str(reason)
     result = {"tried": dict(tried), "refused": refused, "cannot_be_made_here": left_out}
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
 
 

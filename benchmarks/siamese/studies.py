@@ -74,7 +74,7 @@ def measured(options: list[str], seeds: int) -> dict:
     done = subprocess.run(words, cwd=ROOT)
     if done.returncode:
         raise SystemExit(f"qtwin {' '.join(command)} ended with exit code {done.returncode}")
-    summary = json.loads((out / "summary.json").read_text())
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     shutil.rmtree(out)
     return {"command": f"qtwin {' '.join(command)}", **summary}
 
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
-    results = json.loads(args.results.read_text()) if args.results.is_file() else {}
+    results = json.loads(args.results.read_text(encoding="utf-8")) if args.results.is_file() else {}
     for study in args.only:
         for options, _ in STUDIES[study].values():
             name = " ".join(options)

@@ -107,7 +107,7 @@ def cell_of(run: Path, planned: dict, seeds: int) -> dict[str, Any]:
       planned: its part of ``grid.json``.
       seeds: how many it has.
     """
-    log = read_log(run / "metrics.jsonl", schemas.log_point(seeds, judged=True))
+    log = read_log(run / "metrics.jsonl", schemas.log_point(seeds, ("eval_return",)))
     looks = read_log(run / "twin.jsonl", schemas.look(seeds))
     ended = read_summary(run, seeds)
     gaps = [text for text in (ended.wrong, told(log), told(looks)) if text]

@@ -2,8 +2,8 @@
 
 Scores are arrays [seeds], or [seeds, tasks] where several tasks are summed up in one number. From ten seeds on, an
 interval is a 95 % percentile bootstrap over seeds, drawn anew in each task (stratified), and agrees with rliable, its
-authors' library. With fewer the bootstrap is too narrow, and the interval of one task is Student's t interval, which of
-those measured comes nearest to 95 % there (docs/statistics.md). Read without importing JAX.
+authors' library. With fewer the bootstrap is too narrow, and the interval of one task is Student's t interval, which
+of those measured comes nearest to 95 % there (docs/statistics.md). Read without importing JAX.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def free_bytes() -> int | None:
     """Memory of this machine, and of this process's control group, that is free; None where that cannot be told."""
     found = []
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
+        for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("MemAvailable:"):
                 found.append(int(line.split()[1]) * 1024)
     except (OSError, ValueError):
@@ -67,7 +67,9 @@ def free_bytes() -> int | None:
     ):
         try:
             group = Path("/sys/fs/cgroup")
-            found.append(int((group / limit).read_text()) - int((group / used).read_text()))
+            found.append(
+                int((group / limit).read_text(encoding="utf-8")) - int((group / used).read_text(encoding="utf-8"))
+            )
         except (OSError, ValueError):  # no such group, or "max"
             pass
     if found:

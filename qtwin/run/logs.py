@@ -27,7 +27,7 @@ class Logs:
       gaps: what of the log of a resumed run is damaged and left out, in words; "" where nothing is.
     """
 
-    def __init__(self, out: Path, seeds: tuple[int, ...], resumed_at: int | None):
+    def __init__(self, out: Path, seeds: tuple[int, ...], resumed_at: int | None, needs: tuple[str, ...] = ()):
         """Opens the files.
 
         Args:
@@ -35,9 +35,10 @@ class Logs:
           seeds: which seeds, in the order of every list in a log point.
           resumed_at: cycles at the checkpoint that the run goes on from; later log points are dropped, they will come
             again. None for a new run.
+          needs: lists that a log point must hold; one that lacks them is damaged.
         """
         self._file, self._events, self._seeds = out / "metrics.jsonl", out / "tensorboard", seeds
-        log = lines.Log([]) if resumed_at is None else lines.read_log(self._file, log_point(len(seeds)))
+        log = lines.Log([]) if resumed_at is None else lines.read_log(self._file, log_point(len(seeds), needs))
         self.gaps = lines.told(log)
         self._begin([point for point in log.points if point["cycles"] <= resumed_at])
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from qtwin.request import Request
 
 MUCH = 10**8  # bytes of replays, from which on what their checkpoints take of the disk is told
+JUDGED = ("eval_return", "train_return", "train_length")  # what every log point holds for each seed
 PERIODIC_EPISODES = 10  # greedy episodes at a log point, for each seed
 
 
@@ -126,7 +127,7 @@ def _execute(request: Request) -> dict:
             )
         described = description_of(config, request.seeds, env=spec.id, run=bound(request))
         write_json(out / "config.json", described)
-        saver.logs = logs = Logs(out, request.seeds, start if request.resume else None)
+        saver.logs = logs = Logs(out, request.seeds, start if request.resume else None, JUDGED)
         if logs.gaps:
             screen.say(logs.gaps)
 

@@ -47,7 +47,7 @@ def table(name: str) -> dict[str, dict[str, float]]:
     Args:
       name: one of ``TABLES``.
     """
-    text = (resources.files(__package__) / f"{name}.csv").read_text()
+    text = (resources.files(__package__) / f"{name}.csv").read_text(encoding="utf-8")
     return {
         key(row["game"]): {column: float(score) for column, score in row.items() if column != "game"}
         for row in csv.DictReader(text.splitlines())

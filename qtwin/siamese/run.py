@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from qtwin.siamese.request import SiameseRequest
     from qtwin.types import Array
 
+JUDGED = ("knn", "spread", "effective_rank", "loss", "agreement")  # what a log point says of the features of each seed
+
 
 def method_of(images: Array, c: SiameseConfig) -> Algorithm:
     """The method that ``c.method`` names, on images [M, H, W, C]."""
@@ -96,7 +98,7 @@ def _execute(request: SiameseRequest) -> dict:
         saver = Saver(out / "checkpoints", fleet, screen, keep, "knn", lambda state: state._replace(replay=()))
         start = saver.go_on() if request.resume else 0
         write_json(out / "config.json", description_of(c, request.seeds, run={"checkpoints": request.checkpoints}))
-        saver.logs = logs = Logs(out, request.seeds, start if request.resume else None)
+        saver.logs = logs = Logs(out, request.seeds, start if request.resume else None, JUDGED)
         if logs.gaps:
             screen.say(logs.gaps)
         pauses, watch = marks(spending, request.log_points, request.checkpoints), Watch(saver.save, saver.go_back)
@@ -191,7 +193,7 @@ def _summary(c, images, fleet, last: dict, linear, baseline: dict, seconds: floa
         "images": images,
         "gradient_steps": steps,
         "target_updates": moves(clocks),
-        **{name: last[name] for name in ("knn", "spread", "effective_rank", "loss", "agreement")},
+        **{name: last[name] for name in JUDGED},
         "linear": [None if np.isnan(value) else value for value in linear],
         **{name: _finite(value) for name, value in baseline.items()},
         "compile_seconds": round(compile_seconds, 3),
