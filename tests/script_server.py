@@ -1,8 +1,6 @@
 """Runs scripts of benchmarks/ for `test_benchmarks.py`, which so share their imports: a line of JSON in, one out.
 
-This process imports the libraries and never starts JAX's backend. What might disturb others (the contenders, which
-choose JAX's devices) runs in a fork of its own; all other smoke tests run one after another in one fork, where a tiny
-training is made once for all.
+They run one after another in this process, so that JAX is imported once and a tiny training is made once for all.
 """
 
 import json
@@ -13,18 +11,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
-import flax.nnx
-import gymnasium
-import gymnax
-import jax  # noqa: F401
-import matplotlib.figure
-import optax
-
-import qtwin.engine.fleet
-import qtwin.run.train  # noqa: F401
-
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-IMPORTED = (flax.nnx, gymnasium, gymnax, matplotlib.figure, optax)
 
 
 def ran(script: str, flag: str) -> dict:
@@ -59,47 +46,9 @@ def ran(script: str, flag: str) -> dict:
     return {"code": code, "printed": printed}
 
 
-def forked(serve) -> tuple[int, object, object]:
-    """A child that runs ``serve(lines in, lines out)``: its process id, and the parent's ends of the two pipes."""
-    (there, ask), (hear, answer) = os.pipe(), os.pipe()
-    if child := os.fork():
-        os.close(there)
-        os.close(answer)
-        return child, os.fdopen(ask, "w", buffering=1), os.fdopen(hear)
-    os.close(ask)
-    os.close(hear)
-    serve(os.fdopen(there), os.fdopen(answer, "w", buffering=1))
-    sys.stdout.flush()
-    sys.exit()  # so that what is to be removed at the end is removed
-
-
-def serve(lines, out) -> None:
-    for line in lines:
-        out.write(json.dumps(ran(*json.loads(line))) + "\n")
-
-
-def once(lines, out) -> None:
-    serve([lines.readline()], out)
-
-
 def main() -> None:
-    together = None
     for line in sys.stdin:
-        script, flag = json.loads(line)
-        if flag == "--smoke" and Path(script).parent.name != "contenders":
-            together = together or forked(serve)
-            _, ask, hear = together
-        else:
-            child, ask, hear = forked(once)
-        ask.write(line)
-        print(hear.readline(), end="", flush=True)
-        if not together or hear is not together[2]:
-            ask.close()
-            hear.close()
-            os.waitpid(child, 0)
-    if together:
-        together[1].close()
-        os.waitpid(together[0], 0)
+        print(json.dumps(ran(*json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":

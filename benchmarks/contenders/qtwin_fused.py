@@ -21,7 +21,8 @@ def main() -> None:
     before_jax()
     import jax
 
-    jax.config.update("jax_num_cpu_devices", args.seeds)
+    if not args.smoke:  # which may run where JAX has been started
+        jax.config.update("jax_num_cpu_devices", args.seeds)
 
     from qtwin.agents.dqn import dqn
     from qtwin.config import Config

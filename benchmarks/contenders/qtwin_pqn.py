@@ -27,7 +27,7 @@ def main() -> None:
 
     config = build("minatar:Breakout", preset="pqn-minatar", settings=SMALL if args.smoke else None).config
     spec = resolve(config.env)
-    engine = fused(algorithm(spec, config), jax_env(spec), config.envs, jax.devices())
+    engine = fused(algorithm(spec, config), jax_env(spec), config.envs, jax.devices()[:1])
     state = engine.warm_up(engine.init([0]), engine.turn.warmup_vector_steps)
     cycles = max(1, args.transitions // engine.turn.transitions)
     state = jax.block_until_ready(engine.advance(state, cycles))
