@@ -3,6 +3,8 @@
 import os
 import tempfile
 
+import pytest
+
 # Compiling is most of what the tests take: at LLVM's first level and with XLA's older emitter of loops it takes less.
 # What is compiled so is slower. What a test compares is compiled alike on both sides.
 FLAGS = "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false "
@@ -21,3 +23,48 @@ elif "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["QTWIN_CACHE"] = _cache.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0" if "QTWIN_TESTS_CACHE" in os.environ else "0.1"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+# What a run skips is kept in pytest's cache. With --only-skipped, and the extras installed, these tests alone run,
+# and none of them may be skipped again: so a test behind an import cannot rot.
+SKIPPED = "qtwin/skipped"
+_skipped = set()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--only-skipped", action="store_true", help="run what the last run skipped; none may be skipped")
+
+
+def pytest_runtest_logreport(report):
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _skipped.add(report.nodeid)
+
+
+def pytest_collectreport(report):
+    if report.skipped:
+        _skipped.add(report.nodeid)
+
+
+def pytest_sessionfinish(session):
+    config = session.config
+    if not hasattr(config, "workerinput") and not config.getoption("--only-skipped"):
+        config.cache.set(SKIPPED, sorted(_skipped))
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--only-skipped"):
+        before = config.cache.get(SKIPPED, [])
+        named = {name: [i for i in items if name in (i.nodeid, i.nodeid.partition("::")[0])] for name in before}
+        if not all(named.values()) or not named:
+            gone = [name for name, found in named.items() if not found]
+            raise pytest.UsageError(f"skipped as a whole, or gone: {gone}" if gone else "the last run skipped nothing")
+        chosen = [item for item in items if any(item in found for found in named.values())]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if item.config.getoption("--only-skipped") and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome, report.longrepr = "failed", f"still skipped: {report.longrepr[2]}"
+    return report

@@ -4,8 +4,8 @@ Freeway twice: with random actions of one step each, as the preset has them, and
 
     python benchmarks/atari/learning.py [--only NAME ...] [--seeds K]
 
-``--only`` without a name trains nothing and prints the results that are there; a row that was stopped goes on where it
-was. The random score beside each is Mnih et al. (2015), extended data table 2. Evaluated as the preset's preprocessing
+``--show`` prints the results that are there; a row that was stopped goes on where it was. The random score beside each
+is Mnih et al. (2015), extended data table 2. Evaluated as the preset's preprocessing
 is (protocol nature: 30 episodes with no-op starts, epsilon 0.05, at most five minutes).
 """
 
@@ -16,10 +16,10 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "continuous"))
-from shared import report, rows_of
+from rows import report, rows_of
+from script import RESULTS
 from tables import table as rows_in_markdown
-from training import HERE, extremes, interval
+from training import every_seed, interval
 
 ROWS = {
     "Freeway": (("ale:Freeway",), 200_000),
@@ -33,22 +33,22 @@ SHARED = ("--preset", "atari-quick", "--log-points", str(POINTS), "--overlap")
 
 def main() -> None:
     results, path = rows_of(
-        __doc__.splitlines()[0],
+        __doc__,
         {name: [*options, *SHARED] for name, (options, _) in ROWS.items()},
         {name: steps for name, (_, steps) in ROWS.items()},
         SEEDS,
-        HERE / "results" / "learning_atari.json",
+        RESULTS / "learning_atari.json",
         curves=True,
         eval_episodes=30,
     )
     from qtwin.scores import NATURE, key, table
 
-    head = ("row", "agent steps", "seeds", "return, IQM [95 %]", "worst ... best", "random", "a second")
+    head = ("row", "agent steps", "seeds", "return, IQM [95 %]", "every seed", "random", "a second")
     rows, curves = [], []
     for name, ((game, *_), _) in ROWS.items():
         if name in results:
             r, known = results[name], table(NATURE)[key(game.removeprefix("ale:"))]
-            told = (f"{r['transitions']:,}", str(len(r["seeds"])), interval(r), extremes(r))
+            told = (f"{r['transitions']:,}", str(len(r["seeds"])), interval(r), every_seed(r["eval_return"], 1))
             rows.append((name, *told, f"{known['random']:g}", f"{r['transitions_per_second']:,.0f}"))
             curves.append((name, *[f"{statistics.mean(point['eval_return']):.1f}" for point in r["curve"]]))
     report(head, rows, path)

@@ -9,8 +9,6 @@ size has been compiled, filled and dropped, so that it holds JAX, the compiled p
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import resource
 import sys
@@ -19,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from training import HERE, keep
+from script import RESULTS, keep_row, options, parse, show
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 CHUNK, LEAST_GB = 32, 7.5
@@ -59,23 +57,29 @@ def fill(frames: int, rows_written: int) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__, RESULTS / "memory_atari.json")
     parser.add_argument("--frames", type=int, default=1_000_000)
-    args = parser.parse_args()
-    small = max(args.frames // 1000, 1_000)
+    args = parse(parser)
+    if not args.show:
+        measure(1_000 if args.smoke else args.frames, args.out)
+    show(args.out)
+
+
+def measure(frames: int, out: Path) -> None:
+    """Fills a small ring, then the whole one past its end, and keeps the difference of the peaks."""
+    small = min(max(frames // 1000, 1_000), frames)
     fill(small, 2 * small)
     baseline, began = peak_bytes(), time.perf_counter()
-    held = fill(args.frames, args.frames + args.frames // 20)
+    held = fill(frames, frames + frames // 20)
     result = {
-        "command": f"python benchmarks/atari/memory.py --frames {args.frames}",
+        "command": f"python benchmarks/atari/memory.py --frames {frames}",
         "frames": held,
         "baseline_gb": baseline / 1e9,
         "peak_above_baseline_gb": (peak_bytes() - baseline) / 1e9,
         "wanted_at_most_gb": LEAST_GB,
         "seconds": time.perf_counter() - began,
     }
-    keep(HERE / "results" / "memory_atari.json", str(args.frames), result)
-    print(json.dumps(result, indent=1))
+    keep_row(out, str(frames), result)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from speed import HERE, Contender, Ratio, contest
+from contest import Contender, Ratio, contest
+from script import RESULTS
 
 CONTENDERS = (
     Contender("qtwin hosted", "qtwin", "qtwin", "qtwin_atari.py", (), 3_200),
@@ -34,7 +35,7 @@ if __name__ == "__main__":
     contest(
         CONTENDERS,
         RATIOS,
-        __doc__.splitlines()[0],
-        HERE / "results" / "speed_atari.json",
+        __doc__,
+        RESULTS / "speed_atari.json",
         measured="agent steps a second",
     )

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from common import arguments, before_jax, report, timed
+import argparse
+
+from common import arguments, before_jax, begun, report, timed
 
 PACKAGES = ("jax", "ale-py", "numpy")
 ENVS, FIRST = 8, 832  # as long as the last of the timed chunks and the others, so that nothing is compiled in between
 
 
-def main() -> None:
-    parser = arguments(__doc__, 40_000)
+def parser() -> argparse.ArgumentParser:
+    parser = arguments(__doc__, 40_000, "atari/speed_atari.py")
     parser.add_argument("--game", default="Pong")
     parser.add_argument("--bare", action="store_true", help="step ale-py's own AtariVectorEnv and keep nothing")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = begun(parser(), {"ale_py": "ale-py"}, 160)
     before_jax()
     import numpy as np
 
     from qtwin.envs.catalog import resolve
 
     spec = resolve(f"ale:{args.game}")
-    steps = args.transitions // ENVS
+    steps, first, replay = args.transitions // ENVS, FIRST, 50_000
+    if args.smoke:
+        first, replay = args.transitions, 1_000
     if args.bare:
         from qtwin.envs.ale_envs import vector_of
         from qtwin.envs.preprocessing import training
@@ -32,7 +40,7 @@ def main() -> None:
             for actions in random.integers(0, spec.num_actions, (count, ENVS)):
                 games.step(actions)
 
-        play(FIRST // ENVS)
+        play(first // ENVS)
         seconds = timed(lambda: play(steps))
     else:
         import jax
@@ -42,9 +50,9 @@ def main() -> None:
         from qtwin.engine.hosted import hosted
         from qtwin.envs.make import make
 
-        config = Config(spec.id, net="nature", collect=8, regress=1, warmup=8, replay=50_000, batch=32, envs=ENVS)
+        config = Config(spec.id, net="nature", collect=8, regress=1, warmup=8, replay=replay, batch=32, envs=ENVS)
         engine = hosted(build(spec, config), make(spec)(ENVS), overlap=False)
-        state = jax.block_until_ready(engine.warm_up(engine.init(0), FIRST // ENVS))
+        state = jax.block_until_ready(engine.warm_up(engine.init(0), first // ENVS))
         seconds = timed(lambda: jax.block_until_ready(engine.warm_up(state, steps)))
         engine.close()
     name = "bare AtariVectorEnv" if args.bare else "qtwin, collecting"

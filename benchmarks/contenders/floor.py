@@ -9,9 +9,10 @@ matter.
 
 from __future__ import annotations
 
+import argparse
 import re
 
-from common import RECIPE, arguments, before_jax, report, timed
+from common import RECIPE, arguments, before_jax, begun, report, timed
 
 PACKAGES = ("jax", "jaxlib", "numpy")
 TINY = 1e-12
@@ -39,10 +40,14 @@ def products_in_loop(program: str) -> int:
     return sum(len(re.findall(r"= \S+ dot\(", text[name])) for name in reached)
 
 
-def main() -> None:
-    parser = arguments(__doc__, 300_000)
+def parser() -> argparse.ArgumentParser:
+    parser = arguments(__doc__, 300_000, "speed.py")
     parser.add_argument("--env", choices=sorted(NETWORKS), default="CartPole-v1")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = begun(parser(), {"jax": "jax"}, 2000)
     before_jax()
     import jax
     import jax.numpy as jnp
@@ -82,7 +87,7 @@ def main() -> None:
     inputs = layers[0][0]
     carry = (weights(0), weights(10), *(normal(20 + i, (rows * n, inputs)) for i, n in enumerate((envs, batch, batch))))
     loop = jax.jit(lambda turns, carry: jax.lax.fori_loop(0, turns, turn, carry))
-    turns = args.transitions // envs
+    turns = max(1, args.transitions // envs)
     compiled = loop.lower(jnp.int32(turns), carry).compile()
     products = products_in_loop(compiled.as_text())
     expected = 3 * len(layers) + 2 * len(layers) - 1

@@ -5,7 +5,9 @@ Its evaluation, and its reports to wandb, are taken out.
 
 from __future__ import annotations
 
-from common import SINGLE_THREADED, arguments, before_jax, report, timed
+import argparse
+
+from common import SINGLE_THREADED, arguments, before_jax, begun, report, timed
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
 RECIPE = {
@@ -30,15 +32,19 @@ RECIPE = {
 CHUNK = RECIPE["NUM_ENVS"] * RECIPE["NUM_STEPS"]
 
 
-def main() -> None:
-    parser = arguments(__doc__, 80 * CHUNK)
+def parser() -> argparse.ArgumentParser:
+    parser = arguments(__doc__, 80 * CHUNK, "values/speed_pqn.py")
     parser.add_argument("--flags", choices=["default", "single"], default="single", help="XLA's flags, or qtwin's")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = begun(parser(), {"purejaxql": "purejaxql"}, CHUNK)
     before_jax(SINGLE_THREADED if args.flags == "single" else None)
     import jax
     from purejaxql.pqn_minatar import make_train
 
-    updates = args.transitions // CHUNK
+    updates = max(1, args.transitions // CHUNK)
     train = jax.jit(jax.vmap(make_train({**RECIPE, "TOTAL_TIMESTEPS": updates * CHUNK})))
     seeds = jax.random.split(jax.random.PRNGKey(0), 1)
     train = train.lower(seeds).compile()

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from common import arguments, before_jax, report, timed
+import argparse
+
+from common import arguments, before_jax, begun, report, timed
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "gymnasium", "numpy")
 WARM_UP = 1_000  # transitions before the first gradient step, outside the timing
 FIRST = 1_000  # transitions learned from before the clock starts
 
 
-def main() -> None:
-    parser = arguments(__doc__, 10_000)
-    parser.add_argument("--agent", choices=["sac", "td3"], required=True)
+def parser() -> argparse.ArgumentParser:
+    parser = arguments(__doc__, 10_000, "continuous/speed_continuous.py")
+    parser.add_argument("--agent", choices=["sac", "td3"], default="sac")
     parser.add_argument("--env", default="gym:HalfCheetah-v5")
     parser.add_argument("--overlap", action="store_true", help="hosted: collect while the regression runs")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = begun(parser(), {"jax": "jax"}, 20)
     before_jax()
     import jax
 
@@ -26,10 +32,11 @@ def main() -> None:
     from qtwin.envs.make import make
     from qtwin.rates import cycle_of
 
+    warm_up, first, width = (100, 10, "mlp:8") if args.smoke else (WARM_UP, FIRST, "mlp:256,256")
     config = Config(
-        args.env,
+        "Pendulum-v1" if args.smoke else args.env,
         agent=args.agent,
-        net="mlp:256,256",
+        net=width,
         init="torch",
         loss="half-mse" if args.agent == "sac" else "mse",
         learning_rate=3e-4,
@@ -38,12 +45,12 @@ def main() -> None:
         collect=1,
         regress=1,
         target="soft:0.005" if args.agent == "sac" else "soft:0.005/2",
-        warmup=WARM_UP,
-        replay=1_000_000,
+        warmup=warm_up,
+        replay=1_000 if args.smoke else 1_000_000,
         batch=256,
         explore="1" if args.agent == "sac" else "0.1",
         envs=1,
-        steps=WARM_UP + FIRST + args.transitions,
+        steps=warm_up + first + args.transitions,
     )
     spec = resolve(config.env)
     algorithm, env = build(spec, config), make(spec)
@@ -55,7 +62,7 @@ def main() -> None:
         state = engine.init(0)
     turn = cycle_of(algorithm.rates, config.envs)
     state = engine.warm_up(state, turn.warmup_vector_steps)
-    state = jax.block_until_ready(engine.advance(state, FIRST // turn.transitions))
+    state = jax.block_until_ready(engine.advance(state, first // turn.transitions))
     cycles = args.transitions // turn.transitions
     out = []
     seconds = timed(lambda: out.append(jax.block_until_ready(engine.advance(state, cycles))))

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from common import arguments, before_jax, report, timed
+import argparse
+
+from common import arguments, before_jax, begun, report, timed
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
 
 
-def main() -> None:
-    parser = arguments(__doc__, 200_000)
+def parser() -> argparse.ArgumentParser:
+    parser = arguments(__doc__, 200_000, "speed.py")
     parser.add_argument("--seeds", type=int, default=1, help="seeds side by side, each on a CPU device of its own")
     parser.add_argument("--env", choices=["CartPole-v1", "minatar:Breakout"], default="CartPole-v1")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = begun(parser(), {"jax": "jax"}, 500)
     before_jax()
     import jax
 
-    jax.config.update("jax_num_cpu_devices", args.seeds)
+    if not args.smoke:  # which may run where JAX has been started
+        jax.config.update("jax_num_cpu_devices", args.seeds)
 
     from qtwin.agents.dqn import dqn
     from qtwin.config import Config
     from qtwin.engine.fused import fused
-    from qtwin.envs.gymnax_envs import gymnax_env
-    from qtwin.envs.spec import EnvSpec
+    from qtwin.envs.catalog import resolve
+    from qtwin.envs.make import jax_env
 
+    spec = resolve(args.env)
     if args.env == "CartPole-v1":
-        spec = EnvSpec("gymnax:CartPole-v1", (4,), "float32", 2)
         config = Config(args.env)
-        steps = config.warmup + args.transitions
-        config = Config(args.env, steps=steps)
+        config = Config(args.env, steps=config.warmup + args.transitions, net="mlp:8" if args.smoke else config.net)
     else:
         # Young & Tian (2019): a gradient step per frame, centred RMSProp with torch's place for epsilon.
-        spec = EnvSpec("gymnax:Breakout-MinAtar", (10, 10, 4), "bool", 3)
         config = Config(
             args.env,
             net="minatar",
@@ -45,7 +50,7 @@ def main() -> None:
             envs=1,
             steps=5_000 + args.transitions,
         )
-    engine = fused(dqn(spec, config), gymnax_env(spec, spec.id.split(":")[1]), config.envs, jax.devices()[: args.seeds])
+    engine = fused(dqn(spec, config), jax_env(spec), config.envs, jax.devices()[: args.seeds])
     state = engine.init(list(range(args.seeds)))
     state = engine.warm_up(state, engine.turn.warmup_vector_steps)
     state = jax.block_until_ready(engine.advance(state, 10))

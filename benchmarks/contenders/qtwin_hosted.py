@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from common import arguments, before_jax, report, timed
+import argparse
+import dataclasses
+
+from common import arguments, before_jax, begun, report, timed
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnasium", "numpy")
 WARM_UP = 1_000  # transitions before the first gradient step, outside the timing
 
 
-def main() -> None:
-    parser = arguments(__doc__, 60_000)
+def parser() -> argparse.ArgumentParser:
+    parser = arguments(__doc__, 60_000, "speed.py")
     parser.add_argument("--overlap", action="store_true", help="collect while the regression runs")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = begun(parser(), {"jax": "jax"}, 500)
     before_jax()
     import jax
 
@@ -22,6 +29,7 @@ def main() -> None:
     from qtwin.rates import cycle_of
 
     config = Config("gym:CartPole-v1", warmup=WARM_UP, steps=WARM_UP + args.transitions)
+    config = dataclasses.replace(config, net="mlp:8") if args.smoke else config
     env = gym_env("CartPole-v1", config.envs)
     algorithm = dqn(env.spec, config)
     turn = cycle_of(algorithm.rates, config.envs)

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from common import arguments, before_jax, report, timed
+import argparse
+
+from common import arguments, before_jax, begun, report, timed
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
+SMALL = {"net": "mlp:8+layernorm", "envs": "8", "collect": "64", "regress": "4", "batch": "32", "steps": "512"}
+
+
+def parser() -> argparse.ArgumentParser:
+    return arguments(__doc__, 80 * 4_096, "values/speed_pqn.py")
 
 
 def main() -> None:
-    args = arguments(__doc__, 80 * 4_096).parse_args()
+    args = begun(parser(), {"jax": "jax"}, 512)
     before_jax()
     import jax
 
     from qtwin.agents import algorithm
     from qtwin.engine.fused import fused
     from qtwin.envs.catalog import resolve
-    from qtwin.envs.gymnax_envs import gymnax_env
+    from qtwin.envs.make import jax_env
     from qtwin.request import build
 
-    config = build("minatar:Breakout", preset="pqn-minatar").config
+    config = build("minatar:Breakout", preset="pqn-minatar", settings=SMALL if args.smoke else None).config
     spec = resolve(config.env)
-    engine = fused(algorithm(spec, config), gymnax_env(spec, spec.id.split(":")[1]), config.envs, jax.devices())
+    engine = fused(algorithm(spec, config), jax_env(spec), config.envs, jax.devices()[:1])
     state = engine.warm_up(engine.init([0]), engine.turn.warmup_vector_steps)
-    cycles = args.transitions // engine.turn.transitions
+    cycles = max(1, args.transitions // engine.turn.transitions)
     state = jax.block_until_ready(engine.advance(state, cycles))
     seconds = timed(lambda: jax.block_until_ready(engine.advance(state, cycles)))
     report(

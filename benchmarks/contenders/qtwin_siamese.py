@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 
-from common import arguments, before_jax, report, timed
+from common import arguments, before_jax, begun, report, timed
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 FIRST = 5  # gradient steps before the clock starts
 
 
-def main() -> None:
-    parser = arguments(__doc__, 20_000)
+def parser() -> argparse.ArgumentParser:
+    parser = arguments(__doc__, 20_000, "siamese/speed_siamese.py")
     parser.add_argument("--encoder", default="conv:16,32,64")
     parser.add_argument("--augment", action="store_true", help="make the views in the step; else they are given")
     parser.add_argument("--threads", action="store_true", help="XLA's default flags, with more than one thread")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = begun(parser(), {"jax": "jax"}, 128)
     before_jax(None if args.threads else "--xla_cpu_multi_thread_eigen=false")
     import jax
     import numpy as np
@@ -28,6 +33,8 @@ def main() -> None:
 
     images = scattered_digits().train
     config = dataclasses.replace(defaults_for("simsiam", "digits"), encoder=args.encoder)
+    if args.smoke:
+        config = dataclasses.replace(config, encoder="conv:4", projector="8,8", batch=32)
     algorithm = method_of(images, config)
     if not args.augment:
 
@@ -43,7 +50,7 @@ def main() -> None:
     out = []
     seconds = timed(lambda: out.append(jax.block_until_ready(engine.advance(state, steps))))
     report(
-        f"qtwin SimSiam, {args.encoder}", steps * config.batch, seconds, PACKAGES,
+        f"qtwin SimSiam, {config.encoder}", steps * config.batch, seconds, PACKAGES,
         loss=float(np.asarray(out[0].tally.loss)[0]) / (steps + FIRST), unit="images",
     )  # fmt: skip
 

@@ -6,17 +6,23 @@ drawn without replacement. Its evaluation is taken out.
 
 from __future__ import annotations
 
-from common import RECIPE, SINGLE_THREADED, arguments, before_jax, report, timed
+import argparse
+
+from common import RECIPE, SINGLE_THREADED, arguments, before_jax, begun, report, timed
 
 PACKAGES = ("rejax", "jax", "jaxlib", "flax", "optax", "distrax", "gymnax", "numpy")
 ENVS = 10
 WARM_UP = 1_000  # transitions before the first gradient step, outside the timing
 
 
-def main() -> None:
-    parser = arguments(__doc__, 100_000)
+def parser() -> argparse.ArgumentParser:
+    parser = arguments(__doc__, 100_000, "speed.py")
     parser.add_argument("--flags", choices=["default", "single"], default="single", help="XLA's flags, or qtwin's")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = begun(parser(), {"rejax": "rejax"}, 500)
     before_jax(SINGLE_THREADED if args.flags == "single" else None)
     import jax
     from flax import linen

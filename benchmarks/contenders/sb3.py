@@ -7,18 +7,24 @@ qtwin's environments.
 
 from __future__ import annotations
 
-from common import RECIPE, arguments, report, timed
+import argparse
+
+from common import RECIPE, arguments, begun, report, timed
 
 PACKAGES = ("stable_baselines3", "torch", "gymnasium", "numpy")
 WARM_UP = 1_000  # transitions before the first gradient step, outside the timing
 FIRST = 500  # transitions learned from before the clock starts: torch sets itself up
 
 
-def main() -> None:
-    parser = arguments(__doc__, 20_000)
+def parser() -> argparse.ArgumentParser:
+    parser = arguments(__doc__, 20_000, "speed.py")
     parser.add_argument("--envs", type=int, choices=[1, 10], default=10)
     parser.add_argument("--threads", type=int, default=0, help="torch's threads; 0 leaves torch's own choice")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = begun(parser(), {"stable_baselines3": "stable-baselines3"}, 100)
 
     import torch
     from stable_baselines3 import DQN

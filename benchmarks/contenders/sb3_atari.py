@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from common import arguments, report, timed
+import argparse
+
+from common import arguments, begun, report, timed
 
 PACKAGES = ("torch", "stable-baselines3", "gymnasium", "ale-py", "numpy")
 ENVS, WARM_UP, FIRST = 8, 1_000, 320
 
 
-def main() -> None:
-    parser = arguments(__doc__, 1_600)
+def parser() -> argparse.ArgumentParser:
+    parser = arguments(__doc__, 1_600, "atari/speed_atari.py")
     parser.add_argument("--game", default="Pong")
     parser.add_argument("--threads", type=int, default=0, help="torch's; its own choice if 0")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = begun(parser(), {"stable_baselines3": "stable-baselines3", "ale_py": "ale-py"}, 40)
     import ale_py
     import gymnasium
     import torch
@@ -24,12 +30,13 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     env = VecFrameStack(make_atari_env(f"{args.game}NoFrameskip-v4", n_envs=ENVS, seed=0), 4)
+    warm_up, first = (80, 16) if args.smoke else (WARM_UP, FIRST)
     model = DQN(
         "CnnPolicy",
         env,
         learning_rate=1e-4,
-        buffer_size=20_000,
-        learning_starts=WARM_UP,
+        buffer_size=500 if args.smoke else 20_000,
+        learning_starts=warm_up,
         batch_size=32,
         train_freq=1,  # vector steps, of 8 agent steps each
         gradient_steps=2,
@@ -39,7 +46,7 @@ def main() -> None:
         device="cpu",
         seed=0,
     )
-    model.learn(WARM_UP + FIRST, log_interval=1_000_000)
+    model.learn(warm_up + first, log_interval=1_000_000)
     steps_before, updates_before = model.num_timesteps, model._n_updates
     seconds = timed(lambda: model.learn(args.transitions, reset_num_timesteps=False, log_interval=1_000_000))
     report(

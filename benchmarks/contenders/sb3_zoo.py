@@ -1,14 +1,17 @@
-"""Stable-Baselines3's DQN with rl-baselines3-zoo's own recipe for one seed: what the published run is one draw of.
+"""Stable-Baselines3's DQN with rl-baselines3-zoo's own recipes, ten seeds: what the published runs are draws of.
 
-Run by an interpreter with Stable-Baselines3 (see speed.py): python sb3_zoo.py --env CartPole-v1 --seed 3
+    .venv-bench/sb3/bin/python benchmarks/contenders/sb3_zoo.py [--only ENV ...] [--seeds K]
+
+Run by an interpreter with Stable-Baselines3 (see contest.py). `benchmarks/learning.py` shows its result beside qtwin's.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import sys
+from pathlib import Path
 
-import numpy as np
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from script import RESULTS, absent, keep_row, options, parse, read_rows, show, skipped
 
 # rl-baselines3-zoo, hyperparams/dqn.yml
 RECIPES = {
@@ -26,34 +29,50 @@ RECIPES = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--env", choices=sorted(RECIPES), required=True)
-    parser.add_argument("--seed", type=int, required=True)
+    parser = options(__doc__, RESULTS / "sb3_zoo.json")
+    parser.add_argument("--only", nargs="*", metavar="ENV", choices=list(RECIPES), default=list(RECIPES))
+    parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--episodes", type=int, default=100)
-    args = parser.parse_args()
+    args = parse(parser)
+    if args.show:
+        show(args.out)
+        return
+    if args.smoke and absent("stable_baselines3"):
+        skipped("stable-baselines3 is not installed")
+        return
+    for env in args.only:
+        seeds, episodes = (1, 1) if args.smoke else (args.seeds, args.episodes)
+        kept = read_rows(args.out).get(env, {}).get("eval_return", [])
+        returns = kept if len(kept) < seeds else []  # one that was stopped goes on
+        for seed in range(len(returns), seeds):
+            returns.append(trained(env, seed, episodes, 2_000 if args.smoke else None))
+            print(f"{env}, seed {seed}: {returns[-1]:.1f}", flush=True)
+            command = f"python benchmarks/contenders/sb3_zoo.py --only {env} --seeds {len(returns)}"
+            steps = RECIPES[env]["steps"]
+            keep_row(args.out, env, {"command": command, "transitions": steps, "eval_return": returns})
 
+
+def trained(env: str, seed: int, episodes: int, steps: int | None = None) -> float:
+    """The mean return of greedy episodes after a run of the recipe, or of fewer steps."""
     import gymnasium
     import torch
     from stable_baselines3 import DQN
 
     torch.set_num_threads(1)
-    recipe = dict(RECIPES[args.env])
-    steps = recipe.pop("steps")
-    env = gymnasium.make(args.env)
-    model = DQN("MlpPolicy", env, policy_kwargs={"net_arch": [256, 256]}, seed=args.seed, device="cpu", **recipe)
-    model.learn(steps, log_interval=1_000_000)
-    returns = []
-    for episode in range(args.episodes):
-        obs, _ = env.reset(seed=1_000_000 + 1000 * args.seed + episode)
-        total, over = 0.0, False
+    recipe = dict(RECIPES[env])
+    budget = recipe.pop("steps")
+    world = gymnasium.make(env)
+    model = DQN("MlpPolicy", world, policy_kwargs={"net_arch": [256, 256]}, seed=seed, device="cpu", **recipe)
+    model.learn(steps or budget, log_interval=1_000_000)
+    total = 0.0
+    for episode in range(episodes):
+        obs, _ = world.reset(seed=1_000_000 + 1000 * seed + episode)
+        over = False
         while not over:
             action, _ = model.predict(obs, deterministic=True)
-            obs, reward, terminated, truncated, _ = env.step(int(action))
+            obs, reward, terminated, truncated, _ = world.step(int(action))
             total, over = total + float(reward), terminated or truncated
-        returns.append(total)
-    print(
-        json.dumps({"env": args.env, "seed": args.seed, "transitions": steps, "eval_return": float(np.mean(returns))})
-    )
+    return total / episodes
 
 
 if __name__ == "__main__":

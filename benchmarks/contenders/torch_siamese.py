@@ -6,18 +6,24 @@ bottleneck of a quarter, SGD with momentum 0.9 and weight decay. The views are r
 
 from __future__ import annotations
 
-from common import arguments, report, timed
+import argparse
+
+from common import arguments, begun, report, timed
 
 PACKAGES = ("torch", "numpy")
 BATCH, PROJECTION, FIRST = 128, 128, 5
 
 
-def main() -> None:
-    parser = arguments(__doc__, 20_000)
+def parser() -> argparse.ArgumentParser:
+    parser = arguments(__doc__, 20_000, "siamese/speed_siamese.py")
     parser.add_argument("--encoder", default="conv:16,32,64")
     parser.add_argument("--threads", type=int, default=0, help="torch's threads; 0 leaves torch's own choice")
     parser.add_argument("--channels-last", action="store_true", help="the memory layout that suits convolutions")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = begun(parser(), {"torch": "torch"}, 256)
     import torch
     from torch import nn
     from torch.nn import functional

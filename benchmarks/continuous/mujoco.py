@@ -3,7 +3,8 @@
 python benchmarks/continuous/mujoco.py [--only NAME ...] [--seeds K]
 
 Rows that run at different times are merged into results/mujoco.json; a row that was stopped goes on where it was
-when it is asked for again. Each environment's curves are drawn to results/mujoco-NAME.png.
+when it is asked for again. Each environment's curves are drawn to mujoco-NAME.png beside the results. ``--show`` prints
+the results that are there.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from shared import report, rows_of
-from training import HERE, extremes, interval
+from rows import report, rows_of
+from script import RESULTS
+from training import every_seed, interval_of
 
 # CrossQ's own critics are 2048 wide, which two cores cannot train in a day; here they are as wide as SAC's. A pole on a
 # cart needs no more than 64 units.
@@ -32,7 +34,6 @@ CLAIMS = {
     "hopper-td3": ("Hopper-v5", "td3", 100_000, 660.0, "660 (TD3's authors, 10 seeds)"),
 }
 SEEDS = 3
-RESULTS = HERE / "results" / "mujoco.json"
 
 
 def draw(env: str, rows: dict[str, dict], file: Path) -> None:
@@ -64,29 +65,35 @@ def draw(env: str, rows: dict[str, dict], file: Path) -> None:
     figure.savefig(file)
 
 
-def main() -> None:
-    results, path = rows_of(
-        __doc__.splitlines()[0],
-        {name: [env, "--preset", preset, *NARROW.get(name, [])] for name, (env, preset, *_) in CLAIMS.items()},
-        {name: steps for name, (_, _, steps, *_) in CLAIMS.items()},
-        SEEDS,
-        RESULTS,
-        {name: {"wanted": wanted, "published": published} for name, (*_, wanted, published) in CLAIMS.items()},
-        curves=True,
-        eval_episodes=10,
-    )
-    # Of fewer than four seeds the interquartile mean is the plain mean.
-    head = ("recipe", "transitions", "seeds", "greedy return, IQM [95 %]", "worst ... best", "wanted", "published")
-    rows = []
-    for name, (env, preset, _, wanted, published) in CLAIMS.items():
-        if name in results:
-            r = results[name]
-            told = (f"{r['transitions']:,}", str(len(r["seeds"])), interval(r), extremes(r))
-            rows.append((f"{env}, {preset}", *told, f"{wanted:,.0f}" if wanted else "", published))
+def drawn(results: dict[str, dict], path: Path) -> None:
+    """Draws every environment that there are results of, beside them."""
     for env in dict.fromkeys(env for env, *_ in CLAIMS.values()):
         there = {CLAIMS[name][1]: r for name, r in results.items() if CLAIMS[name][0] == env and r.get("curve")}
         if there:
             draw(env, there, path.parent / f"mujoco-{env.partition('-')[0]}.png")
+
+
+def main() -> None:
+    results, path = rows_of(
+        __doc__,
+        {name: [env, "--preset", preset, *NARROW.get(name, [])] for name, (env, preset, *_) in CLAIMS.items()},
+        {name: steps for name, (_, _, steps, *_) in CLAIMS.items()},
+        SEEDS,
+        RESULTS / "mujoco.json",
+        {name: {"wanted": wanted, "published": published} for name, (*_, wanted, published) in CLAIMS.items()},
+        curves=True,
+        eval_episodes=10,
+        then=drawn,
+    )
+    # Of fewer than four seeds the interquartile mean is the plain mean.
+    head = ("recipe", "transitions", "seeds", "greedy return, IQM [95 %]", "every seed", "wanted", "published")
+    rows = []
+    for name, (env, preset, _, wanted, published) in CLAIMS.items():
+        if name in results:
+            r = results[name]
+            returns = r["eval_return"]
+            told = (f"{r['transitions']:,}", str(len(returns)), interval_of(returns, 0), every_seed(returns))
+            rows.append((f"{env}, {preset}", *told, f"{wanted:,.0f}" if wanted else "", published))
     report(head, rows, path)
 
 

@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from speed import HERE, Contender, Ratio, contest
+from contest import Contender, Ratio, contest
+from script import RESULTS
 
 # (--env of Stable-Baselines3, --env of qtwin, timed transitions of either)
 PLACES = {
@@ -48,4 +49,5 @@ RATIOS: tuple[Ratio, ...] = tuple(
 )
 
 if __name__ == "__main__":
-    contest(contenders(), RATIOS, __doc__.splitlines()[0], HERE / "results" / "speed_continuous.json")
+    pendulum = RESULTS / "speed_pendulum.json"  # where `--only ...-Pendulum --out` put it
+    contest(contenders(), RATIOS, __doc__, RESULTS / "speed_continuous.json", beside=(pendulum,))

@@ -8,17 +8,18 @@ imports, programs that come from the cache of compiled ones, the three processes
 
 from __future__ import annotations
 
-import argparse
-import json
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "benchmarks" / "results" / "lab-cost.json"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from script import RESULTS, ROOT, keep_row, options, parse, read_rows, where_from
+from training import TINY, run_here
+
 RUNS = {
     "CartPole-v1": ("CartPole-v1",),
     "minatar:Breakout": ("minatar:Breakout", "--preset", "minatar", "--steps", "60000", "--warmup", "2000"),
@@ -34,13 +35,21 @@ def seconds(words: tuple[str, ...], diagnose: int, out: Path) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def seconds_here(diagnose: int) -> float:
+    """Processor seconds of a tiny run in this process."""
+    began = time.process_time()
+    run_here(["train", *TINY, "--diagnose", str(diagnose)])
+    return time.process_time() - began
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__, RESULTS / "lab-cost.json")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=list(RUNS), default=list(RUNS))
-    args = parser.parse_args()
-    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    for name in args.only:
+    args = parse(parser)
+    if args.smoke:
+        keep(args.out, "tiny", {diagnose: [seconds_here(diagnose)] for diagnose in (0, 1)})
+    for name in () if args.show or args.smoke else args.only:
         with tempfile.TemporaryDirectory() as folder:
             took = {0: [], 1: []}
             for round_ in range(args.rounds + 1):
@@ -48,10 +57,18 @@ def main() -> None:
                     spent = seconds(RUNS[name], diagnose, Path(folder) / f"{round_}-{diagnose}")
                     if round_:  # the first only compiles
                         took[diagnose].append(spent)
-        plain, measured = (statistics.median(took[diagnose]) for diagnose in (0, 1))
-        found[name] = {"plain": took[0], "measured": took[1], "share": measured / plain - 1}
-        print(f"{name}: {plain:.1f} s without, {measured:.1f} s with: {measured / plain - 1:+.1%}")
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        keep(args.out, name, took)
+    for name, row in read_rows(args.out).items():
+        plain, measured = (statistics.median(row[which]) for which in ("plain", "measured"))
+        rounds = f"rounds: {len(row['plain'])}"
+        print(f"{name}: {plain:.1f} s without, {measured:.1f} s with: {row['share']:+.1%} ({rounds})")
+    print(where_from(args.out))
+
+
+def keep(out: Path, name: str, took: dict[int, list[float]]) -> None:
+    """Keeps the seconds without (0) and with diagnostics (1), and what the latter add."""
+    share = statistics.median(took[1]) / statistics.median(took[0]) - 1
+    keep_row(out, name, {"plain": took[0], "measured": took[1], "share": share})
 
 
 if __name__ == "__main__":

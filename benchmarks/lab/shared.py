@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+import functools
 import json
 import shutil
 import subprocess
@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 EPSILON = ("--explore", "1:0.1:100000")  # MinAtar's rows were measured with it: from the first frame, warm-up included
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+from script import RESULTS, keep_row, options, parse, read_rows, scratch, where_from  # noqa: E402
 from tables import table  # noqa: E402
+from training import TINY, every_seed, interval_of, tiny_run  # noqa: E402
 
 
 class Row(NamedTuple):
@@ -49,44 +51,75 @@ class Study(NamedTuple):
 
 def main(study: Study) -> None:
     """Runs a study's rows, or those named; a row that was stopped goes on, one that is done is not run again."""
-    parser = argparse.ArgumentParser(description=study.question)
+    parser = options(study.question, RESULTS / f"lab-{study.name}.json")
     names = [row.name for row in study.rows]
     parser.add_argument("--only", nargs="*", choices=names, default=names, help="rows; with none, print what there is")
     parser.add_argument("--list", action="store_true", help="print the commands and what they take")
-    args = parser.parse_args()
-    results = ROOT / "benchmarks" / "results" / f"lab-{study.name}.json"
+    args = parse(parser)
     print(f"{study.question}\nPublished: {study.published}\n")
-    for row in study.rows:
+    for row in () if args.show else study.rows:
         folder = Path("runs") / "studies" / study.name / row.name
         command = ["compare", *row.words, "--out", str(folder)]
         if args.list:
             print(f"# {row.name}: about {row.minutes} minutes on two cores\nqtwin {' '.join(command)}")
+        elif args.smoke:
+            cells(row)
+            keep(args.out, row, tiny_comparison())
         elif row.name in args.only:
             done = subprocess.run([sys.executable, "-m", "qtwin", *command], cwd=ROOT)
             if done.returncode:
                 raise SystemExit(
                     f"qtwin {' '.join(command)} ended with exit code {done.returncode}; the same words go on"
                 )
-            keep(results, row, ROOT / folder)
-    if not args.list and results.is_file():
-        show(json.loads(results.read_text(encoding="utf-8")))
-        print(f"\nwritten to {results.relative_to(ROOT)}; reports: runs/studies/{study.name}/*/report.html")
+            keep(args.out, row, ROOT / folder)
+    if not args.list:
+        show(read_rows(args.out))
+        print(f"\n{where_from(args.out)}; reports: runs/studies/{study.name}/*/report.html")
 
 
 def keep(results: Path, row: Row, folder: Path) -> None:
     """Puts what a row came to into the study's file of results, and its report beside that."""
-    found = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
-    kept = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
-    kept[row.name] = {
+    found = json.loads((folder / "compare.json").read_text())
+    kept = {
         "command": f"qtwin compare {' '.join(row.words)}",
         "env": found["env"],
         "seeds": found["seeds"],
-        "versions": found["versions"],
         "cells": [small(cell) for cell in found["cells"]],
         "findings": found["findings"],
     }
-    results.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    keep_row(results, row.name, kept)
     shutil.copy(folder / "report.html", results.with_name(f"{results.stem}-{row.name}.html"))
+
+
+def cells(row: Row):
+    """The protocol and the cells that ``qtwin compare`` makes of a row's words; a wrong word is refused."""
+    from qtwin.cli import Parser
+    from qtwin.lab.command import compare_options
+    from qtwin.lab.grid import Protocol, cells_of
+    from qtwin.settings import SETTINGS
+
+    parser = Parser(prog="qtwin compare", allow_abbrev=False)
+    compare_options(parser)
+    asked = parser.parse_args(row.words)
+    said = {name: getattr(asked, name) for name in ("agent", "preset", *SETTINGS)}
+    protocol = Protocol(asked.env, int(asked.seeds), 0, int(asked.eval_episodes), int(asked.log_points))
+    return protocol, cells_of(protocol, {name: values for name, values in said.items() if values})
+
+
+@functools.cache
+def tiny_comparison() -> Path:
+    """A comparison of two targets whose cells are tiny trainings in this process, made once in it."""
+    from qtwin.lab.grid import write_plan
+    from qtwin.lab.results import conclude
+
+    words = " ".join(TINY).replace(" --quiet", "").replace(" --checkpoints 1", "").split()
+    protocol, found = cells(Row("tiny", (*words, "--target", "hard:5", "tied"), 0))
+    folder = scratch() / "compared"
+    write_plan(folder, protocol, found, "qtwin compare, tiny")
+    for cell in found:
+        shutil.copytree(tiny_run((*cell.words, "--quiet")), folder / "cells" / cell.folder)
+    conclude(folder, quiet=True)
+    return folder
 
 
 def small(cell: dict) -> dict:
@@ -104,6 +137,7 @@ def small(cell: dict) -> dict:
         "label": cell["label"],
         "final": cell["final"],
         "area": [cell["area_iqm"], cell["area_low"], cell["area_high"]],
+        "area_of_seeds": cell["area"],
         "target_updates": cell["summary"]["target_updates"],
         "wall_seconds": cell["summary"]["wall_seconds"],
         "over_estimation": {"last": last("over_estimation"), "mean": mean("over_estimation")},
@@ -119,19 +153,26 @@ def small(cell: dict) -> dict:
 
 def show(kept: dict) -> None:
     """Prints every row's table in Markdown."""
-    head = ("", "final greedy return", "worst ... best", "area under the curve", "over-estimation", "churn")
+    head = (
+        "", "final greedy return", "worst ... best", "area under the curve", "over-estimation, mean of the run",
+        "over-estimation, last", "largest abs(Q) over r_max / (1 - gamma)", "churn", "target updates", "every seed",
+    )  # fmt: skip
     for name, row in kept.items():
         lines = []
         for cell in sorted(row["cells"], key=lambda cell: -cell["final"]["iqm"]):
-            final, area, over = cell["final"], cell["area"], cell["over_estimation"]["mean"]
+            final, area, over = cell["final"], cell["area"], cell["over_estimation"]
             lines.append(
                 (
                     f"`{cell['label']}`",
-                    f"{final['iqm']:.1f} [{final['low']:.1f}, {final['high']:.1f}]",
+                    interval_of(final["seeds"]),
                     f"{min(final['seeds']):.1f} ... {max(final['seeds']):.1f}",
                     f"{area[0]:.1f} [{area[1]:.1f}, {area[2]:.1f}]",
-                    "" if over is None else f"{over:+.2f}",
+                    "" if over["mean"] is None else f"{over['mean']:+.1f}",
+                    "" if over["last"] is None else f"{over['last']:+.1f}",
+                    "" if cell["largest_divergence"] is None else f"{cell['largest_divergence']:.2f}",
                     "" if cell["churn"] is None else f"{cell['churn']:.2%}",
+                    f"{cell['target_updates']:,}",
+                    every_seed(final["seeds"]),
                 )
             )
         print(f"\n{name}: {row['env']}, {len(row['seeds'])} seeds\n\n{table(head, lines)}")

@@ -10,20 +10,23 @@ run at that speed. The first checkpoint, where no block is there yet, is told be
 
 from __future__ import annotations
 
-import argparse
-import json
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
-RESULT = Path(__file__).resolve().parent.parent / "results" / "reliability_cost.json"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from script import RESULTS, keep_row, options, parse, show
+
 RUNS = {
     "cartpole": ("CartPole-v1", "cleanrl"),
     "minatar": ("minatar:Breakout", "minatar"),
     "atari": ("ale:Breakout", "atari-quick"),
 }
+SMOKE = {"net": "mlp:8", "steps": "2000", "warmup": "80", "replay": "500"}  # over the preset's
 
 
 def noise(rng: np.random.Generator, column: np.ndarray, rows: int) -> np.ndarray:
@@ -41,7 +44,8 @@ def noise(rng: np.random.Generator, column: np.ndarray, rows: int) -> np.ndarray
     return column
 
 
-def measured(env: str, preset: str, seconds: float) -> dict:
+def measured(env: str, preset: str, seconds: float, settings: dict[str, str] | None = None) -> dict:
+    """One row: the run's speed over some seconds, and its checkpoints'; ``settings`` go over the preset's."""
     import jax
 
     from qtwin.agents import algorithm
@@ -53,7 +57,7 @@ def measured(env: str, preset: str, seconds: float) -> dict:
     from qtwin.run import checkpoint
     from qtwin.run.keep import CHECKPOINTS, KEEP, parse_keep
 
-    request = build(env, preset=preset)
+    request = build(env, preset=preset, settings=settings)
     c, spec = request.config, resolve(env, request.config.preprocessing)
     built = algorithm(spec, c)
     fleet = fleet_of(built, make(spec), c.envs, (0,), 1)
@@ -73,7 +77,8 @@ def measured(env: str, preset: str, seconds: float) -> dict:
     fleet.close()
     rng, took, known, saves = np.random.default_rng(0), [], set(), []
     between = max(1, c.steps // count)
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    where = None if settings else "."  # on the disk that a run would write to; what is tried out, anywhere
+    with tempfile.TemporaryDirectory(dir=where) as folder:
         for number in range(4):
             rows = c.replay if number == 0 else between
             filled = jax.tree.map(lambda column: noise(rng, np.asarray(column), rows), state.replay)
@@ -101,18 +106,19 @@ def measured(env: str, preset: str, seconds: float) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__, RESULTS / "reliability_cost.json")
     parser.add_argument("--only", nargs="+", choices=list(RUNS), default=list(RUNS))
     parser.add_argument("--seconds", type=float, default=10.0)
-    asked = parser.parse_args()
-    from qtwin.engine.devices import prepare
+    args = parse(parser)
+    if not args.show:
+        from qtwin.engine.devices import prepare
 
-    prepare(1)
-    known = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
-    for name in asked.only:
-        known[name] = measured(*RUNS[name], asked.seconds)
-        print(json.dumps(known[name], indent=1), flush=True)
-        RESULT.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+        prepare(1)
+        if args.smoke:
+            keep_row(args.out, "cartpole", measured(*RUNS["cartpole"], 0.1, SMOKE))
+        for name in () if args.smoke else args.only:
+            keep_row(args.out, name, measured(*RUNS[name], args.seconds))
+    show(args.out)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,23 @@ and each that was passed over has to be named with a file and a reason.
 
 from __future__ import annotations
 
-import argparse
 import collections
 import hashlib
 import json
 import random
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from script import RESULTS, options, parse, show, write_result
+
 from qtwin.cli import main as qtwin
 from qtwin.run import blocks, checkpoint
 
-RESULT = Path(__file__).resolve().parent.parent / "results" / "reliability_damage.json"
 RUN = [
     "train", "CartPole-v1", "--net", "mlp:16", "--steps", "1300", "--warmup", "100", "--batch", "8", "--replay", "500",
     "--log-points", "1", "--checkpoints", "3", "--keep", "last:3", "--eval-episodes", "1", "--seeds", "2", "--quiet",
@@ -67,12 +70,22 @@ def bytes_of(path: Path, manifest: dict) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__, RESULTS / "reliability_damage.json")
     parser.add_argument("--trials", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    rng, kinds, found, began = random.Random(asked.seed), collections.Counter(), collections.Counter(), time.monotonic()
-    blocks.BLOCK_BYTES = 1024  # so that a replay this small is cut into blocks as well
+    args = parse(parser)
+    if not args.show:
+        block, blocks.BLOCK_BYTES = blocks.BLOCK_BYTES, 1024  # so that a replay this small is cut into blocks as well
+        try:
+            write_result(args.out, damaged(10 if args.smoke else args.trials, args.seed))
+        finally:
+            blocks.BLOCK_BYTES = block
+    show(args.out)
+
+
+def damaged(trials: int, seed: int) -> dict:
+    """Damages the checkpoints of one run so many times; what was found."""
+    rng, kinds, found, began = random.Random(seed), collections.Counter(), collections.Counter(), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         run, copy = Path(folder) / "run", Path(folder) / "copy"
         if qtwin([*RUN, "--out", str(run)]):
@@ -82,7 +95,7 @@ def main() -> None:
         needed = [blocks._names([manifest]) for manifest in manifests]
         good = [bytes_of(*pair) for pair in zip(paths, manifests, strict=True)]
         trial = 0
-        while trial < asked.trials:
+        while trial < trials:
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(run / "checkpoints", copy)
             bad, changed = (2, 1) if rng.random() < 0.25 else (2,), []
@@ -111,9 +124,7 @@ def main() -> None:
                 print(f"trial {trial}: {changed}: {told}", flush=True)
             trial += 1
     table = {"trials": trial, "asked_for_by_default": 500, **found, "damages": dict(sorted(kinds.items()))}
-    table["seconds"] = round(time.monotonic() - began, 1)
-    RESULT.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(table, indent=1))
+    return table | {"seconds": round(time.monotonic() - began, 1)}
 
 
 if __name__ == "__main__":

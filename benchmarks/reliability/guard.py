@@ -9,24 +9,35 @@ counts is the median of the ratios of pieces that stand side by side.
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
-RESULT = Path(__file__).resolve().parent.parent / "results" / "reliability_guard.json"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from script import RESULTS, options, parse, show, write_result
+
 CYCLES = 150  # in a piece
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__, RESULTS / "reliability_guard.json")
     parser.add_argument("--env", default="CartPole-v1")
     parser.add_argument("--preset", default="cleanrl")
     parser.add_argument("--rounds", type=int, default=300)
-    asked = parser.parse_args()
+    args = parse(parser)
+    if args.smoke:
+        write_result(args.out, measured(args.env, args.preset, 2, {"net": "mlp:8", "warmup": "80", "replay": "500"}))
+    elif not args.show:
+        write_result(args.out, measured(args.env, args.preset, args.rounds))
+    show(args.out)
+
+
+def measured(env: str, preset: str, rounds: int, settings: dict[str, str] | None = None) -> dict:
+    """The cost of the guards over so many rounds; ``settings`` go over the preset's."""
     from qtwin.engine.devices import prepare
     from qtwin.envs.catalog import resolve
     from qtwin.envs.make import make
@@ -39,7 +50,7 @@ def main() -> None:
     from qtwin.engine.fleet import FusedFleet
     from qtwin.processes import collect, regress
 
-    c, spec = build(asked.env, preset=asked.preset).config, resolve(asked.env)
+    c, spec = build(env, preset=preset, settings=settings).config, resolve(env)
     without = {
         (collect, "sound"): lambda chunk, faults, before: (chunk, faults),
         (regress, "finite"): lambda loss, gradient: jnp.bool_(True),
@@ -51,12 +62,16 @@ def main() -> None:
     for name, functions in {"guarded": guarded, "looked at only": looked, "unguarded": without}.items():
         for (module, which), function in functions.items():
             setattr(module, which, function)
-        fleets[name] = FusedFleet(algorithm(spec, c), make(spec), c.envs, (0,), 1)
-        fleets[name].warm_up(fleets[name].turn.warmup_vector_steps)
-        fleets[name].advance(CYCLES)
-        fleets[name].wait()
+        try:
+            fleets[name] = FusedFleet(algorithm(spec, c), make(spec), c.envs, (0,), 1)
+            fleets[name].warm_up(fleets[name].turn.warmup_vector_steps)
+            fleets[name].advance(CYCLES)
+            fleets[name].wait()
+        finally:
+            for (module, which), function in guarded.items():
+                setattr(module, which, function)
     rng, spent = random.Random(0), {name: [] for name in fleets}  # [rounds, 2] us per cycle: clock, CPU
-    for _ in range(asked.rounds):
+    for _ in range(rounds):
         for name in rng.sample(list(fleets), len(fleets)):
             began = np.array([time.perf_counter(), time.process_time()])
             fleets[name].advance(CYCLES)
@@ -74,15 +89,13 @@ def main() -> None:
             "interval_95": [round(end, 4) for end in ends.tolist()],
         }
 
-    result = {
-        "env": asked.env,
-        "preset": asked.preset,
-        "rounds": asked.rounds,
+    return {
+        "env": env,
+        "preset": preset,
+        "rounds": rounds,
         "median_us_per_cycle_by_the_clock_and_cpu": medians,
         **{name: {"by_the_clock": told(name, 0), "cpu_time": told(name, 1)} for name in ("guarded", "looked at only")},
     }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

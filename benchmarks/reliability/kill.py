@@ -8,7 +8,6 @@ networks, optimiser, replay, random state, counters) against that of the run tha
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -21,8 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-HERE = Path(__file__).resolve().parent
-RESULT = HERE.parent / "results" / "reliability_kill.json"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from script import RESULTS, ROOT, options, parse, show, write_result
+
 PICTURES = "pictures.npz"  # stands for the file of images that is made for the Siamese runs
 COMMON = [
     "--steps", "1300", "--log-points", "4", "--checkpoints", "6", "--eval-episodes", "1", "--quiet", "--batch", "8",
@@ -57,6 +58,9 @@ KINDS = {
     "Siamese, tied": ["siamese", "simsiam", *SIAMESE],
 }
 
+PLACES = ("save", "rename", "engine", "engine", "time", "time")
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+
 # The child ends itself with SIGKILL: in the middle of a file of a save (half of it written), at a save's rename, or
 # between two calls of the engine; or the parent does, after a time. One that is never killed tells how often it
 # came by.
@@ -88,7 +92,7 @@ sys.exit(code)
 def run(where: str, count: int, request: list[str], seconds: float | None = None) -> dict | None:
     """How often the run came by each place; None where it was killed."""
     command = [sys.executable, "-c", CHILD, where, str(count), *request]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
     try:
         came_by, told = child.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -108,45 +112,59 @@ def last(out: Path) -> tuple:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__, RESULTS / "reliability_kill.json")
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--kills", type=int, default=3, help="in a trial at most; one process more than that ends it")
     parser.add_argument("--seed", type=int, default=0)
-    trials = parser.parse_args()
-    rng, whole, rows = random.Random(trials.seed), {}, []
+    args = parse(parser)
+    if args.smoke:
+        write_result(args.out, table_of(killed(1, 1, args.seed, {"online": KINDS["online"]}, ("save",)), 1))
+    elif not args.show:
+        write_result(args.out, table_of(killed(args.trials, args.kills, args.seed, KINDS, PLACES), args.kills))
+    show(args.out)
+
+
+def killed(trials: int, kills: int, seed: int, kinds: dict[str, list[str]], places: tuple[str, ...]) -> list[dict]:
+    """Kills runs of each kind in turn, resumes them, and says of each whether it ended as the one that was not."""
+    rng, whole, rows = random.Random(seed), {}, []
     with tempfile.TemporaryDirectory() as folder:
-        os.environ.setdefault("QTWIN_CACHE", str(Path(folder) / "cache"))
+        ENVIRONMENT.setdefault("QTWIN_CACHE", str(Path(folder) / "cache"))
         trial, pictures = 0, Path(folder) / PICTURES
         np.savez(pictures, images=np.random.default_rng(0).random((80, 16, 16, 1), np.float32))
-        while len(rows) < trials.trials:
-            kind, trial = list(KINDS)[len(rows) % len(KINDS)], trial + 1
-            request = [str(pictures) if word == PICTURES else word for word in KINDS[kind]]
+        while len(rows) < trials:
+            kind, trial = list(kinds)[len(rows) % len(kinds)], trial + 1
+            request = [str(pictures) if word == PICTURES else word for word in kinds[kind]]
             if kind not in whole:
                 began, out = time.monotonic(), Path(folder) / f"whole-{len(whole)}"
                 came_by = run("never", 0, [*request, "--out", str(out)])
                 whole[kind] = last(out), came_by, time.monotonic() - began
             state, came_by, seconds = whole[kind]
-            out, kills, done = Path(folder) / f"trial-{trial}", [], None
-            wanted = rng.randint(1, trials.kills)
+            out, struck, done = Path(folder) / f"trial-{trial}", [], None
+            wanted = rng.randint(1, kills)
             while done is None:
                 resumed = ["--resume"] if (out / "config.json").exists() else []
                 words = [*request, "--out", str(out), *resumed]
-                where = rng.choice(["save", "rename", "engine", "engine", "time", "time"])
-                if len(kills) == wanted:
+                where = rng.choice(places)
+                if len(struck) == wanted:
                     done = run("never", 0, words)
                 elif where == "time":
                     done = run("never", 0, words, rng.uniform(0.3, 1.0) * seconds)
                 else:  # so early that all the kills that are wanted find room in one run
                     done = run(where, rng.randint(1, max(1, came_by[where] // wanted)), words)
                 if done is None:
-                    kills.append(where)
-            if not kills:
+                    struck.append(where)
+            if not struck:
                 continue  # it came to its end before it could be killed: no trial
-            rows.append({"kind": kind, "kills": kills, "same": last(out) == state})
-            print(f"{len(rows)}: {kind}, killed at {', '.join(kills)}: {rows[-1]['same']}", flush=True)
-    table = {
+            rows.append({"kind": kind, "kills": struck, "same": last(out) == state})
+            print(f"{len(rows)}: {kind}, killed at {', '.join(struck)}: {rows[-1]['same']}", flush=True)
+    return rows
+
+
+def table_of(rows: list[dict], most: int) -> dict:
+    """What the trials came to, in all and by kind."""
+    return {
         "trials": len(rows),
-        "most_kills_in_a_trial": trials.kills,
+        "most_kills_in_a_trial": most,
         "asked_for_by_default": 200,
         "kills": sum(len(row["kills"]) for row in rows),
         "kills_inside_a_save": sum(where in ("save", "rename") for row in rows for where in row["kills"]),
@@ -154,8 +172,6 @@ def main() -> None:
         "by_kind": {kind: [sum(r["same"] for r in rows if r["kind"] == kind), sum(r["kind"] == kind for r in rows)]
                     for kind in KINDS},
     }  # fmt: skip
-    RESULT.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(table, indent=1))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ or Pendulum; and each method of ``qtwin siamese``.
 
 from __future__ import annotations
 
-import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -18,10 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from script import RESULTS, ROOT, keep_row, options, parse, read_rows, where_from
+from training import TINY, run_here
+
 from qtwin.agents import ACTOR_CRITICS, AGENTS
 from qtwin.siamese.config import METHODS
 
-RESULT = Path(__file__).resolve().parent.parent / "results" / "reliability_same_seed.json"
 SHORT = ["--log-points", "2", "--checkpoints", "2", "--quiet"]
 TRAIN = [*SHORT, "--eval-episodes", "1"]
 STEPS = {"pqn": "20000", "redq": "1200", "droq": "1200"}  # long cycles; twenty gradient steps for each transition
@@ -44,33 +46,48 @@ def requests(pictures: Path) -> dict[str, list[str]]:
 
 
 def state_of(words: list[str], out: Path) -> tuple:
-    from qtwin.run import checkpoint
-
-    done = subprocess.run(
-        [sys.executable, "-m", "qtwin", *words, "--out", str(out)], capture_output=True, encoding="utf-8"
-    )
+    """Runs ``qtwin WORDS`` in a process of its own; what its last checkpoint holds."""
+    command = [sys.executable, "-m", "qtwin", *words, "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"qtwin {' '.join(words)} ended with exit code {done.returncode}: {done.stderr[-500:]}")
+    return last_of(out)
+
+
+def last_of(out: Path) -> tuple:
+    """The last checkpoint's name, the hashes of its files and its columns."""
+    from qtwin.run import checkpoint
+
     path, manifest = checkpoint.newest(out / "checkpoints")
     return path.name, manifest["sha256"], manifest["columns"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__, RESULTS / "reliability_same_seed.json")
     parser.add_argument("--only", nargs="+")
-    asked, same = parser.parse_args(), {}
+    args = parse(parser)
+    if args.smoke:
+        one, two = (last_of(run_here(["train", *TINY])) for _ in range(2))
+        keep_row(args.out, "a tiny run, in one process", {"same": one == two})
+    elif not args.show:
+        measure(args.only, args.out)
+    rows = read_rows(args.out)
+    for name, row in rows.items():
+        print(f"{name}: {'the same' if row['same'] else 'DIFFERENT'}")
+    print(f"{sum(row['same'] for row in rows.values())} of {len(rows)} the same\n{where_from(args.out)}")
+
+
+def measure(only: list[str] | None, path: Path) -> None:
+    """Runs each request twice, or those named, and keeps a row of each."""
     with tempfile.TemporaryDirectory() as folder:
         pictures = Path(folder) / "pictures.npz"
         np.savez(pictures, images=np.random.default_rng(0).random((80, 16, 16, 1), np.float32))
         for i, (name, words) in enumerate(requests(pictures).items()):
-            if asked.only and name not in asked.only:
+            if only and name not in only:
                 continue
             one, two = (state_of(words, Path(folder) / f"{i}-{k}") for k in range(2))
-            same[name] = one == two
-            print(f"{name}: {'the same' if same[name] else 'DIFFERENT'}", flush=True)
-            found = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {}
-            RESULT.write_text(json.dumps(found | same, indent=1) + "\n", encoding="utf-8")
-    print(f"{sum(same.values())} of {len(same)} the same")
+            keep_row(path, name, {"same": one == two})
+            print(f"{name}: {'the same' if one == two else 'DIFFERENT'}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -8,58 +8,74 @@ Gymnasium's own of the newest version, ale-py's games through Gymnasium, and gym
 from __future__ import annotations
 
 import collections
-import json
 import os
+import sys
+import warnings
 from pathlib import Path
 
-import gymnasium as gym
-
-from qtwin.envs.catalog import GYMNAX, resolve
-from qtwin.envs.make import make, try_out
-from qtwin.envs.trial import try_jax
-from qtwin.errors import Refusal
-
-RESULT = Path(__file__).resolve().parent.parent / "results" / "reliability_zoo.json"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from script import RESULTS, options, parse, show, skipped, write_result
 
 
 def main() -> None:
-    import warnings
+    args = parse(options(__doc__, RESULTS / "reliability_zoo.json"))
+    if not args.show:
+        warnings.simplefilter("ignore")
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+        write_result(args.out, tried_out(2 if args.smoke else None))
+    show(args.out)
 
-    warnings.simplefilter("ignore")
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-    try:
-        import ale_py
 
-        gym.register_envs(ale_py)
-    except ImportError:
-        print("ale-py is not installed: none of its games are tried")
-    newest = {}
-    for name, spec in gym.registry.items():
-        if not name.startswith("GymV") and (spec.namespace or "") in ("", "ALE"):
-            family = (spec.namespace, spec.name)
-            newest[family] = max(newest.get(family, (-1, "")), (spec.version or 0, name))
+def tried_out(first: int | None) -> dict:
+    """Tries out the first so many environments of each home, or all (None)."""
+    from qtwin.envs.catalog import GYMNAX, resolve
+    from qtwin.envs.make import make, try_out
+    from qtwin.envs.trial import try_jax
+    from qtwin.errors import Refusal
+
     tried, refused, left_out = collections.Counter(), {}, {}
-    for _, name in sorted(newest.values(), key=lambda pair: pair[1]):
-        home = "ALE" if name.startswith("ALE/") else "Gymnasium"
-        try:
-            spec = resolve(f"gym:{name}")
-        except Refusal as reason:  # a package that is missing, spaces that no agent here takes
-            left_out[name] = str(reason)
-            continue
-        try:
-            tried[home] += 1
-            try_out(spec)
-        except Refusal as reason:
-            refused[name] = str(reason)
-    for name in GYMNAX:
+    for home, names in hosted().items():
+        for name in names[:first]:
+            try:
+                spec = resolve(f"gym:{name}")
+            except Refusal as reason:  # a package that is missing, spaces that no agent here takes
+                left_out[name] = str(reason)
+                continue
+            try:
+                tried[home] += 1
+                try_out(spec)
+            except Refusal as reason:
+                refused[name] = str(reason)
+    for name in list(GYMNAX)[:first]:
         tried["gymnax"] += 1
         try:
             try_jax(make(resolve(f"gymnax:{name}")))
         except Refusal as reason:
             refused[name] = str(reason)
-    result = {"tried": dict(tried), "refused": refused, "cannot_be_made_here": left_out}
-    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=1))
+    return {"tried": dict(tried), "refused": refused, "cannot_be_made_here": left_out}
+
+
+def hosted() -> dict[str, list[str]]:
+    """The newest version of every environment that Gymnasium has registered, by home."""
+    import gymnasium as gym
+
+    try:
+        import ale_py
+
+        gym.register_envs(ale_py)
+    except ImportError:
+        skipped("ale-py is not installed: none of its games are tried")
+    newest = {}
+    for name, spec in gym.registry.items():
+        if not name.startswith("GymV") and (spec.namespace or "") in ("", "ALE"):
+            family = (spec.namespace, spec.name)
+            newest[family] = max(newest.get(family, (-1, "")), (spec.version or 0, name))
+    names = sorted(name for _, name in newest.values())
+    return {
+        "ALE": [name for name in names if name.startswith("ALE/")],
+        "Gymnasium": [name for name in names if not name.startswith("ALE/")],
+    }
 
 
 if __name__ == "__main__":

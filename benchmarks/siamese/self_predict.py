@@ -4,8 +4,8 @@
 
 The preset minatar with its budget of 5,000,000 cut to 50,000: warm-up 2,000 in place of 5,000, epsilon falls over the
 first fifth in place of 100,000 transitions, all else as it is. SPR looks one step ahead in place of five, for the sake
-of two cores, and its views are not augmented; CURL's are shifts of one pixel, seen by its own loss alone. ``--only``
-without a name trains nothing and prints the results that are there; a row that was stopped goes on where it was.
+of two cores, and its views are not augmented; CURL's are shifts of one pixel, seen by its own loss alone. ``--show``
+prints the results that are there; a row that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "continuous"))
-from shared import report, rows_of
-from training import HERE, extremes, interval
+from rows import report, rows_of
+from script import RESULTS
+from training import every_seed, extremes, interval, interval_of
 
 GAMES = ("Breakout", "SpaceInvaders")
 VARIANTS = {
@@ -33,22 +33,17 @@ def on_the_way(result: dict) -> str:
     """The greedy return over the whole of training: of each seed the mean of its log points."""
     import numpy as np
 
-    from qtwin.lab.statistics import interval as interval_of
-    from qtwin.lab.statistics import iqm
-
-    means = np.mean([point["eval_return"] for point in result["curve"]], axis=0)
-    low, high = interval_of(means)
-    return f"{iqm(means):.1f} [{low:.1f}, {high:.1f}]"
+    return interval_of(np.mean([point["eval_return"] for point in result["curve"]], axis=0))
 
 
 def main() -> None:
     cells = {f"{game} {variant}": (game, variant) for game in GAMES for variant in VARIANTS}
     results, path = rows_of(
-        __doc__.splitlines()[0],
+        __doc__,
         {name: [f"minatar:{game}", *SHARED, *VARIANTS[variant]] for name, (game, variant) in cells.items()},
         dict.fromkeys(cells, STEPS),
         SEEDS,
-        HERE / "results" / "self_predict.json",
+        RESULTS / "self_predict.json",
         curves=True,
     )
     head = (
@@ -57,6 +52,7 @@ def main() -> None:
         "seeds",
         "greedy return, IQM [95 %]",
         "worst ... best",
+        "every seed",
         "mean of the log points, IQM [95 %]",
         "a second",
     )
@@ -64,8 +60,9 @@ def main() -> None:
     for name in cells:
         if name in results:
             r = results[name]
-            told = (r.get("self_predict_target", ""), str(len(r["seeds"])), interval(r), extremes(r), on_the_way(r))
-            rows.append((name.replace(" ", ", "), *told, f"{r['transitions_per_second']:,.0f}"))
+            told = (r.get("self_predict_target", ""), str(len(r["seeds"])), interval(r), extremes(r))
+            seeds = every_seed(r["eval_return"], 1)
+            rows.append((name.replace(" ", ", "), *told, seeds, on_the_way(r), f"{r['transitions_per_second']:,.0f}"))
     report(head, rows, path)
 
 

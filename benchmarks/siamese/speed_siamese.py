@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from speed import HERE, Contender, contest
+from contest import Contender, contest
+from script import RESULTS
 
 QTWIN, TORCH = "qtwin_siamese.py", "torch_siamese.py"
 CONTENDERS = (
@@ -32,4 +33,4 @@ RATIOS = (
 )
 
 if __name__ == "__main__":
-    contest(CONTENDERS, RATIOS, __doc__.splitlines()[0], HERE / "results" / "speed_siamese.json", "images a second")
+    contest(CONTENDERS, RATIOS, __doc__, RESULTS / "speed_siamese.json", "images a second")

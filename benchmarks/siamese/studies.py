@@ -4,28 +4,24 @@
 
 Each row is a run of ``qtwin siamese`` with five seeds, kept in ``results/siamese.json`` as soon as it is done; rows
 that are there already with as many seeds are not run again. Accuracies are interquartile means over seeds
-with a 95 % bootstrap interval. Published figures are those of the papers on ImageNet (linear, 100 epochs; BYOL 300):
-the order can be compared, the numbers cannot.
+with a 95 % bootstrap interval, spread and loss plain means. Published figures are those of the papers on ImageNet
+(linear, 100 epochs; BYOL 300): the order can be compared, the numbers cannot.
 """
 
 from __future__ import annotations
 
-import argparse
+import functools
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from script import RESULTS, ROOT, keep_row, options, parse, read_rows, scratch, where_from
 from tables import table
-from training import HERE, ROOT, keep
+from training import interval_of, run_here
 
-from qtwin.lab.statistics import interval, iqm
-
-RESULTS = HERE / "results" / "siamese.json"
 SHORT = ("--epochs", "40")  # a sixth of the recipe's: the ablations are compared with one another, not with the best
 # By study and by row: the options of ``qtwin siamese``, and what is published.
 STUDIES = {
@@ -62,11 +58,15 @@ STUDIES = {
         "no predictor, kept 0.99": (["byol", *SHORT, "--target", "soft:0.01", "--predictor", "none"], "0.2"),
     },
 }
+HEAD = (
+    "", "nearest neighbours, % IQM [95 %]", "worst ... best", "linear probe, % IQM [95 %]", "spread, mean",
+    "loss, mean", "published",
+)  # fmt: skip
 
 
-def measured(options: list[str], seeds: int) -> dict:
-    """Runs ``qtwin siamese OPTIONS`` and returns its summary with the command."""
-    command = ["siamese", *options, "--seeds", str(seeds)]
+def measured(asked: list[str], seeds: int) -> dict:
+    """Runs ``qtwin siamese ASKED`` and returns its summary with the command."""
+    command = ["siamese", *asked, "--seeds", str(seeds)]
     print(f"qtwin {' '.join(command)}", file=sys.stderr, flush=True)
     out = ROOT / "runs" / "siamese-study"
     shutil.rmtree(out, ignore_errors=True)
@@ -79,37 +79,69 @@ def measured(options: list[str], seeds: int) -> dict:
     return {"command": f"qtwin {' '.join(command)}", **summary}
 
 
-def told(values: list[float], digits: int = 3) -> str:
-    """The interquartile mean with its interval."""
-    low, high = interval(np.array(values))
-    return f"{iqm(np.array(values)):.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+def tried_out(asked: list[str]) -> dict:
+    """Holds a row's request against the command line; its result is that of one tiny run on random images."""
+    from qtwin.cli import Parser
+    from qtwin.siamese.command import siamese_options
+    from qtwin.siamese.request import SETTINGS, build
+
+    parser = Parser(prog="qtwin siamese", allow_abbrev=False)
+    siamese_options(parser)
+    given = vars(parser.parse_args(asked))
+    build(given["method"], settings={name: given[name] for name in SETTINGS if given[name] is not None})
+    return {"command": f"qtwin siamese {' '.join(asked)}", **json.loads((tiny_run() / "summary.json").read_text())}
+
+
+@functools.cache
+def tiny_run() -> Path:
+    """A run of SimSiam on 80 random images with random labels, two seeds; made once in a process."""
+    import numpy as np
+
+    file, draws = scratch() / "pictures.npz", np.random.default_rng(0)
+    np.savez(file, images=draws.random((80, 16, 16, 1), np.float32), labels=draws.integers(0, 4, 80))
+    words = ["simsiam", "--data", str(file), "--encoder", "conv:4", "--projector", "8,8", "--batch", "16"]
+    return run_here(["siamese", *words, "--epochs", "4", "--log-points", "1", "--seeds", "2", "--quiet"])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__, RESULTS / "siamese.json")
     parser.add_argument("--only", nargs="*", metavar="STUDY", choices=list(STUDIES), default=list(STUDIES))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    args = parser.parse_args()
-    results = json.loads(args.results.read_text(encoding="utf-8")) if args.results.is_file() else {}
-    for study in args.only:
-        for options, _ in STUDIES[study].values():
-            name = " ".join(options)
+    args = parse(parser)
+    results = read_rows(args.out)
+    for study in () if args.show else args.only:
+        for asked, _ in STUDIES[study].values():
+            name = " ".join(asked)
             if len(results.get(name, {}).get("seeds", ())) != args.seeds:
-                results = keep(args.results, name, measured(options, args.seeds))
-    head = ("", "nearest neighbours", "linear probe", "spread", "loss", "published")
+                result = tried_out(asked) if args.smoke else measured(asked, args.seeds)
+                results = keep_row(args.out, name, result)
     for study, rows in STUDIES.items():
-        lines = []
-        for row, (options, published) in rows.items():
-            if found := results.get(" ".join(options)):
-                numbers = (told(found["knn"]), told(found["linear"]), f"{np.mean(found['spread']):.2f}")
-                lines.append((row, *numbers, f"{np.mean(found['loss']):.2f}", published))
+        lines = [
+            (row, *told(results[name]), published)
+            for row, (asked, published) in rows.items()
+            if (name := " ".join(asked)) in results
+        ]
         if lines:
-            print(f"\n{study}\n\n{table(head, lines)}")
+            print(f"\n{study}\n\n{table(HEAD, lines)}")
     if results:
         any_row = next(iter(results.values()))
-        bare = f"nearest neighbours {told(any_row['untrained_knn'])}, linear {told(any_row['untrained_linear'])}"
-        print(f"\nuntrained: {bare}; raw pixels {any_row['raw_pixels_knn']:.3f}\nresults: {args.results}")
+        nearest, linear = (percent(any_row[f"untrained_{probe}"]) for probe in ("knn", "linear"))
+        extremes = f"{min(any_row['untrained_knn']):.1%} ... {max(any_row['untrained_knn']):.1%}"
+        bare = any_row["raw_pixels_knn"]
+        print(f"\nuntrained: nearest neighbours {nearest}, {extremes}; linear {linear}; bare pixels {bare:.1%}")
+    print(f"\n{where_from(args.out)}")
+
+
+def told(found: dict) -> tuple[str, ...]:
+    """A row of a table: the probes over seeds, the plain means of spread and loss."""
+    extremes = f"{min(found['knn']):.1%} ... {max(found['knn']):.1%}"
+    means = (f"{sum(found[name]) / len(found[name]):.2f}" for name in ("spread", "loss"))
+    return percent(found["knn"]), extremes, percent(found["linear"]), *means
+
+
+def percent(values: list[float]) -> str:
+    """``74.4 [71.9, 75.3]``, in per cent."""
+    return interval_of([100 * value for value in values])
 
 
 if __name__ == "__main__":

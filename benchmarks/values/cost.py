@@ -10,7 +10,6 @@ collected and learned from at the row's rates. Agents take turns; medians over t
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import time
@@ -19,29 +18,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-import jax
-import jax.numpy as jnp
 from minatar import AGENTS, options
+from script import RESULTS, keep_row, parse, read_rows, where_from
+from script import options as options_of
 from tables import table
-from training import HERE, keep
-
-from qtwin import rng
-from qtwin.agent import Algorithm
-from qtwin.agents import algorithm
-from qtwin.config import Config
-from qtwin.engine.devices import prepare
-from qtwin.engine.fused import fused, state_around
-from qtwin.envs.catalog import resolve
-from qtwin.envs.make import jax_env
-from qtwin.envs.spec import EnvSpec
-from qtwin.processes.regress import gradient_step
-from qtwin.rates import cycle_of
-from qtwin.request import build
-from qtwin.settings import SETTINGS, option
 
 GAME, STEPS, TRANSITIONS, ROUNDS, DQN = "Breakout", 100, 1_000, 7, "dqn, one in four"
-FIELDS = {option(field): field for field in SETTINGS}
+OTHERS = ("dqn", "dqn, best step size")  # another optimiser than all others
+SMOKE = ("--net", "mlp:8", "--warmup", "64", "--replay", "500")  # over the row's own, in its place
 
 
 class Timed(NamedTuple):
@@ -63,28 +47,48 @@ class Timed(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options_of(__doc__, RESULTS / "cost_values.json")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    args = parser.parse_args()
-    prepare(1)
-    own = ("dqn", "dqn, best step size")  # another optimiser than all others
-    timed = {name: prepared(name) for name in AGENTS if name not in own}
+    args = parse(parser)
+    if not args.show:
+        from qtwin.engine.devices import prepare
+
+        prepare(1)
+        if args.smoke:
+            measure({DQN: prepared(DQN, SMOKE)}, 1, args.out)
+        else:
+            measure({name: prepared(name) for name in AGENTS if name not in OTHERS}, args.rounds, args.out)
+    head = (
+        "agent", "batch", "a gradient step, us", "least ... most", "M operations", "time / DQN", "operations / DQN",
+        "parameters / DQN", "transitions / s",
+    )  # fmt: skip
+    found, rows = read_rows(args.out), []
+    for name in (each for each in AGENTS if each in found):
+        row = found[name]
+        micro, held = row["microseconds"], row["parameters"] / found[DQN]["parameters"]
+        times = (f"{statistics.median(micro):,.0f}", f"{min(micro):,.0f} ... {max(micro):,.0f}")
+        ratios = (f"{row[over]:.2f}" for over in ("time_over_dqn", "operations_over_dqn"))
+        counts = (f"{row['operations'] / 1e6:.1f}", *ratios, f"{held:.2f}")
+        rows.append(
+            (name, f"{row['batch']}", *times, *counts, f"{statistics.median(row['transitions_a_second']):,.0f}")
+        )
+    if rows:
+        print(table(head, rows) + "\n")
+    print(where_from(args.out))
+
+
+def measure(timed: dict[str, Timed], rounds: int, path: Path) -> None:
+    """Lets the agents take turns and keeps a row of each."""
     taken, speed = {name: [] for name in timed}, {name: [] for name in timed}
-    for _ in range(args.rounds):
+    for _ in range(rounds):
         for name, one in timed.items():
             start = time.perf_counter()
             one.run()
             taken[name].append((time.perf_counter() - start) / STEPS * 1e6)
             start = time.perf_counter()
             speed[name].append(one.turn() / (time.perf_counter() - start))
-    rows, path = [], HERE / "results" / "cost_values.json"
     plain, counted = statistics.median(taken[DQN]), timed[DQN].operations
     for name, one in timed.items():
-        micro = statistics.median(taken[name])
-        ratio, explained, held = micro / plain, one.operations / counted, one.parameters / timed[DQN].parameters
-        told = (f"{one.batch}", f"{micro:,.0f}", f"{min(taken[name]):,.0f} ... {max(taken[name]):,.0f}")
-        counts = (f"{one.operations / 1e6:.1f}", f"{ratio:.2f}", f"{explained:.2f}", f"{held:.2f}")
-        rows.append((name, *told, *counts, f"{statistics.median(speed[name]):,.0f}"))
         found = {
             "batch": one.batch,
             "microseconds": taken[name],
@@ -92,23 +96,34 @@ def main() -> None:
             "parameters": one.parameters,
             "transitions_a_second": speed[name],
         }
-        keep(path, name, found | {"time_over_dqn": ratio, "operations_over_dqn": explained})
-    head = (
-        "agent", "batch", "a gradient step, us", "least ... most", "M operations", "time / DQN", "operations / DQN",
-        "parameters / DQN", "transitions / s",
-    )  # fmt: skip
-    print(table(head, rows))
-    print(f"\nresults: {path}")
+        ratios = {
+            "time_over_dqn": statistics.median(taken[name]) / plain,
+            "operations_over_dqn": one.operations / counted,
+        }
+        keep_row(path, name, found | ratios)
 
 
-def prepared(name: str) -> Timed:
-    """A row's gradient step, compiled and run once."""
+def prepared(name: str, instead: tuple[str, ...] = ()) -> Timed:
+    """A row's gradient step, compiled and run once; ``instead`` holds options in place of the row's own."""
+    import jax
+    import jax.numpy as jnp
+
+    from qtwin import rng
+    from qtwin.agents import algorithm
+    from qtwin.engine.fused import state_around
+    from qtwin.envs.catalog import resolve
+    from qtwin.processes.regress import gradient_step
+    from qtwin.rates import cycle_of
+    from qtwin.request import build
+    from qtwin.settings import SETTINGS, option
+
+    fields = {option(field): field for field in SETTINGS}
     _, *words = options(GAME, name)
-    asked = dict(pairs(words))
+    asked = dict(pairs(words)) | dict(pairs(list(instead)))
     named = {key: asked.pop(f"--{key}") for key in ("agent", "preset") if f"--{key}" in asked}
     if "preset" in named:
         named.pop("agent")
-    config = build(f"minatar:{GAME}", settings={FIELDS[word]: value for word, value in asked.items()}, **named).config
+    config = build(f"minatar:{GAME}", settings={fields[word]: value for word, value in asked.items()}, **named).config
     spec = resolve(config.env)
     chosen = algorithm(spec, config)
     state = state_around(chosen, spec, cycle_of(chosen.rates, config.envs), (), rng.root(0))
@@ -141,8 +156,13 @@ def prepared(name: str) -> Timed:
     return Timed(len(batch.reward), cost["flops"], parameters, run, turn)
 
 
-def turning(chosen: Algorithm, spec: EnvSpec, config: Config) -> Callable[[], int]:
+def turning(chosen, spec, config) -> Callable[[], int]:
     """The engine's program for an algorithm, compiled and warmed up, to be turned for some transitions at a time."""
+    import jax
+
+    from qtwin.engine.fused import fused
+    from qtwin.envs.make import jax_env
+
     engine = fused(chosen, jax_env(spec), config.envs)
     cycles = max(1, TRANSITIONS // engine.turn.transitions)
     state = engine.warm_up(engine.init([0]), config.warmup // config.envs)

@@ -9,8 +9,8 @@ beside the greedy one. All others, "dqn, one in four" among them, take a gradien
 does (a quarter of the time), a target update per 1,000 frames as before, and Adam as DQN has it on these games in
 Obando-Ceron & Castro (2021): MinAtar's RMSProp, with its epsilon of 0.01, was chosen for DQN's loss. They differ from
 each other in what their names say alone; pqn and stream_q run their presets. Distributions range over -20 to 20,
-which covers the discounted returns seen here, as averages; IQN draws 8 fractions. ``--only`` without a name trains
-nothing and prints the results that are there; a row that was stopped goes on where it was.
+which covers the discounted returns seen here, as averages; IQN draws 8 fractions. ``--show`` prints the results
+that are there; a row that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -18,14 +18,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "continuous"))
-from shared import report, rows_of
-from training import HERE, extremes, interval
-
-from qtwin.lab import statistics
+from rows import rows_of
+from script import RESULTS, where_from
+from tables import table
+from training import every_seed, extremes, interval, interval_of
 
 GAMES = ("Breakout", "Asterix", "Freeway", "SpaceInvaders")
 ATOMS = ("--loss", "cross-entropy", "--atoms", "51", "--support=-20:20")
@@ -68,31 +65,43 @@ def options(game: str, name: str) -> list[str]:
     return [f"minatar:{game}-v0", "--agent", agent, *AGENTS[name], *best]
 
 
-def while_training(result: dict) -> str:
-    """The return of the episodes that ended in the last of the log's intervals, as `training.interval` tells it."""
-    last = result["curve"][-1]["train_return"]
-    low, high = statistics.interval(np.array(last))
-    return interval({"eval_return": last, "iqm": float(statistics.iqm(np.array(last))), "low": low, "high": high})
+def while_training(result: dict) -> list[float]:
+    """The return of the episodes that ended in the last of the log's intervals, of each seed."""
+    return result["curve"][-1]["train_return"]
 
 
 def main() -> None:
     cells = {f"{game} {name}": (game, name) for game in GAMES for name in AGENTS}
     results, path = rows_of(
-        __doc__.splitlines()[0],
+        __doc__,
         {cell: options(*which) for cell, which in cells.items()},
         dict.fromkeys(cells, STEPS),
         SEEDS,
-        HERE / "results" / "minatar.json",
+        RESULTS / "minatar.json",
         curves=True,
     )
-    head = ("game, agent", "seeds", "greedy return, IQM [95 %]", "worst ... best", "while training", "published")
+    head = (
+        "game, agent", "seeds", "greedy return, IQM [95 %]", "worst ... best", "every seed", "while training",
+        "every seed while training", "published",
+    )  # fmt: skip
     rows = []
     for cell, (game, name) in cells.items():
         if cell in results:
-            r = results[cell]
-            told = (str(len(r["seeds"])), interval(r), extremes(r), while_training(r))
-            rows.append((f"{game}, {name}", *told, PUBLISHED[game] if name == "dqn, best step size" else ""))
-    report(head, rows, path)
+            r, last = results[cell], while_training(results[cell])
+            returns = (interval(r), extremes(r), every_seed(r["eval_return"], 1))
+            published = PUBLISHED[game] if name == "dqn, best step size" else ""
+            on_the_way = (interval_of(last), every_seed(last, 1), published)
+            rows.append((f"{game}, {name}", str(len(r["seeds"])), *returns, *on_the_way))
+    if rows:
+        print("\n" + table(head, rows))
+    across = [
+        (name, *(interval(results[cell]) if (cell := f"{game} {name}") in results else "" for game in GAMES))
+        for name in AGENTS
+        if any(f"{game} {name}" in results for game in GAMES)
+    ]
+    if across:
+        print("\n" + table(("greedy return, IQM [95 %]", *GAMES), across))
+    print(f"\n{where_from(path)}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ in each 50,000 frames, as the log of a run of 1,000,000 frames has it here.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import random
 import sys
@@ -17,25 +16,22 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-import torch
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from own import tell
-from training import HERE
+from own import begun, tell
+from script import RESULTS, options
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkout", type=Path)
+    parser = options(__doc__, RESULTS / "minatar_own.json")
     parser.add_argument("--game", default="breakout")
     parser.add_argument("--frames", type=int, default=500_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--results", type=Path, default=HERE / "results" / "minatar_own.json")
-    args = parser.parse_args()
+    args = begun(parser, {"checkout": "https://github.com/kenjyoung/MinAtar"}, ("torch", "numpy"))
     sys.path[:0] = [str(args.checkout), str(args.checkout / "examples")]
     import dqn
     import minatar
+    import numpy as np
+    import torch
 
     torch.set_num_threads(1)
     random.seed(args.seed)
@@ -50,7 +46,7 @@ def main() -> None:
         dqn.dqn(env, False, False, f"{place}/run")
         kept = torch.load(f"{place}/run_data_and_weights", weights_only=False)
     seconds = time.perf_counter() - start
-    tell(args.results, f"{args.game}, seed {args.seed}", kept["returns"], kept["frame_stamps"], args.frames, seconds)
+    tell(args.out, f"{args.game}, seed {args.seed}", kept["returns"], kept["frame_stamps"], args.frames, seconds)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "continuous"))
-from shared import report, rows_of
-from training import HERE, extremes, interval
+from rows import report, rows_of
+from script import RESULTS
+from training import every_seed, extremes, interval
 
 ROWS = {
     "CartPole-v1": (["CartPole-v1", "--preset", "pqn-cartpole"], 500_000),
@@ -25,20 +25,21 @@ WANTED = {"CartPole-v1": "490"}
 
 def main() -> None:
     results, path = rows_of(
-        __doc__.splitlines()[0],
+        __doc__,
         {name: options for name, (options, _) in ROWS.items()},
         {name: steps for name, (_, steps) in ROWS.items()},
         5,
-        HERE / "results" / "pqn.json",
+        RESULTS / "pqn.json",
         curves=True,
     )
     head = (
-        "environment", "transitions", "seeds", "greedy return, IQM [95 %]", "worst ... best", "wanted", "a second",
-        "a second, with compilation",
+        "environment", "transitions", "seeds", "greedy return, IQM [95 %]", "worst ... best", "every seed", "wanted",
+        "a second", "a second, with compilation",
     )  # fmt: skip
     rows = []
     for name, r in results.items():
-        told = (f"{r['transitions']:,}", str(len(r["seeds"])), interval(r), extremes(r), WANTED.get(name, ""))
+        returns = (interval(r), extremes(r), every_seed(r["eval_return"]))
+        told = (f"{r['transitions']:,}", str(len(r["seeds"])), *returns, WANTED.get(name, ""))
         whole = r["transitions"] * len(r["seeds"]) / r["wall_seconds"]
         rows.append((name, *told, f"{r['transitions_per_second']:,.0f}", f"{whole:,.0f}"))
     report(head, rows, path)

@@ -15,37 +15,49 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-import jax
-import jax.numpy as jnp
+from script import RESULTS, keep_row, options, parse, read_rows, where_from
 from tables import table
-from training import HERE, keep
-
-from qtwin import rng
-from qtwin.engine.devices import prepare
-from qtwin.rates import Cycle
-from qtwin.replay.base import Replay
-from qtwin.replay.priority import prioritised
-from qtwin.replay.ring import ring
-from qtwin.types import Aux, Timestep
 
 CAPACITIES, BATCH, ENVS, STEPS, ROUNDS = (10_000, 100_000, 1_000_000), 32, 10, 2_000, 5
+SMOKE = (1_000,), 20, 1  # capacities, steps and rounds
 SHAPES = (((4,), "float32"), ((), "int32"), ((), "float32"), ((), "float32"), ((4,), "float32"), ((), "bool"))
 
 
 def main() -> None:
+    args = parse(options(__doc__, RESULTS / "priority.json"))
+    if not args.show:
+        measure(args.out, *(SMOKE if args.smoke else (CAPACITIES, STEPS, ROUNDS)))
+    rows = [
+        (name, f"{row['add_us']:.1f}", f"{row['draw_and_update_us']:.1f}") for name, row in read_rows(args.out).items()
+    ]
+    if rows:
+        print(table(("replay, microseconds", f"add {ENVS}", f"draw {BATCH} and put back"), rows) + "\n")
+    print(where_from(args.out))
+
+
+def measure(out: Path, capacities: tuple[int, ...], steps: int, rounds: int) -> None:
+    """Measures both replays at each capacity and keeps a row of each."""
+    from qtwin.engine.devices import prepare
+    from qtwin.replay.priority import prioritised
+    from qtwin.replay.ring import ring
+
     prepare(1)
-    rows = []
-    for capacity in CAPACITIES:
+    for capacity in capacities:
         plain = ring(capacity, BATCH)
-        for name, replay in (("uniform", plain), ("prioritised", prioritised(plain, 0.6, (0.4, 1.0), STEPS))):
-            added, drawn = measured(replay)
-            rows.append((f"{name}, {capacity:,}", f"{added:.1f}", f"{drawn:.1f}"))
-            keep(HERE / "results" / "priority.json", rows[-1][0], {"add_us": added, "draw_and_update_us": drawn})
-    print(table(("replay", f"add {ENVS}", f"draw {BATCH} and put back"), rows))
+        for name, replay in (("uniform", plain), ("prioritised", prioritised(plain, 0.6, (0.4, 1.0), steps))):
+            added, drawn = measured(replay, steps, rounds)
+            keep_row(out, f"{name}, {capacity:,}", {"add_us": added, "draw_and_update_us": drawn})
 
 
-def measured(replay: Replay) -> tuple[float, float]:
+def measured(replay, steps: int, rounds: int) -> tuple[float, float]:
     """Microseconds of adding, and of drawing and putting priorities back."""
+    import jax
+    import jax.numpy as jnp
+
+    from qtwin import rng
+    from qtwin.rates import Cycle
+    from qtwin.types import Aux, Timestep
+
     example = Timestep(*(jax.ShapeDtypeStruct(*each) for each in SHAPES))
     chunk = Timestep(*(jnp.ones((1, ENVS, *shape), kind) for shape, kind in SHAPES))
     state = replay.init(example, Cycle(ENVS, ENVS, 1, 1, 0))
@@ -63,16 +75,20 @@ def measured(replay: Replay) -> tuple[float, float]:
     adds = jax.jit(lambda s, n: jax.lax.fori_loop(0, n, add, s), donate_argnums=0)
     draws = jax.jit(lambda s, n: jax.lax.fori_loop(0, n, draw, (s, 0.0)), donate_argnums=0)  # the sum keeps the reads
     state, _ = draws(adds(state, 1), 1)
-    return timed(lambda s, n: (adds(s, n), 0.0), state), timed(draws, state)
+    return timed(lambda s, n: (adds(s, n), 0.0), state, steps, rounds), timed(draws, state, steps, rounds)
 
 
-def timed(program, state) -> float:
+def timed(program, state, steps: int, rounds: int) -> float:
+    """The median over rounds of microseconds a step."""
+    import jax
+    import jax.numpy as jnp
+
     spent = []
     state = jax.tree.map(jnp.copy, state)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         began = time.perf_counter()
-        state, _ = jax.block_until_ready(program(state, STEPS))
-        spent.append((time.perf_counter() - began) / STEPS * 1e6)
+        state, _ = jax.block_until_ready(program(state, steps))
+        spent.append((time.perf_counter() - began) / steps * 1e6)
     return statistics.median(spent)
 
 

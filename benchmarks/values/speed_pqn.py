@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from speed import HERE, Contender, Ratio, contest
+from contest import Contender, Ratio, contest
+from script import RESULTS
 
 CHUNK = 4_096  # transitions between regressions, of 64 gradient steps each
 CONTENDERS = (
@@ -33,7 +34,7 @@ if __name__ == "__main__":
     contest(
         CONTENDERS,
         RATIOS,
-        __doc__.splitlines()[0],
-        HERE / "results" / "speed_pqn.json",
+        __doc__,
+        RESULTS / "speed_pqn.json",
         measured="transitions a second",
     )

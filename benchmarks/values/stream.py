@@ -12,26 +12,27 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "continuous"))
-from shared import report, rows_of
-from training import HERE, extremes, interval
+from rows import report, rows_of
+from script import RESULTS
+from training import every_seed, extremes, interval
 
 ENVS, STEPS, SEEDS = ("CartPole-v1", "Acrobot-v1", "MountainCar-v0"), 500_000, 10
 
 
 def main() -> None:
     results, path = rows_of(
-        __doc__.splitlines()[0],
+        __doc__,
         {env: [env, "--preset", "stream-q"] for env in ENVS},
         dict.fromkeys(ENVS, STEPS),
         SEEDS,
-        HERE / "results" / "stream.json",
+        RESULTS / "stream.json",
         curves=True,
     )
-    head = ("environment", "transitions", "seeds", "greedy return, IQM [95 %]", "worst ... best")
-    rows = [
-        (env, f"{r['transitions']:,}", str(len(r["seeds"])), interval(r), extremes(r)) for env, r in results.items()
-    ]
+    head = ("environment", "transitions", "seeds", "greedy return, IQM [95 %]", "worst ... best", "every seed")
+    rows = []
+    for env, r in results.items():
+        told = (interval(r), extremes(r), every_seed(r["eval_return"]))
+        rows.append((env, f"{r['transitions']:,}", str(len(r["seeds"])), *told))
     report(head, rows, path)
 
 

@@ -11,7 +11,6 @@ return of the episodes that ended in each 50,000 frames.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import pickle
 import sys
@@ -19,26 +18,27 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-import torch
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from own import tell
-from training import HERE
+from own import begun, tell
+from script import RESULTS, options
+
+CHECKOUTS = {
+    "checkout": "https://github.com/mohmdelsayed/streaming-drl",
+    "minatar": "https://github.com/kenjyoung/MinAtar",
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkout", type=Path)
-    parser.add_argument("minatar", type=Path)
+    parser = options(__doc__, RESULTS / "stream_own.json")
     parser.add_argument("--game", default="Breakout")
     parser.add_argument("--frames", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--results", type=Path, default=HERE / "results" / "stream_own.json")
-    args = parser.parse_args()
+    args = begun(parser, CHECKOUTS, ("torch", "numpy", "gymnasium"))
     sys.path[:0] = [str(args.checkout.resolve()), str(args.minatar.resolve())]
     import gymnasium
+    import numpy as np
     import stream_q_minatar
+    import torch
     from minatar import gym
 
     class Recorded(gymnasium.wrappers.RecordEpisodeStatistics):
@@ -60,7 +60,7 @@ def main() -> None:
         [written] = Path(place).rglob("*.pkl")
         returns, ended, _ = pickle.loads(written.read_bytes())
     seconds = time.perf_counter() - start
-    tell(args.results, f"{args.game}, seed {args.seed}", returns, ended, args.frames, seconds)
+    tell(args.out, f"{args.game}, seed {args.seed}", returns, ended, args.frames, seconds)
 
 
 if __name__ == "__main__":
