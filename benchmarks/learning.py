@@ -18,7 +18,6 @@ CLAIMS = {
     "acrobot-cleanrl": ("Acrobot-v1", "cleanrl", 500_000, "-91.5 (torch), -88.9 (JAX), 3 seeds"),
     "cartpole-zoo": ("CartPole-v1", "sb3-zoo", 50_000, "500 (one run)"),
     "mountaincar-zoo": ("MountainCar-v0", "sb3-zoo", 120_000, "-100.8 (one run)"),
-    "acrobot-zoo": ("Acrobot-v1", "sb3-zoo", 100_000, "-76.6 (one run)"),
 }
 SEEDS = 10
 

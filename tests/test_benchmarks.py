@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,42 @@ def test_a_script_shows_its_result_and_can_be_tried_out(path, run):
         assert code == 0, f"{path} {flag}\n{printed}"
         assert printed.strip(), f"{path} {flag} says nothing"
         assert checkout() == before, f"{path} {flag} has written"
+
+
+NUMBER = r"-?[\d,]*\d(?:\.\d+)?"
+INTERVAL = re.compile(rf"({NUMBER}) \[({NUMBER}), ({NUMBER})\]")
+SEEDS = re.compile(rf"(?<=[|(]) *({NUMBER}(?:, {NUMBER}){{2,}}) *(?=[|)])")
+PAGES = (ROOT / "README.md", BENCHMARKS / "README.md", *(ROOT / "docs").rglob("*.md"))
+
+
+def told(text: str) -> list[tuple[str, ...]]:
+    """What a text says in the form 1.2 [1.0, 1.4], and its lists of seeds."""
+    return [found.groups() for found in INTERVAL.finditer(text)] + [
+        tuple(found[1].split(", ")) for found in SEEDS.finditer(text)
+    ]
+
+
+def same(said: tuple[str, ...], shown: tuple[str, ...]) -> bool:
+    """Equal to the digits that are said."""
+    if len(said) != len(shown):
+        return False
+    for one, other in zip(said, shown, strict=True):
+        digits = len(one.partition(".")[2])
+        if abs(float(one.replace(",", "")) - float(other.replace(",", ""))) > 0.5 * 10**-digits + 1e-9:
+            return False
+    return True
+
+
+def test_every_interval_and_every_list_of_seeds_on_the_pages_is_shown_by_a_script(run):
+    shown = [found for path in SCRIPTS if path.parent.name != "contenders" for found in told(run(path, "--show")[1])]
+    by_length = {}
+    for found in shown:
+        by_length.setdefault(len(found), set()).add(found)
+    assert len(shown) > 300
+    for page in PAGES:
+        if page.name not in ("statistics.md", "reliability.md", "bring-your-own.md"):  # whose numbers are others
+            for said in told(page.read_text()):
+                assert any(same(said, found) for found in by_length.get(len(said), ())), f"{page}: {said}"
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.name)

@@ -166,7 +166,7 @@ def test_a_discrete_space_of_fewer_bits_is_handed_its_own_type():
         (VECTOR, Box(0, 2**60, (1,), np.uint64), r"whole numbers from -2\^53 to 2\^53 are needed"),
         (VECTOR, Box(-1e39, 1e39, (1,), np.float64), "finite bounds are needed"),
         (VECTOR, Box(0, 1, (2,), np.bool_), "a box of bool, and a box of floating-point or whole numbers"),
-        (Box(-1, 1, (2,), np.longdouble), Discrete(2), "observations of the type"),
+        (VECTOR, Box(-1, 1, (2,), np.longdouble), "a box of (float128|longdouble), and a box of floating-point"),
     ],
 )
 def test_spaces_that_cannot_be_exact_are_refused(observations, actions, says):
@@ -191,6 +191,12 @@ def test_spaces_that_nobody_has_told_are_those_that_agents_see():
     unbounded = to_json(dataclasses.replace(spec, obs_dtype="float32").own_observations)
     assert (unbounded["low"], unbounded["high"]) == ("-inf", "inf")
     assert EnvSpec("gym:X-v0", (), "int32", 3, 5).own_observations.n == 5
+
+
+def test_observations_of_more_than_64_bits_are_described_in_64():
+    own = space_of("X", "observations", Box(-0.1, 1, (2,), np.longdouble))
+    assert (own.dtype, own.low) == ("float64", (-0.1,))
+    np.testing.assert_array_equal(observed(own, np.longdouble([0.1, 2]), "float32"), np.float32([0.1, 2]))
 
 
 BYTES = space_of("X", "observations", Box(0, 255, (4, 5, 2), np.uint8))

@@ -172,7 +172,7 @@ def show(kept: dict) -> None:
                     "" if cell["largest_divergence"] is None else f"{cell['largest_divergence']:.2f}",
                     "" if cell["churn"] is None else f"{cell['churn']:.2%}",
                     f"{cell['target_updates']:,}",
-                    every_seed(final["seeds"]),
+                    every_seed(final["seeds"], 1),
                 )
             )
         print(f"\n{name}: {row['env']}, {len(row['seeds'])} seeds\n\n{table(head, lines)}")

@@ -74,6 +74,8 @@ def space_of(name: str, what: str, space: Space) -> SpaceSpec:
     from gymnasium.spaces import Discrete
 
     kind = np.dtype(space.dtype).name
+    if what == "observations" and space.dtype.kind == "f" and kind not in FLOATS:
+        kind = "float64"  # more bits than that are kept nowhere
     if kind not in DTYPES:
         raise Refusal(
             f"{name} has {what} of the type {kind}, and one of {', '.join(DTYPES)} is needed; wrap it in"
@@ -87,7 +89,7 @@ def space_of(name: str, what: str, space: Space) -> SpaceSpec:
                 " own 'contains' fails; let it start at a smaller number"
             )
         return SpaceSpec("discrete", kind, n=n, start=start)
-    low, high = _shortest(space.low, np.min), _shortest(space.high, np.max)
+    low, high = _shortest(space.low.astype(kind), np.min), _shortest(space.high.astype(kind), np.max)
     return SpaceSpec("box", kind, tuple(space.shape), low=low, high=high)
 
 

@@ -13,9 +13,9 @@ from qtwin.envs.spaces import INTEGERS, WHOLE, from_json
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 
-KEPT = {  # types in which observations of another one are kept
-    "float64": ("float32",), "float16": ("float32",), "int64": ("int32", "float32"), "uint64": ("int32", "float32"),
-    "uint32": ("float32",),
+KEPT = {  # types in which observations of another one may be kept
+    "float64": ("float32",), "float16": ("float32",), "int64": ("int32", "float32"),
+    "uint64": ("int32", "uint32", "float32"), "uint32": ("float32",),
 }  # fmt: skip
 LARGEST_OBS = 2**24  # numbers in one observation
 MOST = 2**20  # actions, states, stacked frames
