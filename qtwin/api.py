@@ -236,6 +236,7 @@ def learn(
     prepare(seeds)
     from qtwin.engine.fleet import fleet_of
     from qtwin.envs.catalog import resolve
+    from qtwin.envs.guard import guarded
     from qtwin.envs.make import make, try_out
     from qtwin.envs.trial import try_host, try_jax
     from qtwin.rates import plan
@@ -253,6 +254,7 @@ def learn(
         try_jax(env)
     elif algorithm.rates.collect:
         try_host(env, envs)
+        env = guarded(env)
     fleet = fleet_of(algorithm, env, envs, names, overlap=overlap)
     screen, kept = Screen(spending.cycles, 0, quiet), _Points([])
     try:

@@ -238,3 +238,34 @@ def test_an_exported_network_names_every_layer_that_it_computes(name, lines):
 def test_networks_of_images_refuse_what_they_cannot_take(env, name, says):
     with pytest.raises(Refusal, match=says):
         q_network(env, name)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 84, 84), (3, 84, 84), (4, 84, 84), (12, 64, 64), (9, 96, 96),
+              (3, 210, 160), (3, 66, 200), (4, 17, 17)],
+)  # fmt: skip
+def test_images_with_channels_first_are_refused_with_what_is_wrong(shape):
+    channels, height, width = shape
+    for dtype in ("uint8", "float32"):
+        env = EnvSpec("gym:Pictures", shape, dtype, 4, engine="hosted")
+        for name in ("nature", "nips", "impala", "minatar", "nature+duelling", "mlp:16", "linear"):
+            if dtype == "float32" and name in ("mlp:16", "linear"):
+                assert parse(name, env).kind in ("mlp", "linear")  # which take numbers without places
+                continue
+            with pytest.raises(Refusal) as refused:
+                parse(name, env)
+            said = str(refused.value)
+            assert f"taken as [height, width, channels], and gym:Pictures gives {list(shape)}" in said
+            assert f"to [{height}, {width}, {channels}]" in said
+    # A policy of an earlier version, read back, acts as it was trained.
+    assert parse("minatar", EnvSpec("gym:Pictures", (3, *shape[1:]), "uint8", 4)).kind == "minatar"
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(84, 84, 4), (84, 84, 1), (210, 160, 3), (64, 64, 12), (10, 10, 6), (4, 4, 16), (8, 8, 119), (19, 19, 17),
+     (4, 84, 16), (10, 40, 20), (32, 32, 32), (36, 36, 36), (5, 5, 3), (20, 10, 7), (3, 3, 40), (16, 16, 64)],
+)  # fmt: skip
+def test_no_false_alarm_about_channels(shape):
+    assert parse("minatar", EnvSpec("gym:Pictures", shape, "uint8", 4, engine="hosted")).kind == "minatar"

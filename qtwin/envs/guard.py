@@ -5,6 +5,7 @@ Read without importing JAX.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -14,12 +15,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from qtwin.envs.base import HostEnv, Outcome
+from qtwin.envs.base import HostEnv, Outcome, for_evaluation
+from qtwin.envs.exits import INSIDE, contained, told
 from qtwin.errors import Broken, Diverged, Refusal
 from qtwin.types import Array
 
 MODES = ("sync", "async")
 ON_NAN = ("stop", "drop")
+RESUME = "; the last checkpoint is good, and --resume goes on from it"
+NO_WATCHDOG = contextlib.nullcontext()
 LOOK = 1000  # steps from one look at shapes and types to the next: they do not change from one step to another
 
 
@@ -101,21 +105,26 @@ class Guarded:
     def close(self) -> None:
         if self._watchdog is not None:
             self._watchdog.close()
-        self._env.close()
-
-    def _call(self, what: str, function: Callable, argument: Any) -> Any:
         try:
-            if self._watchdog is None:
-                return function(argument)
-            with self._watchdog:
-                return function(argument)
+            with contained(self.spec.id, "close"):
+                self._env.close()
         except (Refusal, Broken, Diverged):
             raise
         except Exception as error:
-            raise Broken(
-                f"{self.spec.id} raised {type(error).__name__} in {what} {self._steps + 1:,}: {_line(error)}; the last"
-                " checkpoint is good, and --resume goes on from it"
-            ) from error
+            raise Broken(f"{self.spec.id} raised {type(error).__name__} in close: {_line(error)}{RESUME}") from error
+
+    def _call(self, what: str, function: Callable, argument: Any) -> Any:
+        try:
+            with INSIDE, self._watchdog or NO_WATCHDOG:
+                return function(argument)
+        except (Refusal, Broken, Diverged):
+            raise
+        except SystemExit as exit:
+            reason = f"{told(exit)} in {what} {self._steps + 1:,}, and an environment must not end the process"
+            raise Broken(f"{self.spec.id} {reason}{RESUME}") from exit
+        except Exception as error:
+            reason = f"raised {type(error).__name__} in {what} {self._steps + 1:,}: {_line(error)}"
+            raise Broken(f"{self.spec.id} {reason}{RESUME}") from error
 
     def _check(self, obs: Array, outcome: Outcome, valid: Array | None) -> None:
         count, shape = (self.num_envs,), (self.num_envs, *self.spec.obs_shape)
@@ -155,6 +164,22 @@ class Guarded:
                 f"environment {index} of {self.spec.id} gave {value} as {field} at step {self._steps:,}, and finite"
                 " numbers are needed; nothing of it is stored, and the last checkpoint is good"
             )
+
+
+def guarded(make_env: Callable[[int], HostEnv]) -> Callable[[int], HostEnv]:
+    """``envs -> HostEnv`` of the caller's own, with a guard around what it makes; for evaluation likewise."""
+
+    def around(make: Callable[[int], HostEnv]) -> Callable[[int], HostEnv]:
+        def made(envs: int) -> HostEnv:
+            with contained("the environment", "its constructor"):
+                env = make(envs)
+            return env if isinstance(env, Guarded) else Guarded(env)
+
+        return made
+
+    made = around(make_env)
+    made.evaluation = around(for_evaluation(make_env))
+    return made
 
 
 class Watchdog:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -16,17 +18,18 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from qtwin.envs.actions import bounds_of, translator
 from qtwin.envs.base import Outcome
+from qtwin.envs.edge import told
+from qtwin.envs.exits import contained
 from qtwin.envs.guard import Care
+from qtwin.envs.gym_make import first_line, made
+from qtwin.envs.narrow import kept_dtype, note_rounding
 from qtwin.envs.spaces import space_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.envs.supervised import Supervised
 from qtwin.envs.trial import try_gym
-from qtwin.errors import Refusal, nearest
+from qtwin.envs.vector_edge import Rows, checked_inside, guard_inside
+from qtwin.errors import Broken, Refusal, nearest
 from qtwin.types import Array
-
-# What has to be installed for a family of environments: a part of its module's path, the package's name, the extra.
-EXTRAS = (("box2d", "Box2D", "box2d"), ("mujoco", "MuJoCo", "mujoco"), ("toy_text", "pygame", "toy-text"))
-NO_64_BITS = {"float64": "float32", "float16": "float32", "int64": "int32", "uint64": "uint32"}
 
 
 def gym_spec(name: str, **make_kwargs) -> EnvSpec:
@@ -40,13 +43,14 @@ def gym_spec(name: str, **make_kwargs) -> EnvSpec:
       Refusal: no such environment, a package that is missing, actions that are neither discrete nor a bounded box of
         numbers, or observations that are neither a box nor discrete.
     """
-    env = _make(name, make_kwargs)
+    env = made(name, make_kwargs)
     limit = None if env.spec is None else env.spec.max_episode_steps
     try:
         spaces = (getattr(env, which, None) for which in ("observation_space", "action_space"))
         return spec_of(f"gym:{name}", *spaces, limit)
     finally:
-        env.close()
+        with contained(name, "close"):
+            env.close()
 
 
 def gym_env(name: str, envs: int, mode: str = "sync", care: Care | None = None, **make_kwargs) -> GymVector:
@@ -71,9 +75,13 @@ def gym_env(name: str, envs: int, mode: str = "sync", care: Care | None = None, 
     spec = gym_spec(name, **make_kwargs)
     # The registered entry rather than the id: a process that has not imported the user's module knows no such id.
     make = functools.partial(gym.make, gym.spec(name), disable_env_checker=True, **make_kwargs)
-    if not care.replaces:
-        return GymVector(SyncVectorEnv([make] * envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP), spec)
-    return GymVector(Supervised(spec.id, make, envs, mode == "async", care.timeout, care.on_nan == "drop"), spec)
+    with contained(spec.id, "its constructor"):
+        if care.replaces:
+            apart = Supervised(spec.id, make, envs, mode == "async", care.timeout, care.on_nan == "drop")
+            return GymVector(apart, spec)
+        together = SyncVectorEnv([make] * envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+        guard_inside(together, spec.id, AutoresetMode.SAME_STEP, info=False)
+        return GymVector(together, spec)
 
 
 def try_out(name: str, care: Care) -> None:
@@ -119,11 +127,12 @@ def from_vector(vector_env: VectorEnv, id: str | None = None, stack: int = 1) ->
 
 def draws(name: str) -> bool:
     """Can a Gymnasium environment be drawn into an array?"""
-    env = _make(name, {})
+    env = made(name, {})
     try:
         return "rgb_array" in env.metadata.get("render_modes", ())
     finally:
-        env.close()
+        with contained(name, "close"):
+            env.close()
 
 
 class GymVector:
@@ -142,18 +151,26 @@ class GymVector:
         self._dtype = np.dtype(spec.obs_dtype)
         self._first_obs = _start(vector_env.single_observation_space)
         self._translate = translator(spec.id, space_of(spec.id, "actions", vector_env.single_action_space))
-        self._resets_now = np.zeros(self.num_envs, bool)
+        self._resets_now, self._steps = np.zeros(self.num_envs, bool), 0
+        self._heard, checked = (
+            guard_inside(vector_env, spec.id, self._mode),
+            self.replaces or checked_inside(vector_env),
+        )
+        space = vector_env.single_observation_space
+        self._rows = None if checked else Rows(spec.id, space, self.num_envs)
 
     def reset(self, seed: int) -> Array:
         # Gymnasium gives environment i the seed s + i: spread, so that runs with seeds 0, 1, ... share none of them.
         spread = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 2)
-        obs, _ = self._env.reset(seed=spread)
-        self._resets_now[:] = False
-        return self._kept(obs)
+        self._resets_now[:], self._steps = False, 0
+        return self._kept(self._reset(seed=spread))
 
     def step(self, actions: Array) -> tuple[Array, Outcome, Array | None]:
-        obs, reward, terminated, truncated, info = self._env.step(self._translate(actions))
-        obs, last = self._kept(obs), np.logical_or(terminated, truncated)
+        obs, reward, terminated, truncated, info = self._stepped(self._translate(actions))
+        # All of it is copied before any reset: a vector may write the next step's into the same arrays.
+        fresh, obs = obs, self._kept(obs)
+        reward, terminated = np.array(reward, np.float32), np.array(terminated, bool)
+        last = np.logical_or(terminated, truncated)
         next_obs, valid = obs, None
         self.lost = info["lost"] if self.replaces and info["lost"].any() else None
         if self._skips:
@@ -164,17 +181,39 @@ class GymVector:
             if self._mode is AutoresetMode.SAME_STEP:
                 next_obs = obs.copy()
                 for i in np.flatnonzero(last):
-                    next_obs[i] = self._kept(_final(info, i, self.spec.id))
+                    final = _final(info, i, self.spec.id)
+                    if self._rows is not None:
+                        self._rows.final(final, i, fresh[i], self._steps)
+                    next_obs[i] = self._kept(final)
             else:
-                fresh, _ = self._env.reset(options={"reset_mask": last.copy()})
+                fresh = self._reset(options={"reset_mask": last.copy()})
                 obs = obs.copy()
                 obs[last] = self._kept(fresh)[last]
         if self.lost is not None:
             valid = ~self.lost
-        discount = 1.0 - np.asarray(terminated, np.float32)
-        return obs, Outcome(np.array(reward, np.float32), discount, next_obs, last), valid
+        discount = 1.0 - terminated.astype(np.float32)
+        return obs, Outcome(reward, discount, next_obs, last), valid
+
+    def _reset(self, **how) -> Array:
+        came = self._called(self._env.reset, **how)
+        return came[0] if self._rows is None else self._rows.reset(came, self._steps)[0]
+
+    def _stepped(self, actions: Array) -> tuple[Array, Array, Array, Array, dict]:
+        self._steps += 1
+        came = self._called(self._env.step, actions)
+        if self._rows is None:
+            return came
+        return self._rows.step(came, self._steps, ~self._resets_now if self._skips else None)
+
+    def _called(self, function: Callable, *given, **named) -> Any:
+        if self._heard is None:
+            return function(*given, **named)
+        with self._heard.listening(self._steps):
+            return function(*given, **named)
 
     def close(self) -> None:
+        if self._heard is not None:
+            self._heard.end()
         self._env.close()
 
     @property
@@ -185,9 +224,17 @@ class GymVector:
     def render(self) -> Array:
         """The first environment's picture, [H, W, 3] uint8, where it was made with ``render_mode="rgb_array"``."""
         try:
-            return np.asarray(self._env.render()[0])
+            with contained(self.spec.id, "render"):
+                came = self._env.render()[0]
         except gym.error.DependencyNotInstalled as error:
-            raise Refusal(f"{self.spec.id} cannot be drawn: {_first_line(error)}") from None
+            raise Refusal(f"{self.spec.id} cannot be drawn: {first_line(error)}") from None
+        except Broken:
+            raise
+        except Exception as error:
+            raise Broken(f"{self.spec.id} raised {type(error).__name__} in render: {first_line(error)}") from error
+        if getattr(came, "dtype", None) != np.uint8 or came.ndim != 3 or came.shape[-1] != 3:
+            raise Broken(f"{self.spec.id} gave {told(came)} as a picture, expected uint8[height, width, 3]")
+        return np.array(came)  # it may draw the next one into the same array
 
     @property
     def frames_per_second(self) -> float:
@@ -242,8 +289,8 @@ def spec_of(name: str, observations: Space, actions: Space, limit: int | None) -
     if isinstance(observations, Discrete):
         shape, dtype, states = (), "int32", int(observations.n)
     elif isinstance(observations, Box):
-        shape, dtype, states = tuple(observations.shape), observations.dtype.name, None
-        dtype = NO_64_BITS.get(dtype, dtype)
+        shape, dtype, states = tuple(observations.shape), kept_dtype(observations), None
+        note_rounding(plain, observations)
     else:
         raise Refusal(
             f"{plain} has observations of the kind {type(observations).__name__}, and a box or discrete ones are"
@@ -254,42 +301,3 @@ def spec_of(name: str, observations: Space, actions: Space, limit: int | None) -
         "action_space": space_of(plain, "actions", actions),
     }
     return EnvSpec(name, shape, dtype, count, states, limit, engine="hosted", action_low=low, action_high=high, **own)
-
-
-def _make(name: str, make_kwargs: dict) -> gym.Env:
-    if name.startswith("ALE/"):
-        try:
-            import ale_py
-        except ImportError:
-            raise _missing(name, "ale-py", "atari") from None
-        gym.register_envs(ale_py)
-    entry = gym.registry.get(name)
-    if entry is None:
-        # This also turns away "module:id", with which Gymnasium would import any module that a saved run names.
-        known = [other for other in gym.registry if not other.startswith("GymV")]
-        raise Refusal(f"unknown environment 'gym:{name}'{nearest(name, known)}")
-    where = str(entry.entry_point)
-    if "_raise_mujoco_py_error" in where:
-        newer = f"{name.rpartition('-')[0]}-v5"
-        raise Refusal(f"{name} is no longer in Gymnasium, which kept its name only; write {newer}")
-    try:
-        return gym.make(name, disable_env_checker=True, **make_kwargs)
-    except (ImportError, gym.error.DependencyNotInstalled) as error:
-        for part, package, extra in EXTRAS:
-            if part in where or part in str(error).lower():
-                raise _missing(name, package, extra) from None
-        raise Refusal(f"{name} needs a package that is not installed: {_first_line(error)}") from None
-    except gym.error.Error as error:
-        raise Refusal(f"Gymnasium cannot make {name}: {_first_line(error)}") from None
-    except TypeError as error:
-        if not make_kwargs:
-            raise
-        raise Refusal(f"{name} does not take the options {make_kwargs}: {_first_line(error)}") from None
-
-
-def _missing(name: str, package: str, extra: str) -> Refusal:
-    return Refusal(f"{name} needs {package}, which is not installed; write pip install 'qtwin[{extra}]'")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -20,6 +20,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space, iterate
 
+from qtwin.envs.edge import SAFE, Edge
+from qtwin.envs.exits import told
 from qtwin.errors import Broken
 from qtwin.types import Array
 
@@ -37,6 +39,10 @@ class Lost(Exception):
     """An environment is lost; the message says how."""
 
 
+class Unkept(Lost):
+    """It gave what breaks the contract."""
+
+
 class Here:
     """An environment in this process."""
 
@@ -51,10 +57,12 @@ class Here:
         """Its first observation."""
         del deadline
         try:
-            self._env = self._env or self._make()
+            self._env = self._env or Edge(self._make())
             return self._env.reset(seed=self._seed)[0]
-        except Exception as error:
-            raise Lost(f"raised {_said(error)} in reset") from error
+        except Broken as broken:
+            raise Unkept(str(broken)) from broken
+        except (Exception, SystemExit) as error:
+            raise Lost(f"{_said(error)} in reset") from error
 
     def send(self, action: Any) -> None:
         self._action = action
@@ -63,15 +71,17 @@ class Here:
         del deadline
         try:
             return _stepped(self._env, self._action)
-        except Exception as error:
-            raise Lost(f"raised {_said(error)} in step") from error
+        except Broken as broken:
+            raise Unkept(str(broken)) from broken
+        except (Exception, SystemExit) as error:
+            raise Lost(f"{_said(error)} in step") from error
 
     def close(self) -> None:
         env, self._env = self._env, None
         try:
             if env is not None:
                 env.close()
-        except Exception:
+        except (Exception, SystemExit):
             return  # it is lost anyway
 
 
@@ -119,8 +129,10 @@ class Apart:
             kind, found = self._pipe.recv()
         except (EOFError, OSError):
             raise Lost(self._died()) from None
+        if kind == "gave":
+            raise Unkept(found)
         if kind == "raised":
-            raise Lost(f"raised {found} in {what}")
+            raise Lost(f"{found} in {what}")
         return found
 
     def _died(self) -> str:
@@ -138,9 +150,11 @@ def _serve(pipe: Any, make: Callable[[], gym.Env]) -> None:
         except (EOFError, OSError):
             return
         try:
-            env = env or make()
+            env = env or Edge(make())
             pipe.send(("done", env.reset(seed=argument)[0] if what == "reset" else _stepped(env, argument)))
-        except Exception as error:
+        except Broken as broken:
+            pipe.send(("gave", str(broken)))
+        except (Exception, SystemExit) as error:
             pipe.send(("raised", _said(error)))
 
 
@@ -150,9 +164,11 @@ def _stepped(env: gym.Env, action: Any) -> tuple:
     return obs, reward, terminated, truncated, env.reset()[0] if terminated or truncated else None
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return told(error)
     line = (str(error).splitlines() or [""])[0][:200]
-    return f"{type(error).__name__}: {line}" if line else type(error).__name__
+    return f"raised {type(error).__name__}: {line}" if line else f"raised {type(error).__name__}"
 
 
 def on_stderr(line: str) -> None:
@@ -168,7 +184,8 @@ class Supervised:
       envs: N.
       apart: each in a process of its own.
       timeout: seconds that a step or a reset may take; None for as long as it likes. Holds only where they are apart.
-      drop: one that gives a reward or an observation that is no finite number is lost.
+      drop: one that gives a number that is not finite, or breaks the contract in another way, is lost; else that ends
+        the run.
       report: is told of every loss in a line.
     """
 
@@ -212,7 +229,7 @@ class Supervised:
             try:
                 self._obs[i] = self._looked_at(seat.begun(deadline))
             except Lost as reason:
-                lost[i] = reason
+                lost[i] = self._allowed(i, reason)
         self._replace(lost)
         return self._obs.copy(), {}
 
@@ -230,9 +247,7 @@ class Supervised:
                 reward[i], ends[:, i], final[i] = gain, (terminated, truncated), obs
                 self._sound[i] += 1
             except Lost as reason:
-                lost[i] = reason
-            except (TypeError, ValueError) as error:  # what came does not fit into the arrays
-                lost[i] = Lost(f"gave what does not fit: {_said(error)}")
+                lost[i] = self._allowed(i, reason)
         self._replace(lost)
         which = np.array([i in lost for i in range(self.num_envs)])
         ends[:, which], reward[which] = False, 0.0
@@ -244,6 +259,16 @@ class Supervised:
 
     def _deadline(self) -> float | None:
         return None if self._timeout is None else time.monotonic() + self._timeout
+
+    def _allowed(self, index: int, reason: Lost) -> Lost:
+        """``reason``, where such a loss is made up for.
+
+        Raises:
+          Broken: it broke the contract, and is not to be dropped for that.
+        """
+        if isinstance(reason, Unkept) and not self._drop:
+            raise Broken(f"environment {index} of {self._name} {reason}{SAFE}") from reason
+        return reason
 
     def _looked_at(self, values: Any, field: str = "obs") -> Any:
         if self._drop and (self._inexact or field == "reward") and not np.isfinite(values).all():
@@ -279,4 +304,4 @@ class Supervised:
                     self._obs[i] = self._looked_at(seat.begun(self._deadline()))
                     reason = None
                 except Lost as again:
-                    reason = again
+                    reason = self._allowed(i, again)

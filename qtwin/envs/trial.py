@@ -6,18 +6,28 @@ Read without importing JAX, but for `try_jax`.
 from __future__ import annotations
 
 import contextlib
-import math
-import numbers
 import time
 from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box, Discrete, Space
+from gymnasium.spaces import Box, Space
 
 from qtwin.envs.base import HostEnv, JaxEnv
-from qtwin.envs.guard import Care, Guarded, Watchdog, leave
+from qtwin.envs.edge import (
+    RESET,
+    STEP,
+    Amiss,
+    end_check,
+    info_check,
+    kind,
+    observation_check,
+    parts_check,
+    reward_check,
+)
+from qtwin.envs.exits import INSIDE, contained
+from qtwin.envs.guard import Care, Watchdog, guarded, leave
 from qtwin.envs.spec import EnvSpec
 from qtwin.envs.supervised import CONTEXT
 from qtwin.errors import Broken, Refusal
@@ -60,7 +70,11 @@ FAULT = "fault: "
 
 def _said(name: str, make: Callable[[], gym.Env]) -> str | None:
     """What is wrong, None where nothing is."""
-    env = make()
+    try:
+        with contained(name, "its constructor"):
+            env = make()
+    except Broken as broken:
+        return str(broken)
     try:
         # First without the wrappers, which answer a wrong answer with an error of their own.
         _play(name, env.unwrapped, 2)
@@ -71,7 +85,7 @@ def _said(name: str, make: Callable[[], gym.Env]) -> str | None:
     except Fault as fault:
         return f"{FAULT}{fault}"
     finally:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception), contained(name, "close"):
             env.close()
 
 
@@ -99,17 +113,17 @@ def _play(name: str, env: gym.Env, steps: int) -> None:
     actions.seed(0)
     _reset(name, env, space, seed=0)
     began = time.monotonic()
+    check = observation_check(space)
     for t in range(1, steps + 1):
         came = _called(name, f"step {t}", lambda: env.step(actions.sample()))
-        if not isinstance(came, tuple) or len(came) != 5:
-            _refuse(name, f"step {t}", "(obs, reward, terminated, truncated, info)", _kind(came))
+        _hold(name, f"step {t}", parts_check(came, STEP))
         obs, reward, terminated, truncated, info = came
-        _observation(name, f"obs of step {t}", obs, space)
-        _reward(name, f"reward of step {t}", reward)
-        for field, ends in (("terminated", terminated), ("truncated", truncated)):
-            if not isinstance(ends, bool | np.bool_):
-                _refuse(name, f"{field} of step {t}", "True or False", _told(ends))
-        _info(name, f"info of step {t}", info)
+        _hold(name, f"obs of step {t}", check(obs) or _not_finite(obs))
+        for field, amiss in (
+            ("reward", reward_check(reward)), ("terminated", end_check(terminated)),
+            ("truncated", end_check(truncated)), ("info", info_check(info)),
+        ):  # fmt: skip
+            _hold(name, f"{field} of step {t}", amiss)
         if terminated or truncated:
             _reset(name, env, space, seed=None)
         if time.monotonic() - began > SECONDS:
@@ -118,53 +132,40 @@ def _play(name: str, env: gym.Env, steps: int) -> None:
 
 def _reset(name: str, env: gym.Env, space: Space, seed: int | None) -> None:
     came = _called(name, "reset", lambda: env.reset(seed=seed, options=None))
-    if not isinstance(came, tuple) or len(came) != 2:
-        _refuse(name, "what reset gives", "(obs, info)", _kind(came))
-    _observation(name, "obs of reset", came[0], space, first=True)
-    _info(name, "info of reset", came[1])
+    _hold(name, "what reset gives", parts_check(came, RESET))
+    obs, info = came
+    _hold(name, "obs of reset", observation_check(space)(obs) or _not_finite(obs) or _outside(obs, space))
+    _hold(name, "info of reset", info_check(info))
 
 
-def _observation(name: str, field: str, obs: Any, space: Space, first: bool = False) -> None:
-    if isinstance(space, Discrete):
-        last = int(space.start + space.n) - 1
-        whole = isinstance(obs, numbers.Integral | np.ndarray) and np.shape(obs) == ()
-        whole = whole and np.asarray(obs).dtype.kind in "iu"
-        if not whole or not space.start <= int(obs) <= last:
-            _refuse(name, field, f"a whole number from {int(space.start)} to {last}", _told(obs))
+def _not_finite(obs: Any) -> Amiss | None:
+    if np.asarray(obs).dtype.kind != "f" or np.isfinite(obs).all():
+        return None
+    return Amiss("finite numbers", str(np.asarray(obs)[~np.isfinite(obs)][0]), True)
+
+
+def _outside(obs: Any, space: Space) -> Amiss | None:
+    """Of an episode's first observation only: some of Gymnasium's own lie outside where an episode ends."""
+    if not isinstance(space, Box) or not ((obs < space.low) | (obs > space.high)).any():
+        return None
+    at = tuple(int(i) for i in np.argwhere((obs < space.low) | (obs > space.high))[0])
+    bounds = f"{space.low[at]:g} to {space.high[at]:g} at {list(at)}, as its observation_space says"
+    return Amiss(bounds, f"{obs[at]:g}")
+
+
+def _hold(name: str, field: str, amiss: Amiss | None) -> None:
+    if amiss is None:
         return
-    if not isinstance(space, Box):
-        return  # refused with the spec
-    wanted = f"{space.dtype}{list(space.shape)}"
-    if not isinstance(obs, np.ndarray | np.generic):
-        _refuse(name, field, wanted, _kind(obs))
-    if obs.shape != space.shape or not np.can_cast(obs.dtype, space.dtype, "same_kind"):
-        _refuse(name, field, wanted, f"{obs.dtype}{list(obs.shape)}")
-    if obs.dtype.kind == "f" and not np.isfinite(obs).all():
-        raise Fault(f"{name}: expected finite numbers as {field}, and got {obs[~np.isfinite(obs)][0]}")
-    # Later ones may lie outside here and there: some of Gymnasium's own do, where an episode ends.
-    if first and ((obs < space.low) | (obs > space.high)).any():
-        at = tuple(int(i) for i in np.argwhere((obs < space.low) | (obs > space.high))[0])
-        bounds = f"{space.low[at]:g} to {space.high[at]:g} at {list(at)}, as its observation_space says"
-        _refuse(name, field, bounds, f"{obs[at]:g}")
-
-
-def _reward(name: str, field: str, reward: Any) -> None:
-    one = isinstance(reward, numbers.Real | np.bool_) or (isinstance(reward, np.ndarray) and reward.shape == ())
-    if not one or np.asarray(reward).dtype.kind not in "fiub":
-        _refuse(name, field, "a number", _told(reward))
-    if not math.isfinite(reward):
-        raise Fault(f"{name}: expected a finite number as {field}, and got {reward}")
-
-
-def _info(name: str, field: str, info: Any) -> None:
-    if not isinstance(info, dict):
-        _refuse(name, field, "a dictionary", _told(info))
+    if amiss.number:
+        raise Fault(f"{name}: expected {amiss.expected} as {field}, and got {amiss.came}")
+    _refuse(name, field, amiss.expected, amiss.came)
 
 
 def _called(name: str, what: str, function: Callable[[], Any]) -> Any:
     try:
-        return function()
-    except Exception as error:
+        with INSIDE:
+            return function()
+    except (Exception, SystemExit) as error:
         line = (str(error).splitlines() or [""])[0][:200]
         came = f"{type(error).__name__}: {line}"
         raise Fault(f"{name}: expected what a gymnasium.Env gives as {what}, and got {came}") from error
@@ -176,19 +177,17 @@ def try_host(make_env: Callable[[int], HostEnv], envs: int) -> None:
     Raises:
       Refusal: they break the contract (`qtwin.envs.base.HostEnv`) or raise.
     """
-    env = make_env(envs)
-    spec = env.spec
-    try:
-        guarded, chance = Guarded(env), np.random.default_rng(0)
-        guarded.reset(0)
-        for _ in range(HOST_STEPS):
-            shape = (envs, *spec.action_shape)
-            drawn = chance.uniform(-1, 1, shape) if spec.continuous else chance.integers(0, spec.num_actions, shape)
-            guarded.step(drawn.astype(spec.action_dtype))
-    except Broken as broken:
-        raise Refusal(f"{str(broken).partition('; ')[0]}; nothing was trained") from broken
-    finally:
-        env.close()
+    with contextlib.ExitStack() as stack:
+        try:
+            env, chance = guarded(make_env)(envs), np.random.default_rng(0)
+            stack.callback(env.close)
+            env.reset(0)
+            for _ in range(HOST_STEPS):
+                spec, shape = env.spec, (envs, *env.spec.action_shape)
+                drawn = chance.uniform(-1, 1, shape) if spec.continuous else chance.integers(0, spec.num_actions, shape)
+                env.step(drawn.astype(spec.action_dtype))
+        except Broken as broken:
+            raise Refusal(f"{str(broken).partition('; ')[0]}; nothing was trained") from broken
 
 
 def try_jax(env: JaxEnv) -> None:
@@ -227,19 +226,8 @@ def _traced(spec: EnvSpec, what: str, function: Callable[[], Any]) -> Any:
         came = f"{type(error).__name__}: {line}"
         raise Refusal(f"{spec.id}: expected what a JaxEnv gives as {what}, and got {came}") from error
     if not isinstance(came, tuple) or len(came) != wanted:
-        _refuse(spec.id, what, "(state, obs)" if wanted == 2 else "(state, obs, Outcome)", _kind(came))
+        _refuse(spec.id, what, "(state, obs)" if wanted == 2 else "(state, obs, Outcome)", kind(came))
     return came
-
-
-def _kind(came: Any) -> str:
-    return f"{len(came)} of them" if isinstance(came, tuple) else type(came).__name__
-
-
-def _told(came: Any) -> str:
-    shape = getattr(came, "shape", None)
-    if shape:
-        return f"{came.dtype}{list(shape)}"
-    return f"{str(came)[:40]} ({type(came).__name__})"
 
 
 def _refuse(name: str, field: str, expected: str, got: str) -> None:

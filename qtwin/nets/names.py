@@ -34,6 +34,7 @@ LAYERS = {
     "nature": (((32, 8, 4), (64, 4, 2), (64, 3, 1)), 512),  # Mnih et al. (2015), methods
 }
 SMALLEST = {"nips": 20, "nature": 36, "impala": 8}  # the least height and width of an image
+MANY_CHANNELS = 16  # a last axis longer than this is hardly one of channels, where the first axis is short
 NORMS = ("layernorm", WHOLE, "batchnorm", "batchrenorm")
 HEADS = ("duelling", "noisy")
 
@@ -78,6 +79,8 @@ def parse(name: str, env: EnvSpec) -> NetName:
     kind, colon, rest = plain.partition(":")
     if kind not in KINDS:
         raise Refusal(f"unknown network '{name}'{nearest(kind, KINDS)}")
+    if kind not in ("table", "linear", "mlp") or env.obs_dtype == "uint8":
+        _check_axes(env)
     if kind in ("linear", "mlp") and env.obs_dtype == "uint8" and len(env.obs_shape) == 3:
         raise Refusal(
             f"the network '{kind}' knows nothing of places, and {env.id} gives images, {list(env.obs_shape)} of bytes;"
@@ -108,6 +111,35 @@ def parse(name: str, env: EnvSpec) -> NetName:
             " --net mlp:256,256"
         )
     return _with_layers(name, layers, NetName(kind), env)
+
+
+def channels_first(shape: tuple[int, ...]) -> bool:
+    """Do three axes look like channels, height, width, where an image has height, width, channels?
+
+    The first is short and the others are not, and are not far from each other: (4, 84, 84), (12, 64, 64), (3, 66, 200).
+    Few environments have an image of at most 4 pixels' height, or of a third of its width with as many channels as
+    pixels in a row; small grids with channels (4, 4, 16) and planes of board games (8, 8, 119) are none of this.
+    """
+    if len(shape) != 3 or min(shape[1:]) <= MANY_CHANNELS:
+        return False
+    first, short, long = shape[0], min(shape[1:]), max(shape[1:])
+    return first <= 4 or (3 * first <= short and long < 2 * short)
+
+
+def _check_axes(env: EnvSpec) -> None:
+    """Refuses images whose channels come first, which a convolution would read as a height of 3 or 4 pixels.
+
+    Only those of environments in Python, which are made by others; a policy that is read back has no engine of its own,
+    and one of an earlier version acts as it was trained.
+    """
+    if env.engine == "hosted" and channels_first(env.obs_shape):
+        channels, height, width = env.obs_shape
+        raise Refusal(
+            f"images are taken as [height, width, channels], and {env.id} gives {list(env.obs_shape)}, which looks like"
+            f" [channels, height, width]; move the first axis to the end, to [{height}, {width}, {channels}], with"
+            " gymnasium.wrappers.TransformObservation(env, lambda obs: np.moveaxis(obs, 0, -1), space) and hand it to"
+            " from_vector"
+        )
 
 
 def _of_images(name: str, kind: str, rest: str, layers: list[str], env: EnvSpec) -> NetName:

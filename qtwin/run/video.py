@@ -68,10 +68,11 @@ def film(spec: EnvSpec, act: Callable[[Array], Array], protocol: str, seed: int)
     if home == "ale":
         return _atari(spec, act, protocol, seed), PER_SECOND
     if home == "gym":
+        from qtwin.envs.guard import Guarded
         from qtwin.envs.gym_envs import gym_env
 
         env = gym_env(name, 1, render_mode="rgb_array")
-        return _pictures(env, act, seed, lambda obs: env.render()), float(env.frames_per_second)
+        return _pictures(Guarded(env), act, seed, lambda obs: env.render()), float(env.frames_per_second)
     from qtwin.envs.make import host_env
 
     return _pictures(host_env(spec)(1), act, seed, lambda obs: squares(obs[0])), PER_SECOND
