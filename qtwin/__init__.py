@@ -10,8 +10,7 @@ target and a loss (`Agent`), the three rates (`Rates`), and the engine (`learn`)
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # not from typing: `qtwin.cli` can handle a signal only when this module has been imported
 
 __version__ = "0.1.0"
 
@@ -47,6 +46,8 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from qtwin.agent import Agent, Algorithm, Improvement
     from qtwin.api import Learned, Run, learn, train, train_encoder
     from qtwin.config import Config
@@ -77,6 +78,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'qtwin' has no attribute {name!r}")
+    import importlib
+
     return getattr(importlib.import_module(_HOME[name]), name)
 
 

@@ -2,6 +2,10 @@
 
 import sys
 
-from qtwin.cli import main
+try:
+    from qtwin.cli import main
 
-sys.exit(main())
+    code = main()
+except KeyboardInterrupt:  # before or after `qtwin.cli` sees to signals itself
+    code = 130
+sys.exit(code)

@@ -14,6 +14,7 @@ from qtwin.agent import Algorithm
 from qtwin.envs.base import HostEnv, JaxEnv
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
+from qtwin.place import anchored
 from qtwin.types import Variables
 
 
@@ -49,6 +50,7 @@ def train(
     frames: str | None = None,
     quiet: bool = False,
     diagnose: int | None = None,
+    eval_max_steps: int | None = None,
     env_timeout: float = 0.0,
     env_mode: str = "sync",
     on_nan: str = "stop",
@@ -75,6 +77,8 @@ def train(
       quiet: say nothing.
       diagnose: the twin is measured at every so manieth of those evaluations, 0 never; each in a run of 2,000 gradient
         steps or more if left out.
+      eval_max_steps: steps after which an evaluation episode is cut; the environment's own time limit, at least 10,000,
+        or as a resumed run had it, if left out. [transitions]
       env_timeout: seconds that a step of environments in Python may take; 0 is for ever.
       env_mode: "async" gives each environment of Gymnasium a process of its own, and one that raises, dies or hangs is
         replaced.
@@ -108,12 +112,13 @@ def train(
         frames=frames,
         quiet=quiet,
         diagnose=diagnose,
+        eval_max_steps=eval_max_steps,
         settings=settings,
     )
     for note in () if quiet else request.notes:
         print(f"note: {note}", file=sys.stderr)
+    path = Path(anchored(request.out))  # before an environment is made, which may change the working directory
     summary = execute(request)
-    path = Path(request.out)
     return Run(path, summary, read_points(path / "metrics.jsonl"))
 
 
@@ -168,8 +173,8 @@ def train_encoder(
         data_limit=data_limit,
         settings=settings,
     )
+    path = Path(anchored(request.out))  # before an environment is made, which may change the working directory
     summary = execute(request)
-    path = Path(request.out)
     return Run(path, summary, read_points(path / "metrics.jsonl"))
 
 
@@ -209,6 +214,7 @@ def learn(
     eval_episodes: int = 100,
     overlap: bool = False,
     quiet: bool = False,
+    eval_max_steps: int = 0,
 ) -> Learned:
     """Runs an algorithm of your own: the engine behind `train`, without files.
 
@@ -224,8 +230,11 @@ def learn(
       eval_episodes: greedy episodes at the end, for each seed.
       overlap: hosted environments: collect while the regression runs; pays where they are slow.
       quiet: say nothing.
+      eval_max_steps: steps after which an evaluation episode is cut; 0 for the environment's own time limit, at least
+        10,000. [transitions]
 
     Raises:
+      qtwin.run.interrupts.Stopped: a signal came.
       Refusal: an environment is not as it says itself; nothing was trained.
       qtwin.errors.Broken: it broke its contract later on.
     """
@@ -235,12 +244,14 @@ def learn(
         raise Refusal(f"the number of seeds is a whole number of at least 1, not {seeds}")
     prepare(seeds)
     from qtwin.engine.fleet import fleet_of
+    from qtwin.engine.played import cut_in_words
     from qtwin.envs.catalog import resolve
     from qtwin.envs.guard import guarded
     from qtwin.envs.make import make, try_out
     from qtwin.envs.trial import try_host, try_jax
     from qtwin.rates import plan
     from qtwin.run.evaluate import greedy_player
+    from qtwin.run.interrupts import Interrupts
     from qtwin.run.logs import Screen
     from qtwin.run.loop import loop, marks
 
@@ -255,14 +266,22 @@ def learn(
     elif algorithm.rates.collect:
         try_host(env, envs)
         env = guarded(env)
-    fleet = fleet_of(algorithm, env, envs, names, overlap=overlap)
+    fleet = fleet_of(algorithm, env, envs, names, overlap=overlap, eval_max_steps=eval_max_steps)
     screen, kept = Screen(spending.cycles, 0, quiet), _Points([])
     try:
-        fleet.compile()
-        loop(fleet, spending, marks(spending, log_points, "1"), screen, kept, None)
-        play = greedy_player(algorithm.agent.act, env, eval_episodes)
-        returns = [play(fleet.variables(i), name).mean() for i, name in enumerate(names)]
-        return Learned([fleet.variables(i) for i in range(seeds)], np.array(returns), kept.points)
+        with Interrupts() as interrupts:
+            interrupts.say = screen.say
+            interrupts.breakable(fleet.compile)
+            pauses = marks(spending, log_points, "1")
+            loop(fleet, spending, pauses, screen, kept, None, interrupts=interrupts)
+            play = greedy_player(algorithm.agent.act, env, eval_episodes, eval_max_steps=eval_max_steps)
+            last = [fleet.variables(i) for i in range(seeds)]
+            played = interrupts.breakable(lambda: [play(v, name) for v, name in zip(last, names, strict=True)])
+        if cut := cut_in_words(
+            sum(int(each.cut.sum()) for each in played), seeds * eval_episodes, fleet.eval_max_steps
+        ):
+            screen.say(cut)
+        return Learned(last, np.array([each.returns.mean() for each in played]), kept.points)
     finally:
         screen.close()
         fleet.close()

@@ -11,6 +11,7 @@ from qtwin.presets import Preset
 from qtwin.rates import Card, describe
 from qtwin.request import rates_of
 from qtwin.schedules import used_up
+from qtwin.streams import console
 
 SIDE_BY_SIDE = 3  # columns that 80 characters hold beside the row names
 
@@ -116,10 +117,9 @@ def remarks(columns: list[Column]) -> list[str]:
 def show(columns: list[Column]) -> None:
     """Prints the card, a few columns at a time, and what is to be said of each."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, markup=False)
+    shown = console()
     for start in range(0, len(columns), SIDE_BY_SIDE):
         some = columns[start : start + SIDE_BY_SIDE]
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
@@ -128,9 +128,9 @@ def show(columns: list[Column]) -> None:
             table.add_column(each.name, justify="right", overflow="fold")
         for name, numbers in rows(some):
             table.add_row(name, *numbers)
-        console.print(table)
+        shown.print(table)
     for line in remarks(columns):
-        console.print(line, soft_wrap=not console.is_terminal)
+        shown.print(line, soft_wrap=not shown.is_terminal)
 
 
 def as_json(columns: list[Column]) -> list[dict]:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import json
-import os
-import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+# First what handles signals: one that comes while the rest is imported ends the process without a traceback.
+try:
+    from qtwin.run.interrupts import Abandoned, importing
+except KeyboardInterrupt:
+    raise SystemExit(130) from None
 
-from qtwin.config_file import config_option, said
-from qtwin.errors import Broken, Diverged, Refusal, nearest, one_of
-from qtwin.lab.command import compare, compare_options, report, report_options
-from qtwin.listing import LISTS
-from qtwin.run.eval_command import eval_options, evaluate, read_run
-from qtwin.settings import SETTINGS, number, option, read_settings, whole
-from qtwin.siamese.command import siamese, siamese_options
+with importing():
+    import argparse
+    import dataclasses
+    import json
+    import signal
+    import sys
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+    from qtwin.config_file import config_option, said
+    from qtwin.errors import Broken, Diverged, Refusal, nearest, one_of
+    from qtwin.lab.command import compare, compare_options, report, report_options
+    from qtwin.listing import LISTS
+    from qtwin.run.eval_command import eval_options, evaluate
+    from qtwin.run.record_command import record, record_options
+    from qtwin.settings import SETTINGS, option, read_settings
+    from qtwin.streams import outliving, safe
 
 if TYPE_CHECKING:
     from qtwin.request import Request
@@ -50,38 +57,54 @@ class Parser(argparse.ArgumentParser):
 
 
 class Command(NamedTuple):
-    """A sub-command: what it is for, its options, what it does."""
+    """A sub-command: what it is for, its options, what it does.
+
+    Attributes:
+      quick: it only reads and prints: a signal ends it at once.
+    """
 
     summary: str
     options: Callable[[Parser], None]
     run: Callable[[argparse.Namespace], int]
+    quick: bool = False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command line; returns the exit code: 0 done, 1 diverged, 2 refused, 130/143 interrupted."""
+    """Runs a command line.
+
+    Returns:
+      the exit code: 0 done, 1 diverged or broken, 2 refused, 129/130/143 ended by SIGHUP, SIGINT or SIGTERM. What is
+      shown and cannot be, because nobody reads it any more, changes nothing about it.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter shows its number, and nothing fails
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    with importing() as phase, outliving():
+        code = _code(words, phase)
+    if argv is None:  # the process ends now: a signal must not show a traceback out of the interpreter's last moments
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return code
+
+
+def _code(words: list[str], phase: importing) -> int:
+    def told(why: BaseException | str) -> None:
+        print("qtwin: " + safe(" ".join(str(why).split())), file=sys.stderr)
+
     try:
-        code = dispatch(words)
-        sys.stdout.flush()
-        return code
+        return dispatch(words, phase)
     except Refusal as refusal:
-        print("qtwin: " + " ".join(str(refusal).split()), file=sys.stderr)
+        told(refusal)
         return 2
     except (Diverged, Broken) as diverged:
-        print("qtwin: " + " ".join(str(diverged).split()), file=sys.stderr)
+        told(diverged)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Abandoned):
         return 130
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit as exit:  # whoever asked for the end of the process, the command has not come to its own
+        told(f"something in this process raised SystemExit({exit.code}) before the command had ended")
+        return 1
 
 
-def dispatch(words: list[str]) -> int:
-    """Finds the sub-command and hands it its options."""
+def dispatch(words: list[str], phase: importing) -> int:
+    """Finds the sub-command and hands it its options; all that comes before it works belongs to ``phase``."""
     if not words or words[0] in ("-h", "--help"):
         print(overview())
         return 0
@@ -105,7 +128,7 @@ def dispatch(words: list[str]) -> int:
         if strange is None:
             raise Refusal(f"{parser.prog} does not know what to do with '{odd[0]}'; see {parser.prog} --help")
         raise Refusal(f"unknown option '{strange}' of {parser.prog}{nearest(strange.partition('=')[0], known)}")
-    return command.run(arguments)
+    return command.run(arguments) if command.quick else phase.paused(lambda: command.run(arguments))
 
 
 def overview() -> str:
@@ -148,6 +171,7 @@ def train_options(parser: Parser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_argument("--data", metavar="FILE", help="learn offline from a recording (qtwin record)")
     parser.add_argument("--eval-episodes", metavar="N", help="greedy episodes at the end, for each seed (100)")
+    parser.add_argument("--eval-max-steps", metavar="N", help="cut an evaluation episode after N steps (10,000)")
     parser.add_argument("--log-points", metavar="N", help="evaluations on the way (20)")
     parser.add_argument("--engine", metavar="E", help="auto, fused (in JAX) or hosted (in Python)")
     parser.add_argument("--overlap", action="store_true", help="hosted: collect while the regression runs")
@@ -174,11 +198,11 @@ def request_of(arguments: argparse.Namespace) -> Request:
 
 
 def train(arguments: argparse.Namespace) -> int:
-    request = request_of(arguments)
+    with importing():
+        request = request_of(arguments)
+        from qtwin.run.train import run
     for note in () if request.quiet else request.notes:
-        print(f"note: {note}", file=sys.stderr)
-    from qtwin.run.train import run
-
+        print(f"note: {safe(note)}", file=sys.stderr)
     return run(request)
 
 
@@ -232,37 +256,16 @@ def list_names(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def record_options(parser: Parser) -> None:
-    parser.add_argument("env", metavar="ENV", help="the environment (qtwin list envs)")
-    parser.add_argument("--out", metavar="FILE", required=True, help="the recording, a new .safetensors file")
-    parser.add_argument("--steps", metavar="N", help="how many transitions")
-    parser.add_argument("--policy", metavar="RUN", default="random", help="a run whose policy acts, or random")
-    parser.add_argument("--epsilon", metavar="EPS", default="0", help="how often the policy's action is a random one")
-    parser.add_argument("--seed", metavar="S", default="0", help="of the recording")
-    parser.add_argument("--enumerate", action="store_true", help="each outcome of each action in each state, once")
+def siamese_options(parser: Parser) -> None:
+    from qtwin.siamese import command
+
+    command.siamese_options(parser)
 
 
-def record(arguments: argparse.Namespace) -> int:
-    from qtwin.envs.catalog import resolve
-    from qtwin.replay.dataset import new_file
-    from qtwin.run.policy import read_description
+def siamese(arguments: argparse.Namespace) -> int:
+    from qtwin.siamese import command
 
-    resolve(arguments.env)
-    new_file(arguments.out)
-    if arguments.enumerate and arguments.steps is not None:
-        raise Refusal("--enumerate writes every outcome once and --steps came too; leave one of them out")
-    if not arguments.enumerate and arguments.steps is None:
-        raise Refusal("a recording needs a number of transitions and none came; write --steps 10000, or --enumerate")
-    steps = None if arguments.steps is None else whole(arguments.steps, "--steps", 1)
-    seed, epsilon = whole(arguments.seed, "--seed", 0), number(arguments.epsilon, "--epsilon")
-    if epsilon > 1:
-        raise Refusal(f"--epsilon is a number between 0 and 1, not {arguments.epsilon}; write --epsilon 0.1")
-    if arguments.policy != "random":
-        read_run(arguments.policy)
-        read_description(Path(arguments.policy))
-    from qtwin.replay.record import run
-
-    return run(arguments.env, arguments.out, steps, arguments.policy, seed, epsilon, arguments.enumerate)
+    return command.siamese(arguments)
 
 
 COMMANDS = {
@@ -270,8 +273,10 @@ COMMANDS = {
     "eval": Command("play greedy episodes with a run's policies", eval_options, evaluate),
     "compare": Command("what a choice does: a grid of settings, measured side by side", compare_options, compare),
     "report": Command("the table and the page of a comparison, finished or not", report_options, report),
-    "rates": Command("the rate card: how often each of the three processes runs", rates_options, rates),
-    "list": Command("agents, targets, bootstraps, envs, presets, nets, ..., one line each", list_options, list_names),
+    "rates": Command("the rate card: how often each of the three processes runs", rates_options, rates, True),
+    "list": Command(
+        "agents, targets, bootstraps, envs, presets, nets, ..., one line each", list_options, list_names, True
+    ),
     "record": Command("record a data set to learn from offline", record_options, record),
     "siamese": Command("features of images without labels: SimSiam, BYOL, MoCo, SimCLR", siamese_options, siamese),
 }

@@ -72,6 +72,10 @@ class Foresight(NamedTuple):
             return math.inf
         return math.log(1 - SEEN) / math.log(self.discount) if self.discount > 0 else 0.0
 
+    def within(self, limit: int) -> Foresight:
+        """The same where episodes are cut after ``limit`` steps at the latest, by whoever plays them. [transitions]"""
+        return self._replace(time_limit=min(self.time_limit, limit))
+
     def begin(self, episodes: int, xp: Any = np) -> Ledger:
         """Nothing seen yet.
 

@@ -22,6 +22,21 @@ def seeds_of(seeds: int | None, seed: int | None) -> tuple[int, ...]:
     return tuple(range(first, first + count))
 
 
+def anchored(path: str | Path) -> str:
+    """An absolute path: what is meant by a relative one does not change when something changes the working directory.
+
+    Raises:
+      Refusal: the working directory has been removed.
+    """
+    try:
+        return str(Path(path).absolute())
+    except OSError as error:
+        raise Refusal(
+            f"'{path}' is a relative path and the working directory is gone ({error.strerror}); change to another, or"
+            " write an absolute path"
+        ) from None
+
+
 def place_of(out: str | None, resume: bool, stem: str = "run") -> str:
     """``out`` if a run can be written there, or (``resume``) is there; without ``out`` a fresh ``runs/STEM-COUNT``."""
     if out is None and not resume:
@@ -44,7 +59,7 @@ def place_of(out: str | None, resume: bool, stem: str = "run") -> str:
         if (path / "config.json").exists():
             raise Refusal(f"--out {out} holds another run; write another --out, or --resume to go on with it")
         raise Refusal(f"--out {out} is not empty; write another --out")
-    ground = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    ground = next(parent for parent in (path, *Path(anchored(path)).parents) if parent.exists())
     if not ground.is_dir() or not os.access(ground, os.W_OK):
         raise Refusal(f"nothing can be written at --out {out}, for {ground} is no directory to write in; write another")
     return out

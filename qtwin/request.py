@@ -56,6 +56,8 @@ class Request:
       notes: lines worth telling that are no refusals.
       frames: where the images that a replay remembers lie, "memory" or "disk" (in the run directory).
       diagnose: the twin is measured at every so manieth log point; 0 never; None at each in a run that is long enough.
+      eval_max_steps: steps after which an evaluation episode is cut; 0 for the environment's own time limit, at least
+        `qtwin.engine.played.EVAL_MAX_STEPS`. [transitions]
     """
 
     config: Config
@@ -75,6 +77,7 @@ class Request:
     notes: tuple[str, ...] = ()
     frames: str = "memory"
     diagnose: int | None = None
+    eval_max_steps: int = 0
 
 
 def build(
@@ -98,6 +101,7 @@ def build(
     frames: str | None = None,
     quiet: bool = False,
     diagnose: int | None = None,
+    eval_max_steps: int | None = None,
     settings: dict[str, Any] | None = None,
 ) -> Request:
     """Puts a request together: a setting said aloud, before the preset's, before the agent's default.
@@ -115,6 +119,7 @@ def build(
       eval_episodes, log_points, engine, overlap, quiet, diagnose: see `Request`.
       checkpoints, keep, env_timeout, env_mode, on_nan: likewise; 5 in a run, and the last 2, if None.
       frames: likewise; "memory", or as before, if None.
+      eval_max_steps: likewise; 0, or as before, if None.
       settings: fields of `Config` by name, as values or as the text an option holds.
 
     Raises:
@@ -167,6 +172,7 @@ def build(
     else:
         picked = seeds_of(seeds, seed)
     run = {"engine": engine, "overlap": overlap, "checkpoints": checkpoints, "frames": None}
+    run["eval_max_steps"] = None if eval_max_steps is None else whole(eval_max_steps, "--eval-max-steps", 0)
     if saved:
         run = as_before(run, saved[2]["run"])
         # The environment may be written in another way: `_saved` has seen that it is the same.
@@ -174,6 +180,7 @@ def build(
         same_run(Path(str(out)), saved[2], again, picked, run, MAY_CHANGE)
     run["checkpoints"] = str(run["checkpoints"] or CHECKPOINTS)
     run["frames"] = one_of("place of frames", frames or run["frames"] or "memory", FRAMES)
+    run["eval_max_steps"] = whole(run["eval_max_steps"] or 0, "--eval-max-steps", 0)
     if run["frames"] == "disk":
         check_frames(config, spec)
     notes += () if saved or not (note := used_up(config)) else (note,)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from qtwin.cli import main
+from qtwin.engine.evaluation import host_episodes
 from qtwin.engine.hosted import Outside
-from qtwin.engine.hosted_fleet import host_returns
 from qtwin.envs import ale_envs
 from qtwin.envs.ale_envs import AleMaker, AleVector, ale_spec
 from qtwin.envs.base import for_evaluation
@@ -261,7 +261,8 @@ def test_returns_are_of_whole_games_and_raw_rewards():
     assert (episodes.count, episodes.returns, episodes.lengths) == (4, 2 * (40.0 + 2.0), 16)
     assert chunk.reward.sum() == 8 * 1.5
     assert chunk.last.sum() == 8
-    assert host_returns(act, Lives(), None, 4, (0, 0)).tolist() == [40.0, 40.0, 2.0, 2.0]
+    played = host_episodes(lambda *given: (act(*given), None), Lives(), None, 4, (0, 0))
+    assert played.returns.tolist() == [40.0, 40.0, 2.0, 2.0]
 
 
 def test_every_game_that_gymnasium_knows_has_a_name():

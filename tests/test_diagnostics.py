@@ -12,8 +12,8 @@ from worlds import little_dqn, walk
 
 from qtwin import diagnostics
 from qtwin.agent import Agent
+from qtwin.engine.evaluation import greedy_episodes
 from qtwin.engine.fleet import FusedFleet
-from qtwin.engine.fused import greedy_episodes
 from qtwin.engine.state import TrainState
 from qtwin.envs.base import JaxEnv, Outcome
 from qtwin.envs.spec import EnvSpec
@@ -190,7 +190,7 @@ def test_over_estimation_equals_what_is_known(chance, limit, gamma, episodes):
     agent = Agent(None, act, None, lambda variables, obs: jnp.full((obs.shape[0], 2), 30.0))
     foresight = Foresight(gamma, limit)
     play = jax.jit(lambda key: greedy_episodes(agent, lottery(chance, limit), None, episodes, key, foresight))
-    _, ledger = play(jax.random.key(0))
+    ledger = play(jax.random.key(0)).ledger
     found, value = judged(jax.tree.map(np.asarray, ledger)), 1 / (1 - gamma * (1 - chance))
     assert found.said == pytest.approx(30.0, rel=1e-5)
     assert found.said - found.came == pytest.approx(30.0 - value, abs=0.01 * value)

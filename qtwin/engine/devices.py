@@ -28,6 +28,7 @@ def prepare(seeds: int) -> None:
             os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "qtwin"
         )
         try:
+            home = str(Path(home).absolute())  # a relative one stays where it is when an environment changes directory
             Path(home).mkdir(parents=True, exist_ok=True)
         except OSError:
             return  # a home that cannot be written costs the cache, not the run

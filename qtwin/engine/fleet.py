@@ -14,12 +14,13 @@ import numpy as np
 from qtwin.agent import Algorithm
 from qtwin.diagnostics import Readings
 from qtwin.engine.fused import fused
-from qtwin.engine.state import Faults, Tally, TrainState, keyed, unkeyed
+from qtwin.engine.played import Played, eval_steps
+from qtwin.engine.state import Faults, Tally, TrainState, keyed, part_of, unkeyed
 from qtwin.envs.base import HostEnv, JaxEnv
 from qtwin.foresight import Judged, judged
 from qtwin.rates import Cycle
 from qtwin.twin import distance
-from qtwin.types import Array, Clock, PyTree, Variables
+from qtwin.types import Clock, PyTree, Variables
 
 _distances = jax.jit(jax.vmap(distance))
 
@@ -31,6 +32,7 @@ class Fleet(Protocol):
       seeds: which seeds.
       name: the environment's id.
       turn: one cycle, in whole numbers.
+      eval_max_steps: steps after which an evaluation episode is cut. [transitions]
       resets_at_checkpoints: the environments' own state cannot be saved, so they are re-made at every checkpoint, in a
         run that is never stopped as well: only then do a stop and a resume change nothing.
     """
@@ -38,6 +40,7 @@ class Fleet(Protocol):
     seeds: tuple[int, ...]
     name: str
     turn: Cycle
+    eval_max_steps: int
     resets_at_checkpoints: bool
 
     def compile(self) -> float:
@@ -69,6 +72,9 @@ class Fleet(Protocol):
 
     def evaluate(self, count: int) -> np.ndarray:
         """Greedy returns [K, episodes]; the same ``count`` draws the same episodes."""
+
+    def cut(self) -> list[int]:
+        """Of the last evaluation, how many of each seed's episodes were cut because they did not end."""
 
     def judged(self) -> list[Judged | None]:
         """Of the last evaluation, what came of each seed's values; None where its agent tells none."""
@@ -111,8 +117,9 @@ class FusedFleet:
         envs: int,
         seeds: tuple[int, ...],
         episodes: int = 10,
-        play: Callable[[Variables, tuple[int, int]], np.ndarray] | None = None,
+        play: Callable[[Variables, tuple[int, int]], Played] | None = None,
         drop: bool = False,
+        eval_max_steps: int = 0,
     ):
         """Begins K runs.
 
@@ -122,8 +129,9 @@ class FusedFleet:
           envs: how many of them, for each seed.
           seeds: which seeds.
           episodes: greedy episodes in one evaluation of one seed.
-          play: ``(variables, (seed, count)) -> returns [episodes]``, where evaluation is not done in ``env``.
+          play: ``(variables, (seed, count)) -> Played``, where evaluation is not done in ``env``.
           drop: an environment that gives what is not finite is replaced.
+          eval_max_steps: as for `fleet_of`.
         """
         devices = jax.devices()
         lanes = 1
@@ -134,8 +142,9 @@ class FusedFleet:
         self._width = len(devices) * lanes
         self._lanes = lanes
         self._play = play
-        self._engine = fused(algorithm, env, envs, devices, lanes, episodes, drop)
-        self._ledgers, self._probes = [], []
+        self.eval_max_steps = eval_steps(env.spec, eval_max_steps)
+        self._engine = fused(algorithm, env, envs, devices, lanes, episodes, drop, self.eval_max_steps)
+        self._ledgers, self._probes, self._cut = [], [], [0] * len(self.seeds)
         self.turn = self._engine.turn
         # The last group is filled up with its last seed: a core that would stand idle runs it twice, and the copy is
         # dropped. Cheaper than a second compilation for a group of another size.
@@ -162,16 +171,14 @@ class FusedFleet:
 
     def clocks(self) -> list[Clock]:
         each = [[np.asarray(count) for count in state.clock] for state in self._states]
-        return [
-            Clock(*[int(count[k % self._width // self._lanes]) for count in each[k // self._width]])
-            for k in range(len(self.seeds))
-        ]
+        places = (divmod(k, self._width) for k in range(len(self.seeds)))
+        return [Clock(*[int(count[i // self._lanes]) for count in each[group]]) for group, i in places]
 
     def twin_distances(self) -> list[float]:
         return np.concatenate([_distances(state.twin) for state in self._states])[: len(self.seeds)].tolist()
 
     def take_tallies(self) -> list[Tally]:
-        tallies = [self._pick(state.tally, i) for state, i in self._each()]
+        tallies = [part_of(state.tally, i) for state, i in self._each()]
 
         def cleared(old):
             return jax.device_put(np.zeros(old.shape, old.dtype), old.sharding)
@@ -180,7 +187,6 @@ class FusedFleet:
         return tallies
 
     def lost(self) -> list[int]:
-        """Each seed's environments that were lost and replaced."""
         return [faults.lost for faults in self.faults()]
 
     def faults(self) -> list[Faults]:
@@ -189,20 +195,26 @@ class FusedFleet:
 
     def evaluate(self, count: int) -> np.ndarray:
         if self._play is not None:
-            return np.stack([self._play(self.variables(i), (seed, count)) for i, seed in enumerate(self.seeds)])
-        played = [self._engine.evaluate(state, count) for state in self._states]
-        self._ledgers = [jax.tree.map(np.asarray, ledger) for _, ledger in played]
-        return np.concatenate([np.asarray(r) for r, _ in played])[: len(self.seeds)]
+            played = [self._play(self.variables(i), (seed, count)) for i, seed in enumerate(self.seeds)]
+            self._cut = [int(each.cut.sum()) for each in played]
+            return np.stack([each.returns for each in played])
+        played = [jax.tree.map(np.asarray, self._engine.evaluate(state, count)) for state in self._states]
+        self._ledgers, seeds = [each.ledger for each in played], len(self.seeds)
+        self._cut = np.concatenate([each.cut.sum(axis=1) for each in played])[:seeds].tolist()
+        return np.concatenate([each.returns for each in played])[:seeds]
+
+    def cut(self) -> list[int]:
+        return self._cut
 
     def judged(self) -> list[Judged | None]:
         if not self._ledgers or self._ledgers[0] is None:
             return [None] * len(self.seeds)
-        return [judged(self._pick(*self._of_seed(self._ledgers, k))) for k in range(len(self.seeds))]
+        return [judged(part_of(*self._of_seed(self._ledgers, k))) for k in range(len(self.seeds))]
 
     def take_probe(self) -> list[PyTree]:
         self._probes = [self._engine.probe(state) for state in self._states]
         drawn = jax.tree.map(np.asarray, self._probes)
-        return [self._pick(*self._of_seed(drawn, k)) for k in range(len(self.seeds))]
+        return [part_of(*self._of_seed(drawn, k)) for k in range(len(self.seeds))]
 
     def set_probe(self, probes: list[PyTree]) -> None:
         if not self._probes:
@@ -215,16 +227,15 @@ class FusedFleet:
     def read(self) -> list[Readings]:
         found = [self._engine.read(s, probe) for s, probe in zip(self._states, self._probes, strict=True)]
         found = jax.tree.map(np.asarray, found)  # whole: one seed's part of an array on a mesh costs a program each
-        return [self._pick(*self._of_seed(found, k)) for k in range(len(self.seeds))]
+        return [part_of(*self._of_seed(found, k)) for k in range(len(self.seeds))]
 
     def variables(self, seed_index: int) -> Variables:
-        state, i = self._each()[seed_index]
-        return self._pick(state.twin.online, i)
+        return part_of(*self._of_seed([state.twin.online for state in self._states], seed_index))
 
     def snapshot(self, seed_index: int) -> TrainState:
         state, i = self._each()[seed_index]
-        rest = self._pick(unkeyed(state._replace(clock=())), i)
-        return rest._replace(clock=self._pick(state.clock, i // self._lanes))
+        rest = part_of(unkeyed(state._replace(clock=())), i)
+        return rest._replace(clock=part_of(state.clock, i // self._lanes))
 
     def restore(self, states: list[TrainState]) -> None:
         restored = []
@@ -253,19 +264,6 @@ class FusedFleet:
     def _each(self) -> list[tuple[TrainState, int]]:
         return [(self._states[k // self._width], k % self._width) for k in range(len(self.seeds))]
 
-    @staticmethod
-    def _pick(tree, index: int):
-        """One seed's part, copied out of the piece that its device holds: nothing is compiled for it."""
-
-        def of_seed(leaf: Array) -> np.ndarray:
-            for piece in getattr(leaf, "addressable_shards", ()):
-                start, stop, _ = piece.index[0].indices(leaf.shape[0])
-                if start <= index < stop:
-                    return np.array(np.asarray(piece.data)[index - start])
-            return np.asarray(leaf[index])
-
-        return jax.tree.map(of_seed, tree)
-
 
 def fleet_of(
     algorithm: Algorithm,
@@ -276,6 +274,7 @@ def fleet_of(
     overlap: bool = False,
     frames: Path | None = None,
     drop: bool = False,
+    eval_max_steps: int = 0,
 ) -> Fleet:
     """The engine that an environment takes, with its seeds.
 
@@ -288,12 +287,14 @@ def fleet_of(
       overlap: the hosted engine collects while the regression runs.
       frames: the hosted engine's frames lie on this folder's disk; in memory if None.
       drop: an environment in JAX that gives what is not finite is replaced; those in Python are told when made.
+      eval_max_steps: of `qtwin.engine.played.eval_steps`: steps after which an evaluation episode is cut.
     """
     if isinstance(env, JaxEnv):
-        return FusedFleet(algorithm, env, envs, seeds, episodes, drop=drop)
-    from qtwin.engine.hosted_fleet import HostedFleet, nowhere, player_on
+        return FusedFleet(algorithm, env, envs, seeds, episodes, drop=drop, eval_max_steps=eval_max_steps)
+    from qtwin.engine.evaluation import player_on
+    from qtwin.engine.hosted_fleet import HostedFleet, nowhere
 
     if algorithm.rates.collect == 0:  # learning needs no environment then, only evaluation does
-        play = player_on(env, algorithm.agent.act, episodes)
-        return FusedFleet(algorithm, nowhere(env), envs, seeds, episodes, play)
-    return HostedFleet(algorithm, env, envs, seeds, episodes, overlap, frames)
+        play = player_on(env, algorithm.agent.act, episodes, eval_max_steps)
+        return FusedFleet(algorithm, nowhere(env), envs, seeds, episodes, play, eval_max_steps=eval_max_steps)
+    return HostedFleet(algorithm, env, envs, seeds, episodes, overlap, frames, eval_max_steps)

@@ -15,19 +15,19 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from qtwin import diagnostics, rng
-from qtwin.agent import Agent, Algorithm
+from qtwin.agent import Algorithm
 from qtwin.engine.cycle import Target, cycle, targets
+from qtwin.engine.evaluation import greedy_episodes
+from qtwin.engine.played import EVAL_MAX_STEPS
 from qtwin.engine.state import EVALUATE, INIT, TrainState, empty_tally, no_faults, stream
 from qtwin.envs.base import JaxEnv
 from qtwin.envs.spec import EnvSpec
 from qtwin.explore import nothing_held
-from qtwin.foresight import Foresight
 from qtwin.processes.collect import begin, collect
 from qtwin.processes.regress import optimiser_state, regress
-from qtwin.processes.sound import not_finite
 from qtwin.rates import Cycle, cycle_of
 from qtwin.twin import twin
-from qtwin.types import Clock, Timestep, Variables
+from qtwin.types import Clock, Timestep
 
 SHARED = PartitionSpec()
 BY_SEED = PartitionSpec("seed")
@@ -117,8 +117,7 @@ class Fused(NamedTuple):
       warm_up: ``(state, vector steps) -> state``: gathers at random.
       advance: ``(state, cycles) -> state``: turns the three processes.
       advance_program: the program behind ``advance``, ``(state, cycles, gradient steps per cycle) -> state``.
-      evaluate: ``(state, count) -> (returns [seeds, episodes], ledger or None)``: greedy episodes, drawn anew for each
-        ``count``, and what came of the values in them.
+      evaluate: ``(state, count) -> Played``, each [seeds, episodes]: greedy episodes, drawn anew for each ``count``.
       probe: ``state -> batch``: each seed's probe batch.
       read: ``(state, probe) -> Readings``, each [seeds].
     """
@@ -142,6 +141,7 @@ def fused(
     lanes: int = 1,
     episodes: int = 10,
     drop: bool = False,
+    limit: int = EVAL_MAX_STEPS,
 ) -> Fused:
     """Compiles an algorithm with an environment into one program per device.
 
@@ -154,6 +154,7 @@ def fused(
         only with one lane are a seed's bits independent of how many run.
       episodes: greedy episodes in one evaluation of one seed.
       drop: an environment that gives what is not finite is replaced (`qtwin.processes.collect.collect`).
+      limit: steps after which an evaluation episode is cut. [transitions]
     """
     turn = cycle_of(algorithm.rates, envs)
     devices = list(devices or jax.devices()[:1])
@@ -209,7 +210,7 @@ def fused(
 
     def test(s: TrainState, count):
         key = stream(s.key, EVALUATE, count)
-        return greedy_episodes(algorithm.agent, env, s.twin.online, episodes, key, algorithm.foresight, drop=drop)
+        return greedy_episodes(algorithm.agent, env, s.twin.online, episodes, key, algorithm.foresight, limit, drop)
 
     warm_up = program(lambda s, steps: jax.lax.fori_loop(0, steps, lambda _, s: gather(s), s), 1)
     advance = program(lambda s, cycles, steps: jax.lax.fori_loop(0, cycles, lambda _, s: turn_once(s, steps), s), 2)
@@ -225,63 +226,3 @@ def fused(
         program(diagnostics.probe_of(algorithm, turn.gradient_steps), 0, out_axes=0, donate=False),
         program(diagnostics.read(algorithm, one_step(algorithm, turn)), 1, out_axes=0, donate=False, by_seed=True),
     )
-
-
-def greedy_returns(
-    agent: Agent, env: JaxEnv, variables: Variables, episodes: int, key, limit: int = 100_000, drop: bool = False
-):
-    """Undiscounted returns [episodes] of `greedy_episodes`."""
-    return greedy_episodes(agent, env, variables, episodes, key, None, limit, drop)[0]
-
-
-def greedy_episodes(
-    agent: Agent,
-    env: JaxEnv,
-    variables: Variables,
-    episodes: int,
-    key,
-    foresight: Foresight | None,
-    limit: int = 100_000,
-    drop: bool = False,
-):
-    """Greedy episodes, run side by side, each to its own end.
-
-    Args:
-      agent: acts with epsilon 0.
-      env: one environment written in JAX.
-      variables: the network's.
-      episodes: how many.
-      key: where their chance comes from.
-      foresight: judges the values in them; None leaves it.
-      limit: steps after which an episode that does not end is cut. [transitions]
-      drop: one that comes to what is not finite is cut after its last whole step.
-
-    Returns:
-      undiscounted returns [episodes] float32, and a `qtwin.foresight.Ledger`, None where nothing was judged.
-    """
-    begin_key, play = jax.random.split(key)
-    state, obs = jax.vmap(env.reset)(jax.random.split(begin_key, episodes))
-    none = jnp.zeros(episodes, jnp.float32)
-    value = None if foresight is None else diagnostics.value_of(agent)
-    ledger = None if value is None else foresight.begin(episodes, jnp)
-
-    def going_on(carry):
-        t, _, _, _, done, _ = carry
-        return (t < limit) & ~jnp.all(done)
-
-    def step(carry):
-        t, state, obs, returns, done, ledger = carry
-        act_key, step_key = jax.random.split(jax.random.fold_in(play, t))
-        action = agent.act(variables, obs, jnp.float32(0.0), act_key)
-        q = None if value is None else value(variables, obs, action)
-        state, obs, outcome = jax.vmap(env.step)(jax.random.split(step_key, episodes), state, action)
-        if drop:
-            lost = not_finite(obs, outcome)
-            gain, discount = jnp.where(lost, 0.0, outcome.reward), jnp.where(lost, 1.0, outcome.discount)
-            outcome = outcome._replace(reward=gain, discount=discount, last=outcome.last | lost)
-        if value is not None:
-            ledger = foresight.step(ledger, q, outcome.reward, outcome.last, outcome.discount, ~done, jnp)
-        return t + 1, state, obs, returns + jnp.where(done, 0.0, outcome.reward), done | outcome.last, ledger
-
-    end = jax.lax.while_loop(going_on, step, (jnp.int32(0), state, obs, none, none > 0, ledger))
-    return end[3], end[5]

@@ -12,14 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qtwin import rng
-from qtwin.agent import Agent, Algorithm
-from qtwin.diagnostics import Readings, probe_of, read, value_of
+from qtwin.agent import Algorithm
+from qtwin.diagnostics import Readings, probe_of, read
+from qtwin.engine.evaluation import SIDE_BY_SIDE, host_episodes, player
 from qtwin.engine.fused import one_step
 from qtwin.engine.hosted import hosted
+from qtwin.engine.played import Played, eval_steps
 from qtwin.engine.state import Faults, Tally, TrainState, keyed, unkeyed
-from qtwin.envs.base import HostEnv, JaxEnv, Outcome, Score, for_evaluation
-from qtwin.foresight import Foresight, Judged, Ledger, judged
+from qtwin.envs.base import HostEnv, JaxEnv, Outcome, for_evaluation
+from qtwin.foresight import Judged, judged
 from qtwin.replay.base import Bulk
 from qtwin.replay.mapped import Mapped, check_device
 from qtwin.run.blocks import Column
@@ -47,11 +48,12 @@ class HostedFleet:
         episodes: int = 10,
         overlap: bool = False,
         frames: Path | None = None,
+        eval_max_steps: int = 0,
     ):
         """Begins K runs.
 
         Args:
-          algorithm, make_env, envs, seeds, overlap: as for `qtwin.engine.fleet.fleet_of`.
+          algorithm, make_env, envs, seeds, overlap, eval_max_steps: as for `qtwin.engine.fleet.fleet_of`.
           episodes: greedy episodes in one evaluation of one seed.
           frames: the frames that a replay remembers lie in files on this folder's disk; in memory if None.
 
@@ -72,10 +74,11 @@ class HostedFleet:
         self.name = self._games[0].spec.id
         paired = zip(self._games, self._disks, strict=True)
         self._engines = [hosted(algorithm, games, overlap, disk=disk) for games, disk in paired]
-        self._test_env = for_evaluation(make_env)(min(episodes, 16))
-        self._episodes = episodes
+        self._test_env = for_evaluation(make_env)(min(episodes, SIDE_BY_SIDE))
+        self._episodes, self.eval_max_steps = episodes, eval_steps(self._games[0].spec, eval_max_steps)
         self._act = player(algorithm.agent)
-        self._ledgers, self._probes = [], []
+        self._played: list[Played] = []
+        self._probes = []
         self.turn = self._engines[0].turn
         ragged = getattr(self._test_env, "ragged", False) and algorithm.replay.ragged is not None
         remembered = algorithm._replace(replay=algorithm.replay.ragged()) if ragged else algorithm
@@ -123,16 +126,18 @@ class HostedFleet:
         return [Faults(*[int(count) for count in state.faults]) for state in self._states]
 
     def evaluate(self, count: int) -> np.ndarray:
-        foresight = self._algorithm.foresight
-        played = [
-            host_episodes(self._act, self._test_env, state.twin.online, self._episodes, (seed, count), foresight)
+        how = self._algorithm.foresight, self.eval_max_steps
+        self._played = [
+            host_episodes(self._act, self._test_env, state.twin.online, self._episodes, (seed, count), *how)
             for seed, state in zip(self.seeds, self._states, strict=True)
         ]
-        self._ledgers = [ledger for _, ledger in played]
-        return np.stack([returns for returns, _ in played])
+        return np.stack([played.returns for played in self._played])
+
+    def cut(self) -> list[int]:
+        return [int(played.cut.sum()) for played in self._played] or [0] * len(self.seeds)
 
     def judged(self) -> list[Judged | None]:
-        ledgers = self._ledgers or [None] * len(self.seeds)
+        ledgers = [played.ledger for played in self._played] or [None] * len(self.seeds)
         return [None if ledger is None else judged(ledger) for ledger in ledgers]
 
     def take_probe(self) -> list[PyTree]:
@@ -196,31 +201,6 @@ def _written(column: Array, rows: Array, start: Array) -> Array:
     return jax.lax.dynamic_update_slice_in_dim(column, rows, start, axis=0)
 
 
-def player(agent: Agent) -> Callable:
-    """``(variables, obs [N, ...], epsilon [], key) -> (action [N], Q(s, a) [N] or None)``, compiled."""
-    value = value_of(agent)
-
-    def act(variables: Variables, obs: Array, epsilon: Array, key: Array) -> tuple[Array, Array | None]:
-        action = agent.act(variables, obs, epsilon, key)
-        return action, None if value is None else value(variables, obs, action)
-
-    return jax.jit(act)
-
-
-def player_on(make_env: Callable[[int], HostEnv], act: Callable, episodes: int) -> Callable:
-    """``(variables, entropy) -> returns [episodes]``: `host_returns` on environments made for each call."""
-    compiled = jax.jit(act)
-
-    def play(variables: Variables, entropy: tuple[int, ...]) -> np.ndarray:
-        env = for_evaluation(make_env)(min(episodes, 16))
-        try:
-            return host_returns(compiled, env, variables, episodes, entropy)
-        finally:
-            env.close()
-
-    return play
-
-
 def nowhere(make_env: Callable[[int], HostEnv]) -> JaxEnv:
     """Stands for an environment in Python where nothing is collected: its shapes, and nothing that happens."""
     env = make_env(1)
@@ -229,54 +209,3 @@ def nowhere(make_env: Callable[[int], HostEnv]) -> JaxEnv:
     obs = jnp.zeros(spec.obs_shape, spec.obs_dtype)
     ended = Outcome(jnp.float32(0.0), jnp.float32(0.0), obs, jnp.bool_(True))
     return JaxEnv(spec, lambda key: ((), obs), lambda key, state, action: ((), obs, ended))
-
-
-def host_returns(act: Callable, env: HostEnv, variables: Variables, episodes: int, entropy: tuple[int, ...]):
-    """Undiscounted returns [episodes] of `host_episodes` with an agent's own ``act``."""
-    return host_episodes(lambda *given: (act(*given), None), env, variables, episodes, entropy)[0]
-
-
-def host_episodes(
-    act: Callable,
-    env: HostEnv,
-    variables: Variables,
-    episodes: int,
-    entropy: tuple[int, ...],
-    foresight: Foresight | None = None,
-) -> tuple[np.ndarray, Ledger | None]:
-    """Greedy episodes on environments in Python.
-
-    Each environment plays its share of the episodes, the same number for each seat whatever the episodes' lengths: were
-    the first to end counted, short episodes would be over-represented.
-
-    Args:
-      act: of `player`.
-      env: N environments.
-      variables: the network's.
-      episodes: how many.
-      entropy: what the environments' seed is drawn from.
-      foresight: judges the values in them; None leaves it.
-
-    Returns:
-      undiscounted returns [episodes], and what came of the values, None where nothing was judged.
-    """
-    obs = env.reset(int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1))
-    share = [len(range(i, episodes, env.num_envs)) for i in range(env.num_envs)]
-    running, done = np.zeros(env.num_envs), [[] for _ in range(env.num_envs)]
-    key, ledger = rng.root(entropy[-1]), None
-    while any(len(d) < n for d, n in zip(done, share, strict=True)):
-        action, q = act(variables, obs, np.float32(0.0), key)
-        obs, outcome, valid = env.step(np.asarray(action))
-        score = getattr(env, "score", None) or Score(outcome.reward, outcome.last)
-        ones = np.ones(env.num_envs, bool) if valid is None else valid
-        if q is not None and foresight is not None:
-            ledger = foresight.begin(env.num_envs) if ledger is None else ledger
-            wanted = ones & [len(d) < n for d, n in zip(done, share, strict=True)]
-            ledger = foresight.step(ledger, np.asarray(q), outcome.reward, outcome.last, outcome.discount, wanted)
-        running += np.where(ones, score.reward, 0.0)
-        if getattr(env, "lost", None) is not None:
-            running[env.lost] = 0.0  # that episode is played anew
-        for i in np.flatnonzero(score.over & ones):
-            done[i].append(running[i])
-            running[i] = 0.0
-    return np.array([r for d, n in zip(done, share, strict=True) for r in d[:n]], np.float32), ledger

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from qtwin import rng
 from qtwin.explore import Held
@@ -139,3 +140,16 @@ def unkeyed(state: TrainState) -> TrainState:
 def keyed(state: TrainState) -> TrainState:
     """The inverse of `unkeyed`."""
     return state._replace(key=rng.wrap(jnp.asarray(state.key)))
+
+
+def part_of(tree: PyTree, index: int) -> PyTree:
+    """One seed's part of arrays [seeds, ...], copied out of the piece that its device holds: nothing is compiled."""
+
+    def of_seed(leaf: Array) -> np.ndarray:
+        for piece in getattr(leaf, "addressable_shards", ()):
+            start, stop, _ = piece.index[0].indices(leaf.shape[0])
+            if start <= index < stop:
+                return np.array(np.asarray(piece.data)[index - start])
+        return np.asarray(leaf[index])
+
+    return jax.tree.map(of_seed, tree)

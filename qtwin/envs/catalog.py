@@ -11,6 +11,7 @@ import importlib.util
 
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest
+from qtwin.files import staying
 
 HOMES = {
     "gymnax": "written in JAX (gymnax): the whole cycle runs as one program",
@@ -230,7 +231,8 @@ def _brax(name: str) -> EnvSpec:
 def _gym(name: str) -> EnvSpec:
     from qtwin.envs.gym_envs import gym_spec
 
-    return gym_spec(name)
+    with staying():  # one is made to be looked at, and its constructor may change the working directory
+        return gym_spec(name)
 
 
 def _probes() -> dict[str, EnvSpec]:

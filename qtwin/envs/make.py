@@ -8,6 +8,7 @@ from qtwin.envs.base import HostEnv, JaxEnv
 from qtwin.envs.guard import Care, Guarded
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, one_of
+from qtwin.files import staying
 
 CARE = Care()
 
@@ -62,7 +63,8 @@ def try_out(spec: EnvSpec, care: Care = CARE) -> None:
     if home == "gym":
         from qtwin.envs import gym_envs
 
-        gym_envs.try_out(name, care)
+        with staying():
+            gym_envs.try_out(name, care)
 
 
 def make(spec: EnvSpec, engine: str = "auto", care: Care = CARE) -> JaxEnv | Callable[[int], HostEnv]:

@@ -142,7 +142,9 @@ class Apart:
 
 def _serve(pipe: Any, make: Callable[[], gym.Env]) -> None:
     """The process of an environment: does what it is told until the pipe ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to every process; the run's own decides
+    for name in ("SIGINT", "SIGHUP"):  # a terminal's go to every process; the run's own decides
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     env = None
     while True:
         try:

@@ -20,6 +20,7 @@ def compare_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="the comparison's directory; named by its content if left out")
     parser.add_argument("--budget", metavar="MINUTES", help="refuse a grid that would take longer")
     parser.add_argument("--eval-episodes", metavar="N", default="100", help="greedy episodes at the end, for each seed")
+    parser.add_argument("--eval-max-steps", metavar="N", default="0", help="cut an evaluation episode after N steps")
     parser.add_argument("--log-points", metavar="N", default="20", help="evaluations on the way")
     parser.add_argument("--engine", metavar="E", default="auto", help="auto, fused (in JAX) or hosted (in Python)")
     parser.add_argument("--quiet", action="store_true", help="say nothing")
@@ -41,6 +42,7 @@ def compare(arguments: argparse.Namespace) -> int:
         whole(arguments.eval_episodes, "--eval-episodes", 1),
         whole(arguments.log_points, "--log-points", 1),
         arguments.engine,
+        whole(arguments.eval_max_steps, "--eval-max-steps", 0),
     )
     budget = None if arguments.budget is None else number(arguments.budget, "--budget")
     cells = cells_of(protocol, said)
@@ -73,5 +75,6 @@ def _command(protocol, said: dict[str, list[str]], folder: Path) -> str:
     words += ["--seed", str(protocol.seed)] if protocol.seed else []
     words += ["--log-points", str(protocol.log_points)] if protocol.log_points != 20 else []
     words += ["--eval-episodes", str(protocol.eval_episodes)] if protocol.eval_episodes != 100 else []
+    words += ["--eval-max-steps", str(protocol.eval_max_steps)] if protocol.eval_max_steps else []
     # What is no UTF-8 in a path is shown as a question mark: the page and the terminal could not hold it.
     return plain(shlex.join([*words, "--out", str(folder)]))

@@ -59,6 +59,7 @@ class Protocol(NamedTuple):
       eval_episodes: greedy episodes at the end, for each seed.
       log_points: evaluations on the way.
       engine: auto, fused or hosted.
+      eval_max_steps: steps after which an evaluation episode is cut (`qtwin.engine.played.eval_steps`).
     """
 
     env: str
@@ -67,6 +68,7 @@ class Protocol(NamedTuple):
     eval_episodes: int = 100
     log_points: int = 20
     engine: str = "auto"
+    eval_max_steps: int = 0
 
 
 def cells_of(protocol: Protocol, options: dict[str, Sequence[str]]) -> list[Cell]:
@@ -98,6 +100,7 @@ def cells_of(protocol: Protocol, options: dict[str, Sequence[str]]) -> list[Cell
                 protocol.env, agent=chosen.get("agent"), preset=chosen.get("preset"), seeds=protocol.seeds,
                 seed=protocol.seed, eval_episodes=protocol.eval_episodes, log_points=protocol.log_points,
                 engine=protocol.engine, diagnose=1, quiet=True, settings=settings,
+                eval_max_steps=protocol.eval_max_steps,
             )  # fmt: skip
         except Refusal as refusal:
             raise Refusal(f"{refusal} (in the cell {label_of(differs)})") from None
@@ -134,6 +137,7 @@ def digest(request: Request) -> str:
         "eval_episodes": request.eval_episodes,
         "log_points": request.log_points,
         "engine": request.engine,
+        **({"eval_max_steps": request.eval_max_steps} if request.eval_max_steps else {}),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -206,6 +210,7 @@ def _words(protocol: Protocol, chosen: dict[str, str]) -> tuple[str, ...]:
         words += [f"--{name}" if name in ("agent", "preset") else option(name), value]
     words += ["--seeds", str(protocol.seeds), "--seed", str(protocol.seed), "--log-points", str(protocol.log_points)]
     words += ["--eval-episodes", str(protocol.eval_episodes), "--diagnose", "1"]
+    words += ["--eval-max-steps", str(protocol.eval_max_steps)] if protocol.eval_max_steps else []
     return tuple(words + (["--engine", protocol.engine] if protocol.engine != "auto" else []))
 
 

@@ -14,6 +14,8 @@ from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.replay.dataset import new_file, save_dataset
 from qtwin.replay.size import bytes_per_transition, free_bytes, size
+from qtwin.run.interrupts import poll
+from qtwin.streams import safe
 from qtwin.types import Array, Timestep
 
 ENVS = 8  # environments stepped together
@@ -28,6 +30,7 @@ def run(
     seed: int = 0,
     epsilon: float = 0.0,
     every_outcome: bool = False,
+    shown: str | None = None,
 ) -> int:
     """``qtwin record``: records a data set, says so, and returns the exit code.
 
@@ -39,6 +42,7 @@ def run(
       seed: of the recording.
       epsilon: how often the policy's action is replaced by a random one.
       every_outcome: write each outcome of each action in each state once, in place of what happens to come.
+      shown: the file, as it is to be shown.
     """
     from qtwin.engine.devices import prepare
     from qtwin.envs.catalog import resolve
@@ -48,7 +52,7 @@ def run(
     new_file(out)
     spec = resolve(env) if policy == "random" else judged_in(read_description(Path(policy)), env)
     if every_outcome:
-        path, count = enumerate_outcomes(spec, out)
+        _, count = enumerate_outcomes(spec, out)
     else:
         if steps is None:
             raise Refusal("a recording needs a number of transitions and none came; write --steps 10000")
@@ -62,14 +66,14 @@ def run(
         if spec.preprocessing:
             told = f"preprocessing {spec.preprocessing}, {as_learned_from(spec.preprocessing)}"
             behaviour = f"{behaviour}; {told}"
-            print(told)
+            print(safe(told))
         envs = host_env(spec)(max(1, min(ENVS, steps)))
         try:
-            path = record(envs, steps, chosen, seed, out, epsilon, behaviour)
+            record(envs, steps, chosen, seed, out, epsilon, behaviour)
         finally:
             envs.close()
         count = steps
-    print(f"{count:,} transitions of {spec.id} recorded in {path}")
+    print(safe(f"{count:,} transitions of {spec.id} recorded in {shown or out}"))
     return 0
 
 
@@ -111,6 +115,7 @@ def record(
             chosen = _within(np.asarray(policy(np.asarray(obs))), env.spec)
             action = np.where(explores[:, None] if env.spec.continuous else explores, action, chosen)
         action = action.astype(env.spec.action_dtype)
+        poll()
         following, outcome, is_step = env.step(action)
         row = (obs, action, outcome.reward, outcome.discount, outcome.next_obs, outcome.last)
         kinds = (env.spec.obs_dtype, env.spec.action_dtype, "float32", "float32", env.spec.obs_dtype, "bool")

@@ -38,7 +38,7 @@ def draw(points: list[dict], title: str, file: Path, judged: str = "greedy") -> 
         axes.set_xlabel("gradient steps" if offline else "transitions")
         axes.legend(loc="best", frameon=False)
     axes.set_ylabel("undiscounted return, " + ("greedy episodes" if judged == "greedy" else judged))
-    axes.set_title(title, loc="left")
+    axes.set_title(title, loc="left", parse_math=False)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file)

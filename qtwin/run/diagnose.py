@@ -145,7 +145,8 @@ class Diagnosis:
             except (OSError, Unusable, Refusal) as error:
                 self._say(f"the probe batch cannot be read ({error}) and is drawn anew")
         else:
-            file.write_bytes(save(named_leaves(drawn)))
+            with contextlib.suppress(OSError):  # drawn anew by a resume that does not find it
+                file.write_bytes(save(named_leaves(drawn)))
 
 
 def measured(readings: list[Readings]) -> dict[str, Any]:

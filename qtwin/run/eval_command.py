@@ -8,6 +8,7 @@ from pathlib import Path
 from qtwin.envs.catalog import resolve
 from qtwin.envs.preprocessing import PROTOCOLS
 from qtwin.errors import Refusal, one_of
+from qtwin.run.interrupts import broken_off, importing
 from qtwin.settings import whole
 
 
@@ -18,34 +19,45 @@ def eval_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", metavar="S", default="0", help="what the episodes' chance is drawn from")
     parser.add_argument("--protocol", metavar="HOW", help="Atari: nature, machado, greedy (qtwin list protocols)")
     parser.add_argument("--video", metavar="FILE", help="one episode of the first seed, as .gif, .webp, .png or .mp4")
+    parser.add_argument("--eval-max-steps", metavar="N", help="cut an episode after N steps (as in training)")
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    from qtwin.run.evaluate import judged_in, run
-    from qtwin.run.policy import read_description
-    from qtwin.run.video import check_video
+    with importing():
+        from qtwin.engine.devices import prepare
+        from qtwin.place import anchored
+        from qtwin.run.evaluate import judged_in, run
+        from qtwin.run.policy import read_description
+        from qtwin.run.video import check_video
 
-    episodes = whole(arguments.episodes, "--episodes", 1)
-    seed = whole(arguments.seed, "--seed", 0)
-    if arguments.env:
-        resolve(arguments.env)
-    if arguments.protocol is not None:
-        one_of("protocol", arguments.protocol, PROTOCOLS)
-    read_run(arguments.run)
-    spec = judged_in(read_description(Path(arguments.run)), arguments.env)
-    if arguments.protocol is not None and not spec.preprocessing:
-        raise Refusal(f"--protocol is of Atari's games, and the policy is judged in {spec.id}; leave it out")
-    if arguments.video is not None:
-        check_video(arguments.video, spec)
-    return run(arguments.run, episodes, arguments.env, seed, arguments.protocol or "", arguments.video)
+        episodes = whole(arguments.episodes, "--episodes", 1)
+        seed = whole(arguments.seed, "--seed", 0)
+        # Before an environment is made, which may change the working directory.
+        path, video = anchored(arguments.run), arguments.video and anchored(arguments.video)
+        if arguments.env:
+            resolve(arguments.env)
+        if arguments.protocol is not None:
+            one_of("protocol", arguments.protocol, PROTOCOLS)
+        saved = read_run(arguments.run)
+        limit = arguments.eval_max_steps
+        limit = saved["run"]["eval_max_steps"] if limit is None else whole(limit, "--eval-max-steps", 0)
+        spec = judged_in(read_description(Path(arguments.run)), arguments.env)
+        if arguments.protocol is not None and not spec.preprocessing:
+            raise Refusal(f"--protocol is of Atari's games, and the policy is judged in {spec.id}; leave it out")
+        if video is not None:
+            check_video(arguments.video, spec)
+        prepare(1)
+        import qtwin.nets.bodies  # noqa: F401
+    protocol = arguments.protocol or ""
+    return broken_off(lambda: run(path, episodes, arguments.env, seed, protocol, video, limit, arguments.video))
 
 
-def read_run(run: str) -> None:
-    """Refuses a path that is no run, or whose ``config.json`` is damaged."""
+def read_run(run: str) -> dict:
+    """A run's ``config.json``; refuses a path that is no run, or whose file is damaged."""
     from qtwin.place import near_run
     from qtwin.run.saved import read_config
 
     path = Path(run)
     if not (path / "config.json").is_file():
         raise Refusal(f"there is no run at {run}{near_run(path) or '; write the directory that qtwin train named'}")
-    read_config(path)
+    return read_config(path)

@@ -9,39 +9,41 @@ from pathlib import Path
 import numpy as np
 
 from qtwin.engine.devices import prepare
+from qtwin.engine.played import Played, cut_in_words, eval_steps
 from qtwin.envs.base import JaxEnv
 from qtwin.envs.fit import mismatch
 from qtwin.envs.preprocessing import PREPROCESSINGS, PROTOCOLS
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
+from qtwin.streams import console, safe
 from qtwin.types import Variables
 
 FINAL = 2**31 - 1  # the draw that stands for the end of a run
 
 
 def greedy_player(
-    act: Callable, env: JaxEnv | Callable, episodes: int, drop: bool = False
-) -> Callable[[Variables, int], np.ndarray]:
-    """``(variables, seed) -> returns [episodes]``: greedy episodes, each to its own end.
+    act: Callable, env: JaxEnv | Callable, episodes: int, drop: bool = False, eval_max_steps: int = 0
+) -> Callable[[Variables, int], Played]:
+    """``(variables, seed) -> Played``, each field [episodes]: greedy episodes, each to its own end.
 
     Args:
       act: an agent's ``act``.
       env: a `JaxEnv`, or ``envs -> HostEnv``.
       episodes: how many. Their chance is drawn from the seed, apart from training's and its log points'.
       drop: in JAX, an episode that comes to what is not finite is cut after its last whole step.
+      eval_max_steps: of `qtwin.engine.played.eval_steps`: steps after which an episode is cut.
     """
     import jax
 
     from qtwin import rng
     from qtwin.agent import Agent
-    from qtwin.engine.fused import greedy_returns
+    from qtwin.engine.evaluation import greedy_episodes, player_on
 
     if isinstance(env, JaxEnv):
-        play = jax.jit(lambda v, key: greedy_returns(Agent(None, act, None), env, v, episodes, key, drop=drop))
-        return lambda v, seed: np.asarray(play(v, jax.random.fold_in(rng.root(seed), FINAL)))
-    from qtwin.engine.hosted_fleet import player_on
-
-    play_on_host = player_on(env, act, episodes)
+        agent, limit = Agent(None, act, None), eval_steps(env.spec, eval_max_steps)
+        play = jax.jit(lambda v, key: greedy_episodes(agent, env, v, episodes, key, None, limit, drop))
+        return lambda v, seed: jax.tree.map(np.asarray, play(v, jax.random.fold_in(rng.root(seed), FINAL)))
+    play_on_host = player_on(env, act, episodes, eval_max_steps)
     return lambda v, seed: play_on_host(v, (seed, FINAL))
 
 
@@ -58,7 +60,16 @@ def judged_in(description: dict, env: str | None) -> EnvSpec:
     return resolve(name, description["preprocessing"] if name.startswith("ale:") else "")
 
 
-def run(path: str, episodes: int, env: str | None, seed: int, protocol: str = "", video: str | None = None) -> int:
+def run(
+    path: str,
+    episodes: int,
+    env: str | None,
+    seed: int,
+    protocol: str = "",
+    video: str | None = None,
+    eval_max_steps: int = 0,
+    shown: str | None = None,
+) -> int:
     """``qtwin eval RUN``: plays greedy episodes with each of a run's seeds and prints their returns.
 
     Args:
@@ -68,6 +79,8 @@ def run(path: str, episodes: int, env: str | None, seed: int, protocol: str = ""
       seed: what the episodes' chance is drawn from.
       protocol: of an Atari game, a key of `qtwin.envs.preprocessing.PROTOCOLS`; its preprocessing's own if "".
       video: a file for one episode of the first seed; None writes none.
+      eval_max_steps: of `qtwin.engine.played.eval_steps`: steps after which an episode is cut.
+      shown: the video's file, as it is to be shown.
     """
     from qtwin.envs.make import make
     from qtwin.lab.statistics import LEAST, described
@@ -81,36 +94,40 @@ def run(path: str, episodes: int, env: str | None, seed: int, protocol: str = ""
             f" {getattr(spec, field)}; name another --env"
         )
     prepare(1)
-    from rich.console import Console
 
-    console = Console(highlight=False, markup=False)
-    games, means = make(spec), []
+    def say(text: str) -> None:
+        terminal.print(safe(text), soft_wrap=True)
+
+    terminal, games, means, cut = console(), make(spec), [], 0
     if spec.preprocessing:
         protocol = protocol or PREPROCESSINGS[spec.preprocessing].protocol
-        about = f"{PROTOCOLS[protocol].about}; whole games, raw rewards"
-        console.print(f"{spec.id}  protocol {protocol}: {about}", soft_wrap=True)
+        say(f"{spec.id}  protocol {protocol}: {PROTOCOLS[protocol].about}; whole games, raw rewards")
         games = dataclasses.replace(games, protocol=protocol)
     policies = [load(path, each) for each in description["seeds"]]
-    play = greedy_player(policies[0].act, games, episodes)
+    play = greedy_player(policies[0].act, games, episodes, eval_max_steps=eval_max_steps)
     for policy in policies:
-        returns = play(policy.variables, seed)
+        played = play(policy.variables, seed)
+        returns, cut = played.returns, cut + int(played.cut.sum())
         means.append(returns.mean())
-        console.print(
+        say(
             f"seed {policy.seed}: {returns.mean():.1f} (standard deviation {returns.std():.1f},"
             f" least {returns.min():.1f}, most {returns.max():.1f}) over {episodes} episodes"
         )
+    limit = eval_steps(spec, eval_max_steps)
+    if cut:
+        say(cut_in_words(cut, episodes * len(policies), limit))
     if len(means) >= LEAST:
-        console.print(f"interquartile mean over {len(means)} seeds: {described(means)}")
+        say(f"interquartile mean over {len(means)} seeds: {described(means)}")
     if spec.preprocessing:
         from qtwin.scores import beside, lines
 
         over = "" if len(means) == 1 else f", mean of {len(means)} seeds"
         for line in lines(beside(spec.id.removeprefix("ale:"), {f"this run{over}": float(np.mean(means))})):
-            console.print(line, soft_wrap=True)
+            say(line)
     if video is not None:
         from qtwin.run.video import film, write
 
-        pictures, per_second = film(spec, lambda obs: np.asarray(policies[0].inside(obs)), protocol, seed)
+        pictures, per_second = film(spec, lambda obs: np.asarray(policies[0].inside(obs)), protocol, seed, limit)
         count = write(video, pictures, per_second)
-        console.print(f"one episode of seed {policies[0].seed}, {count:,} pictures: {video}", soft_wrap=True)
+        say(f"one episode of seed {policies[0].seed}, {count:,} pictures: {shown or video}")
     return 0

@@ -12,7 +12,7 @@ import stat
 import time
 from pathlib import Path
 
-from qtwin.errors import Refusal
+from qtwin.errors import Broken, Refusal
 from qtwin.place import LOCK
 
 try:
@@ -26,6 +26,9 @@ class Lock:
 
     The lock is the system's (``flock``): it goes with the process, so that one left behind by a killed run, on this
     boot or another, binds nobody. The file's text only says who holds it.
+
+    Attributes:
+      out: the directory.
     """
 
     def __init__(self, out: Path, what: str = "run"):
@@ -38,6 +41,7 @@ class Lock:
         Raises:
           Refusal: another process holds it, which is named.
         """
+        self.out = out
         self._made = [each for each in (out, *out.parents) if not each.exists()]
         self._file, self._opened = out / LOCK, None
         while True:
@@ -67,7 +71,7 @@ class Lock:
     def __exit__(self, *exc_info) -> None:
         """Lets go of the directory; one that was made for a run that never began goes too."""
         if self._opened is not None:
-            if self._made and os.listdir(self._file.parent) == [LOCK]:
+            if self._made and self.held() and os.listdir(self.out) == [LOCK]:
                 self._file.unlink(missing_ok=True)
             self._close()
         for folder in self._made:
@@ -75,6 +79,27 @@ class Lock:
                 folder.rmdir()
             except OSError:
                 return
+
+    def held(self) -> bool:
+        """Is the locked file still the one in the directory? Not where the directory was removed, or made anew."""
+        return fcntl is None or (self._opened is not None and _is_there(self._file, self._opened))
+
+    def again(self) -> None:
+        """Takes a directory again that was removed while it was held.
+
+        Raises:
+          Broken: another process has it now.
+          OSError: it cannot be made.
+        """
+        if self.held():
+            return
+        try:
+            taken = Lock(self.out)
+        except Refusal as refusal:
+            raise Broken(f"{self.out} was removed during the run, and now {refusal}") from None
+        old, self._opened, taken._opened = self._opened, taken._opened, None
+        if old is not None:
+            os.close(old)
 
 
 def holder(out: Path) -> str | None:
@@ -113,5 +138,5 @@ def _taken(opened: int) -> str | None:
 def _is_there(file: Path, opened: int) -> bool:
     try:
         return os.path.samestat(os.stat(file), os.fstat(opened))
-    except FileNotFoundError:
+    except OSError:
         return False

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from qtwin.run import lines
 from qtwin.schemas import log_point
+from qtwin.streams import Outliving, safe
 
 
 class Logs:
@@ -64,6 +63,10 @@ class Logs:
         self._close()
 
     def _write(self) -> None:
+        if self._whole and not self._file.exists():  # somebody has removed it: all of it is written again
+            self._whole = False
+            self._close()
+            self._shown = 0
         try:
             if self._whole:
                 lines.append(self._file, "".join(json.dumps(point) + "\n" for point in self._waiting))
@@ -149,40 +152,12 @@ def _counted(count: int | list[int]) -> str:
     return f"{count:,}" if isinstance(count, int) else f"{min(count):,} to {max(count):,}"
 
 
-class _Outliving:
-    """Standard error, whose reader may go away (a pipe, a terminal) while the run goes on: what comes then is lost."""
-
-    def __init__(self):
-        self._gone = False
-
-    def write(self, text: str) -> int:
-        self._try(lambda: sys.stderr.write(text))
-        return len(text)
-
-    def flush(self) -> None:
-        self._try(lambda: sys.stderr.flush())
-
-    def __getattr__(self, name: str):
-        return getattr(sys.stderr, name)
-
-    def _try(self, action: Callable[[], object]) -> None:
-        try:
-            if not self._gone:
-                action()
-        except (OSError, ValueError):  # a ValueError where it has been closed
-            self._gone = True
-            try:  # what is left in its buffer must not fail again when the process ends
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-            except (OSError, ValueError):
-                return
-
-
 class Screen:
     """Progress: the three counters, the return, the speed and the time left."""
 
     def __init__(self, total_cycles: int, done_cycles: int, quiet: bool, score: str = "return", decimals: int = 1):
         self._quiet, self._score, self._decimals = quiet, score, decimals
-        self._console = Console(file=_Outliving(), highlight=False)
+        self._console = Console(file=Outliving(lambda: sys.stderr), highlight=False, markup=False, emoji=False)
         self._live = not quiet and self._console.is_terminal
         self._total, self._spoken = total_cycles, 10 * done_cycles // max(total_cycles, 1)
         room_for_a_bar = [BarColumn(bar_width=24)] if self._console.width >= 125 else []
@@ -201,7 +176,7 @@ class Screen:
     def say(self, text: str) -> None:
         """One line, kept."""
         if not self._quiet:
-            self._console.print(text, soft_wrap=True, markup=False)
+            self._console.print(safe(text), soft_wrap=True)
 
     def update(self, cycles: int, transitions: int, gradient_steps: int, target_updates, value, speed: float) -> None:
         """Moves the bar; where there is no terminal, a line every tenth of the run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable
@@ -10,9 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from qtwin.engine.fleet import Fleet
+from qtwin.engine.played import cut_in_words
 from qtwin.errors import Diverged
 from qtwin.processes.sound import finite_returns, stop_if_broken
 from qtwin.rates import Cycle, Plan
+from qtwin.run.interrupts import Interrupts, Stopped
 from qtwin.run.keep import parse_checkpoints
 from qtwin.run.logs import Logs, Screen, mean
 from qtwin.types import Clock
@@ -20,14 +23,6 @@ from qtwin.types import Clock
 BAD_IN_A_ROW = 10  # updates that could not be applied, one after another, until the run goes back
 RETRY_SECONDS = 30.0  # of training, until a checkpoint that could not be written is tried again
 PIECE_SECONDS = 1.0  # how long the loop is away in compiled code, so that a stop or a bar never waits long
-
-
-class Stopped(Exception):
-    """The run was asked to stop by a signal, after a checkpoint."""
-
-    def __init__(self, signal_number: int):
-        self.exit_code = 128 + signal_number
-        super().__init__(f"stopped by {signal.Signals(signal_number).name}")
 
 
 class Marks(NamedTuple):
@@ -65,49 +60,21 @@ def marks(plan: Plan, log_points: int, checkpoints: str) -> Marks:
     return Marks(even(log_points), frozenset([*range(step, cycles, step), cycles]))
 
 
-class Abandoned(Exception):
-    """An evaluation was broken off by a signal: nothing that it does is part of the run."""
-
-
-class Interrupts:
-    """Turns the first SIGINT or SIGTERM into a wish to stop; the second one ends the process at once."""
-
-    def __init__(self):
-        self.asked: int | None = None
-        self.evaluating = False
-        self._before = {}
-
-    def __enter__(self) -> Interrupts:
-        def handle(number, frame):
-            del frame
-            self.asked = number
-            for each in self._before:
-                signal.signal(each, signal.SIG_DFL)
-            if self.evaluating:
-                raise Abandoned
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._before[number] = signal.signal(number, handle)
-            except ValueError:  # not the main thread: the caller's signals are the caller's
-                break
-        return self
-
-    def __exit__(self, *exc_info) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-
 class Watch(NamedTuple):
     """What the loop does when something goes wrong.
 
     Attributes:
       save: ``cycles -> bool``, writes a checkpoint; False where it could not be written.
       go_back: ``why -> cycles``, to the newest good checkpoint; raises `qtwin.errors.Diverged` where that was done.
+      settle: writes the newest checkpoint as it is without a stop, when the log point that belongs to it has been made
+        up for.
+      ensure: makes the run's directory again where it has been removed; returns whether it had to.
     """
 
     save: Callable[[int], bool]
     go_back: Callable[[str], int]
+    settle: Callable[[], None] = lambda: None
+    ensure: Callable[[], bool] = lambda: False
 
 
 def loop(
@@ -122,6 +89,7 @@ def loop(
     measure: Callable[[Fleet, int, np.ndarray, float, float], dict] | None = None,
     score: str = "eval_return",
     look: Callable[[int], None] | None = None,
+    interrupts: Interrupts | None = None,
 ) -> float:
     """Turns the cycle from ``start`` to the end of the plan.
 
@@ -137,12 +105,14 @@ def loop(
       measure: makes a log point of what an evaluation gave, as `log_point` does, which it is if left out.
       score: the log point's number that the screen shows.
       look: ``cycles -> None``, takes a look at the twin.
+      interrupts: handles signals, and has begun to; if left out they are handled here, for as long as the loop turns.
 
     Returns:
       the seconds spent in the three processes.
 
     Raises:
-      Stopped: after a signal, when the checkpoint is written.
+      Stopped: after a signal, when the checkpoint is written; also where the budget is spent, for what follows takes
+        time as well.
       Diverged: `BAD_IN_A_ROW` updates one after another could not be applied, and going back has not helped.
       Broken: an environment gave what is no finite number; nothing has been saved since.
     """
@@ -154,17 +124,14 @@ def loop(
 
     def report(interrupts: Interrupts) -> None:
         nonlocal shown, since, since_cycles
-        interrupts.evaluating = True
         try:
-            if interrupts.asked is not None:
-                return
-            returns = fleet.evaluate(done)
-            if measure is None:
-                finite_returns(returns, fleet.name)
-        except Abandoned:
+            returns = interrupts.breakable(lambda: fleet.evaluate(done))
+        except Stopped:
             return  # the log point is made when the run goes on
-        finally:
-            interrupts.evaluating = False
+        if measure is None:
+            finite_returns(returns, fleet.name)
+        if cut := cut_in_words(sum(fleet.cut()), returns.size, fleet.eval_max_steps):
+            screen.say(cut)
         point = (measure or log_point)(fleet, done, returns, spent, speed)
         if describe is not None:
             point |= describe(point["transitions"])
@@ -173,15 +140,22 @@ def loop(
             logs.write(point)
         _show(screen, fleet, done, shown, speed)
 
-    with Interrupts() as interrupts:
-        if done in pauses.logs and logs is not None and (not logs.points or logs.points[-1]["cycles"] < done):
-            report(interrupts)  # stopped between the checkpoint and its log point
+    with contextlib.nullcontext(interrupts) if interrupts else Interrupts() as interrupts:
+        if start and logs is not None and watch is not None:
+            if done in pauses.logs and (not logs.points or logs.points[-1]["cycles"] < done):
+                report(interrupts)  # stopped between the checkpoint and its log point
+                interrupts.check()
+                if done == plan.cycles:
+                    watch.settle()
+            elif logs.points and logs.points[-1]["cycles"] == done:
+                fleet.take_tallies()  # a checkpoint from before its log point, which has been made up for since
         while done < plan.cycles:
             if done == 0:
                 spent += _warm_up(fleet, turn, interrupts)
             goal = min(mark for mark in pauses.logs | pauses.checkpoints | pauses.looks if mark > done)
             while done < goal and interrupts.asked is None:
                 cycles = min(piece, goal - done)
+                interrupts.hold()
                 began = time.perf_counter()
                 fleet.advance(cycles)
                 fleet.wait()
@@ -200,6 +174,8 @@ def loop(
                     done = since_cycles = watch.go_back(bad)
                     since, skipped = spent, 0
                     break
+                if watch is not None and watch.ensure():
+                    retry_at = spent  # its checkpoints are gone
                 if watch is not None and retry_at is not None and spent >= retry_at:
                     retry_at = None if watch.save(done) else spent + RETRY_SECONDS
             else:
@@ -209,8 +185,10 @@ def loop(
                     report(interrupts)
                 if watch is not None and (done in pauses.checkpoints or interrupts.asked is not None):
                     retry_at = None if watch.save(done) else spent + RETRY_SECONDS
-                if interrupts.asked is not None and done < plan.cycles:
-                    raise Stopped(interrupts.asked)
+                    if interrupts.asked is not None and retry_at is not None:
+                        name = signal.Signals(interrupts.asked).name
+                        screen.say(f"{name} has come: the run stops now, and can go on from the checkpoint before")
+                interrupts.check()
     return spent
 
 
@@ -220,6 +198,7 @@ def _warm_up(fleet: Fleet, turn: Cycle, interrupts: Interrupts) -> float:
     left = turn.warmup_vector_steps - fleet.clocks()[0].transitions // turn.envs
     while left > 0 and interrupts.asked is None:
         steps, before = min(piece, left), time.perf_counter()
+        interrupts.hold()
         fleet.warm_up(steps)
         fleet.wait()
         stop_if_broken(fleet.faults(), fleet.seeds, fleet.name)
@@ -265,9 +244,9 @@ def log_point(fleet: Fleet, cycles: int, returns: np.ndarray, spent: float, spee
     beside = {}
     if tallies[0].self_loss is not None:
         beside = {"self_loss": [per(t.self_loss, t.gradient_steps) for t in tallies]}
-    lost = fleet.lost()
-    if any(lost):
-        beside["lost_environments"] = lost
+    for name, counts in (("lost_environments", fleet.lost()), ("eval_cut", fleet.cut())):
+        if any(counts):
+            beside[name] = counts
     return {
         "cycles": cycles,
         "transitions": clocks[0].transitions,

@@ -16,7 +16,7 @@ from qtwin.reading import problem, read_record, shown
 from qtwin.schemas import RUN_CONFIG, settings
 
 # How a run is carried out, as far as its bits or its memory depend on it; other options are said anew when it resumes.
-BOUND = {"engine": "auto", "overlap": False, "checkpoints": "5", "frames": "memory"}
+BOUND = {"engine": "auto", "overlap": False, "checkpoints": "5", "frames": "memory", "eval_max_steps": 0}
 MAY_CHANGE = ("steps", "schedule_steps", "frames")
 
 

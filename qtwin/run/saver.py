@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from qtwin import rng
 from qtwin.engine.fleet import Fleet
@@ -47,9 +49,7 @@ class Saver:
 
     def save(self, cycles: int) -> bool:
         """Writes a checkpoint; says so and returns False where it cannot be written."""
-        points = self.logs.points if self.logs else []
-        score = mean(points[-1].get(self.score) or []) if points else None
-        seeds = self.fleet.seeds
+        score, seeds = self._latest_score(), self.fleet.seeds
         states = (self.stripped(self.fleet.snapshot(i)) for i in range(len(seeds)))
         try:
             checkpoint.write(self.folder, cycles, self.boundary, seeds, states, self.keep, score, self._known)
@@ -63,6 +63,26 @@ class Saver:
         self.fleet.re_make(self.boundary)
         self.boundary += 1
         return written
+
+    def _latest_score(self) -> float | None:
+        points = self.logs.points if self.logs else []
+        return mean(points[-1].get(self.score) or []) if points else None
+
+    def settle(self) -> None:
+        """Empties the tallies in the newest checkpoint: its log point, which a stop had kept from being made, has been
+        made since, and a run that is never stopped makes it before it saves.
+        """
+        found = checkpoint.newest(self.folder, known=self._known)
+        if found is None:
+            return
+        path, manifest = found
+        fresh = self.stripped(self.fleet.snapshot(0))
+        like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), fresh)
+        where = self.folder, manifest["cycles"], manifest["boundary"], self.fleet.seeds
+        with contextlib.suppress(OSError, Refusal):  # then the next resume empties them
+            states = checkpoint.read(path, manifest, [like] * len(self.fleet.seeds))
+            states = (state._replace(tally=jax.tree.map(np.zeros_like, state.tally)) for state in states)
+            checkpoint.write(*where, states, self.keep, self._latest_score(), self._known)
 
     def go_on(self) -> int:
         """Puts the newest good checkpoint in the fleet; returns its cycles, 0 where none was written yet.

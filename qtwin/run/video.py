@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from qtwin.engine.played import EVAL_MAX_STEPS
 from qtwin.envs.catalog import is_minatar
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest
+from qtwin.files import staying
+from qtwin.run.interrupts import poll
 from qtwin.types import Array
 
 PILLOW = (".gif", ".webp", ".png")
@@ -43,7 +46,9 @@ def check_video(file: str, spec: EnvSpec) -> None:
     if home == "gym":
         from qtwin.envs.gym_envs import draws
 
-        if not draws(name):
+        with staying():
+            drawn = draws(name)
+        if not drawn:
             raise Refusal(f"{spec.id} has no render mode 'rgb_array', so it cannot be drawn; leave --video out")
     elif home != "ale" and not is_minatar(spec):
         raise Refusal(
@@ -52,7 +57,9 @@ def check_video(file: str, spec: EnvSpec) -> None:
         )
 
 
-def film(spec: EnvSpec, act: Callable[[Array], Array], protocol: str, seed: int) -> tuple[Iterator[Array], float]:
+def film(
+    spec: EnvSpec, act: Callable[[Array], Array], protocol: str, seed: int, limit: int = EVAL_MAX_STEPS
+) -> tuple[Iterator[Array], float]:
     """One episode, played and then drawn.
 
     Args:
@@ -60,6 +67,7 @@ def film(spec: EnvSpec, act: Callable[[Array], Array], protocol: str, seed: int)
       act: ``obs [1, *obs_shape] -> action [1]``.
       protocol: of an Atari game, as of `qtwin.envs.ale_envs.AleMaker`.
       seed: of the episode.
+      limit: steps after which the episode is cut; an Atari game's protocol has its own.
 
     Returns:
       pictures [H, W, 3] uint8, each to be read once, and how many of them make a second.
@@ -72,10 +80,10 @@ def film(spec: EnvSpec, act: Callable[[Array], Array], protocol: str, seed: int)
         from qtwin.envs.gym_envs import gym_env
 
         env = gym_env(name, 1, render_mode="rgb_array")
-        return _pictures(Guarded(env), act, seed, lambda obs: env.render()), float(env.frames_per_second)
+        return _pictures(Guarded(env), act, seed, limit, lambda obs: env.render()), float(env.frames_per_second)
     from qtwin.envs.make import host_env
 
-    return _pictures(host_env(spec)(1), act, seed, lambda obs: squares(obs[0])), PER_SECOND
+    return _pictures(host_env(spec)(1), act, seed, limit, lambda obs: squares(obs[0])), PER_SECOND
 
 
 def write(file: str, pictures: Iterator[Array], per_second: float) -> int:
@@ -114,13 +122,17 @@ def squares(obs: Array) -> Array:
     return COLOURS[(obs * channels).max(axis=-1)].repeat(SQUARE, axis=0).repeat(SQUARE, axis=1)
 
 
-def _pictures(env, act: Callable[[Array], Array], seed: int, draw: Callable[[Array], Array]) -> Iterator[Array]:
+def _pictures(
+    env, act: Callable[[Array], Array], seed: int, limit: int, draw: Callable[[Array], Array]
+) -> Iterator[Array]:
     try:
-        obs, over = env.reset(seed), False
-        while not over:
+        obs = env.reset(seed)
+        for _ in range(limit):
             yield draw(obs)
+            poll()
             obs, outcome, _ = env.step(act(obs))
-            over = outcome.last[0]
+            if outcome.last[0]:
+                return
     finally:
         env.close()
 

@@ -6,8 +6,9 @@ import argparse
 
 from qtwin.config_file import config_option, said
 from qtwin.errors import Refusal
+from qtwin.run.interrupts import importing
 from qtwin.settings import option
-from qtwin.siamese.request import SETTINGS, build
+from qtwin.siamese.request import SETTINGS, SiameseRequest, build
 
 
 def siamese_options(parser: argparse.ArgumentParser) -> None:
@@ -33,11 +34,16 @@ def siamese_options(parser: argparse.ArgumentParser) -> None:
 
 
 def siamese(arguments: argparse.Namespace) -> int:
+    with importing():
+        request = request_of(arguments)
+        from qtwin.siamese.run import run
+    return run(request)
+
+
+def request_of(arguments: argparse.Namespace) -> SiameseRequest:
+    """What ``qtwin siamese`` was asked for, checked."""
     asked = said(arguments)
     if "method" not in asked:
         raise Refusal("qtwin siamese needs METHOD and none came; write qtwin siamese simsiam")
     settings = {field: asked.pop(field) for field in SETTINGS if field in asked}
-    request = build(**asked, settings=settings)
-    from qtwin.siamese.run import run
-
-    return run(request)
+    return build(**asked, settings=settings)

@@ -52,7 +52,7 @@ def draw_curve(points: list[dict], title: str, file: Path, lines: dict[str, floa
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(title, fontsize=9, parse_math=False)
     figure.savefig(file)
 
 
@@ -79,7 +79,7 @@ def draw_features(features: Array, labels: Array | None, title: str, file: Path)
     else:
         dots = axes.scatter(*plane.T, s=8, c=labels, cmap="tab10" if labels.max() < 10 else "viridis")
         axes.legend(*dots.legend_elements(num=None), loc="upper right", fontsize=7, frameon=False)
-    axes.set_title(title, loc="left", fontsize=9)
+    axes.set_title(title, loc="left", fontsize=9, parse_math=False)
     axes.set_xticks([])
     axes.set_yticks([])
     figure.savefig(file)

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import importlib
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qtwin.engine.devices import prepare
-from qtwin.errors import Refusal
-from qtwin.run.lock import Lock
+from qtwin.run.finish import undisturbed
+from qtwin.run.saved import write_json
+from qtwin.run.train import alone, ended, span
 from qtwin.siamese.config import SiameseConfig
+from qtwin.streams import console, safe
 
 if TYPE_CHECKING:
     from qtwin.agent import Algorithm
     from qtwin.engine.fleet import Fleet
+    from qtwin.engine.played import Played
     from qtwin.envs.base import JaxEnv
+    from qtwin.run.interrupts import Interrupts
+    from qtwin.run.lock import Lock
+    from qtwin.run.logs import Logs
+    from qtwin.siamese.data import Images
     from qtwin.siamese.request import SiameseRequest
-    from qtwin.types import Array
+    from qtwin.types import Array, Variables
 
 JUDGED = ("knn", "spread", "effective_rank", "loss", "agreement")  # what a log point says of the features of each seed
 
@@ -32,19 +39,10 @@ def method_of(images: Array, c: SiameseConfig) -> Algorithm:
 
 def run(request: SiameseRequest) -> int:
     """Learns as asked, writes the run directory, tells the terminal; returns the exit code."""
-    from qtwin.run.loop import Stopped
-
-    try:
-        summary = execute(request)
-    except OSError as error:
-        print(f"qtwin: {error.filename or request.out} cannot be written ({error.strerror or error})", file=sys.stderr)
-        return 1
-    except Stopped as stop:
-        print(f"qtwin: {stop}; go on with --resume --out {request.out}", file=sys.stderr)
-        return stop.exit_code
-    if not request.quiet:
+    summary, code = ended(lambda: execute(request), request.out)
+    if summary is not None and not request.quiet:
         _report(summary, Path(request.out))
-    return 0
+    return code
 
 
 def execute(request: SiameseRequest) -> dict:
@@ -52,73 +50,58 @@ def execute(request: SiameseRequest) -> dict:
 
     Raises:
       Refusal: the request was wrong; nothing is left behind.
-      qtwin.run.loop.Stopped: a signal came; the checkpoint is written.
+      qtwin.run.interrupts.Stopped: a signal came; where learning had begun, the checkpoint is written.
     """
-    with Lock(Path(request.out)):
-        if not request.resume and (Path(request.out) / "config.json").exists():
-            raise Refusal(f"--out {request.out} holds another run; write another --out, or --resume to go on with it")
-        return _execute(request)
+    return alone(request, lambda lock, interrupts: _execute(request, lock, interrupts))
 
 
-def _execute(request: SiameseRequest) -> dict:
+def _execute(request: SiameseRequest, lock: Lock, interrupts: Interrupts) -> dict:
     began = time.perf_counter()
     prepare(len(request.seeds))
     from qtwin.rates import plan
+    from qtwin.run.directory import RunDirectory
     from qtwin.run.keep import parse_keep
     from qtwin.run.logs import Logs, Screen
     from qtwin.run.loop import Watch, loop, marks
-    from qtwin.run.saved import description_of, write_json
+    from qtwin.run.saved import description_of
     from qtwin.run.saver import Saver
-    from qtwin.run.train import span
-    from qtwin.siamese import encoder, features, picture, recipe
+    from qtwin.siamese import features, recipe
 
-    c, images, out = request.config, request.images, Path(request.out)
+    c, images, out = request.config, request.images, lock.out
+    interrupts.check()
     algorithm = method_of(images.train, c)
     spending = plan(algorithm.rates, 1, recipe.gradient_steps(c, len(images.train)))
     judge = features.judging(images, c)
     fleet = _fleet(algorithm, images.train, request.seeds, judge)
     screen = Screen(spending.cycles, 0, request.quiet, "kNN", 3)
+    interrupts.say = screen.say
     try:
         screen.say(
-            f"{images.name}: {len(images.train):,} images {list(images.train.shape[1:])}  {c.method}"
-            f"  target {c.target}  {span(request.seeds)}  {'resumed in' if request.resume else 'to'} {out}"
+            f"{images.name}: {len(images.train):,} images {list(images.train.shape[1:])}  {c.method}  target {c.target}"
+            f"  {span(request.seeds)}  {'resumed in' if request.resume else 'to'} {request.out}"
         )
         screen.say(_passes(c, len(images.train)))
-        compile_seconds = fleet.compile()
+        compile_seconds = interrupts.breakable(fleet.compile)
         screen.say(f"compiled in {compile_seconds:.1f} s")
-        featurise = features.featuriser(images.train.shape[1:], c.encoder)
-        untrained = [fleet.variables(i) for i in range(len(fleet.seeds))]
-        baseline = {
-            "raw_pixels_knn": features.of_raw_pixels(images),
-            "untrained_knn": [judge(v).knn for v in untrained],
-            "untrained_linear": [features.linear_accuracy(featurise, v.part("encoder"), images) for v in untrained],
-        }
+        baseline = interrupts.breakable(lambda: _baseline(images, c, fleet, judge))
         # The images are not saved with the run: they are where they came from.
         keep = parse_keep(request.keep)
         saver = Saver(out / "checkpoints", fleet, screen, keep, "knn", lambda state: state._replace(replay=()))
         start = saver.go_on() if request.resume else 0
-        write_json(out / "config.json", description_of(c, request.seeds, run={"checkpoints": request.checkpoints}))
+        described = description_of(c, request.seeds, run={"checkpoints": request.checkpoints})
+        directory = RunDirectory(lock, described, screen.say)
+        directory.begin(start < spending.cycles)
         saver.logs = logs = Logs(out, request.seeds, start if request.resume else None, JUDGED)
         if logs.gaps:
             screen.say(logs.gaps)
-        pauses, watch = marks(spending, request.log_points, request.checkpoints), Watch(saver.save, saver.go_back)
-        measure = _measure(c)
-        seconds = loop(fleet, spending, pauses, screen, logs, watch, start, None, measure, "knn")
+        pauses = marks(spending, request.log_points, request.checkpoints)
+        watch = Watch(saver.save, saver.go_back, saver.settle, directory.ensure)
+        kept = screen, logs, watch, start, None, _measure(c), "knn"
+        seconds = loop(fleet, spending, pauses, *kept, interrupts=interrupts)
         screen.close()
-        learned = {seed: fleet.variables(i) for i, seed in enumerate(fleet.seeds)}
-        linear = [features.linear_accuracy(featurise, v.part("encoder"), images) for v in learned.values()]
-        encoder.export(out / "encoder", c, images.train.shape[1:], learned)
-        title = f"{c.method} on {images.name}, target {c.target}"
-        lines = {"raw pixels": baseline["raw_pixels_knn"], "untrained": float(np.mean(baseline["untrained_knn"]))}
-        picture.draw_curve(logs.points, title, out / "curve.png", lines)
-        judged = (images.test, images.test_labels) if len(images.test) else (images.train, None)
-        shown = featurise(learned[fleet.seeds[0]].part("encoder"), judged[0][: picture.SHOWN])
-        picture.draw_features(shown, judged[1], f"features of {title}, seed {fleet.seeds[0]}", out / "features.png")
-        summary = _summary(c, len(images.train), fleet, logs.points[-1], linear, baseline, seconds, compile_seconds)
-        summary["wall_seconds"] = round(time.perf_counter() - began, 3)
-        write_json(out / "summary.json", summary)
-        logs.close()
-        return summary
+        directory.ensure()
+        took = {"began": began, "compile_seconds": compile_seconds, "train_seconds": seconds}
+        return _finish(request, out, fleet, logs, baseline, interrupts, took)
     finally:
         screen.close()
         fleet.close()
@@ -131,11 +114,68 @@ def _passes(c: SiameseConfig, images: int) -> str:
     return f"{c.epochs:,} passes of {images // c.batch:,} gradient steps, {c.batch:,} images each{out}"
 
 
+def _baseline(images: Images, c: SiameseConfig, fleet: Fleet, judge: Callable) -> dict:
+    """What untrained features and raw pixels are worth, by the names of the summary."""
+    from qtwin.siamese import features
+
+    featurise = features.featuriser(images.train.shape[1:], c.encoder)
+    untrained = [fleet.variables(i) for i in range(len(fleet.seeds))]
+    return {
+        "raw_pixels_knn": features.of_raw_pixels(images),
+        "untrained_knn": [judge(v).knn for v in untrained],
+        "untrained_linear": [features.linear_accuracy(featurise, v.part("encoder"), images) for v in untrained],
+    }
+
+
+def _finish(
+    request: SiameseRequest,
+    out: Path,
+    fleet: Fleet,
+    logs: Logs,
+    baseline: dict,
+    interrupts: Interrupts,
+    took: dict[str, float],
+) -> dict:
+    """Judges, exports and sums up a run whose budget is spent; ``summary.json`` comes last.
+
+    Raises:
+      qtwin.run.interrupts.Stopped: a signal came before the summary; resumed, the run does all this again.
+    """
+    from qtwin.siamese import encoder, features, picture
+
+    c, images = request.config, request.images
+    featurise = features.featuriser(images.train.shape[1:], c.encoder)
+    learned = {seed: fleet.variables(i) for i, seed in enumerate(fleet.seeds)}
+    linear = interrupts.breakable(
+        lambda: [features.linear_accuracy(featurise, v.part("encoder"), images) for v in learned.values()]
+    )
+    encoder.export(out / "encoder", c, images.train.shape[1:], learned)
+    interrupts.check()
+    title = f"{c.method} on {images.name}, target {c.target}"
+    lines = {"raw pixels": baseline["raw_pixels_knn"], "untrained": float(np.mean(baseline["untrained_knn"]))}
+    judged = (images.test, images.test_labels) if len(images.test) else (images.train, None)
+    with undisturbed():
+        picture.draw_curve(logs.points, title, out / "curve.png", lines)
+        shown = featurise(learned[fleet.seeds[0]].part("encoder"), judged[0][: picture.SHOWN])
+        picture.draw_features(shown, judged[1], f"features of {title}, seed {fleet.seeds[0]}", out / "features.png")
+    seconds = took["train_seconds"], took["compile_seconds"]
+    summary = _summary(c, len(images.train), fleet, logs.points[-1], linear, baseline, *seconds)
+    summary["wall_seconds"] = round(time.perf_counter() - took["began"], 3)
+    interrupts.check()
+    write_json(out / "summary.json", summary)
+    logs.close()
+    return summary
+
+
 def _fleet(algorithm: Algorithm, images: Array, seeds: tuple[int, ...], judge) -> Fleet:
     """The fused engine's seeds in an environment where nothing happens; judged where agents are evaluated."""
     from qtwin.engine.fleet import FusedFleet
+    from qtwin.engine.played import Played
 
-    return FusedFleet(algorithm, nowhere(), 1, seeds, 1, lambda variables, at: np.array(judge(variables)))
+    def play(variables: Variables, at: tuple[int, int]) -> Played:
+        return Played(np.array(judge(variables)), np.zeros(1, bool))
+
+    return FusedFleet(algorithm, nowhere(), 1, seeds, 1, play)
 
 
 def nowhere() -> JaxEnv:
@@ -209,11 +249,9 @@ def _finite(value):
 
 
 def _report(summary: dict, out: Path) -> None:
-    from rich.console import Console
-
     from qtwin.lab.statistics import LEAST, described
 
-    say = Console(highlight=False, markup=False).print
+    say = console().print
 
     def told(values: list) -> str:
         each = ", ".join(f"{value:.3f}" for value in values)
@@ -230,4 +268,5 @@ def _report(summary: dict, out: Path) -> None:
         f"{summary['gradient_steps']:,} gradient steps, {summary['target_updates']:,} target updates for each seed;"
         f" {summary['images_per_second']:,.0f} images a second, {summary['wall_seconds']:.1f} s in all"
     )
-    say(f"curve     {out / 'curve.png'}\nfeatures  {out / 'features.png'}\nencoder   {out / 'encoder'}", soft_wrap=True)
+    files = f"curve     {out / 'curve.png'}\nfeatures  {out / 'features.png'}\nencoder   {out / 'encoder'}"
+    say(safe(files), soft_wrap=True)
