@@ -95,7 +95,7 @@ def test_every_agent_learns_every_probe_to_its_exact_values_and_best_actions(age
     for name, online, act in learned(c, names):
         obs, action, exact = exact_q(name, c.discount)
         came = values(online.part("critic"), obs, action)
-        np.testing.assert_allclose(came, [exact] * len(came), rtol=0.01, atol=close, err_msg=f"{agent}: probe:{name}")
+        np.testing.assert_allclose(came, [exact] * len(came), rtol=0.0, atol=close, err_msg=f"{agent}: probe:{name}")
         obs, best = best_actions(name)
         if len(obs):
             np.testing.assert_allclose(act(obs), best, rtol=0, atol=close, err_msg=f"{agent}: probe:{name}")
