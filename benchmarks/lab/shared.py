@@ -119,7 +119,7 @@ def tiny_comparison() -> Path:
     for cell in found:
         run = tiny_run((*cell.words, "--diagnose", "0", "--quiet"))  # which cost.py tries out
         shutil.copytree(run, folder / "cells" / cell.folder)
-    conclude(folder, quiet=True)
+    conclude(folder, lambda line: None)
     return folder
 
 
