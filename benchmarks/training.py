@@ -76,11 +76,11 @@ def tiny_run(words: tuple[str, ...] = TINY) -> Path:
     return run_here(["train", *words])
 
 
-def run_here(words: list[str]) -> Path:
-    """``qtwin WORDS --out DIR`` in this process; returns the directory, which is removed with the process."""
+def run_here(words: list[str], out: Path | None = None) -> Path:
+    """``qtwin WORDS --out DIR`` in this process; returns the directory, by default one that goes with the process."""
     from qtwin.cli import main
 
-    out = scratch() / "run"
+    out = out or scratch() / "run"
     if code := main([*words, "--out", str(out)]):
         raise SystemExit(f"qtwin {' '.join(words)} ended with exit code {code}")
     return out

@@ -107,9 +107,12 @@ def learned(c, names):
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_every_agent_learns_every_probe_to_its_exact_value(agent):
-    """A distribution learned by samples of it, or by classes that are a tenth wide, comes as near as these allow."""
+    """A distribution learned by samples of it, or by classes that are a tenth wide, comes as near as these allow.
+
+    A target that moves when the loss no longer falls comes as near as the loss had fallen.
+    """
     c = Config("probe", **{"net": "mlp:32"} | AGENTS[agent])
-    near = 0.1 if agent in ("iqn", "hl_gauss", "rainbow") else 0.01
+    near = 0.1 if agent in ("iqn", "hl_gauss", "rainbow") else 0.05 if agent == "fqi, until converged" else 0.01
     for name, came, exact in learned(c, VECTOR):
         np.testing.assert_allclose(came, exact, rtol=0.0, atol=near, err_msg=f"{agent}: probe:{name}")
 

@@ -25,9 +25,9 @@ def main() -> None:
     from qtwin.envs.catalog import resolve
 
     spec = resolve(f"ale:{args.game}")
-    steps, first, replay = args.transitions // ENVS, FIRST, 50_000
+    steps, first, replay, net = args.transitions // ENVS, FIRST, 50_000, "nature"
     if args.smoke:
-        first, replay = args.transitions, 1_000
+        first, replay, net = args.transitions, 1_000, "mlp:8"
     if args.bare:
         from qtwin.envs.ale_envs import vector_of
         from qtwin.envs.preprocessing import training
@@ -50,7 +50,7 @@ def main() -> None:
         from qtwin.engine.hosted import hosted
         from qtwin.envs.make import make
 
-        config = Config(spec.id, net="nature", collect=8, regress=1, warmup=8, replay=replay, batch=32, envs=ENVS)
+        config = Config(spec.id, net=net, collect=8, regress=1, warmup=8, replay=replay, batch=32, envs=ENVS)
         engine = hosted(build(spec, config), make(spec)(ENVS), overlap=False)
         state = jax.block_until_ready(engine.warm_up(engine.init(0), first // ENVS))
         seconds = timed(lambda: jax.block_until_ready(engine.warm_up(state, steps)))

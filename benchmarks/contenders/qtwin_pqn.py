@@ -7,7 +7,14 @@ import argparse
 from common import arguments, before_jax, begun, report, timed
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
-SMALL = {"net": "mlp:8+layernorm", "envs": "8", "collect": "64", "regress": "4", "batch": "32", "steps": "512"}
+SMALL = {
+    "net": "mlp:8+layernorm",
+    "envs": "8",
+    "collect": "64",
+    "regress": "4",
+    "batch": "32",
+    "steps": "512",
+}  # CartPole
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,7 +32,10 @@ def main() -> None:
     from qtwin.envs.make import jax_env
     from qtwin.request import build
 
-    config = build("minatar:Breakout", preset="pqn-minatar", settings=SMALL if args.smoke else None).config
+    if args.smoke:
+        config = build("CartPole-v1", preset="pqn-cartpole", settings=SMALL).config
+    else:
+        config = build("minatar:Breakout", preset="pqn-minatar").config
     spec = resolve(config.env)
     engine = fused(algorithm(spec, config), jax_env(spec), config.envs, jax.devices()[:1])
     state = engine.warm_up(engine.init([0]), engine.turn.warmup_vector_steps)

@@ -77,7 +77,7 @@ def main() -> None:
     if not args.show:
         block, blocks.BLOCK_BYTES = blocks.BLOCK_BYTES, 1024  # so that a replay this small is cut into blocks as well
         try:
-            write_result(args.out, damaged(10 if args.smoke else args.trials, args.seed))
+            write_result(args.out, damaged(4 if args.smoke else args.trials, args.seed))
         finally:
             blocks.BLOCK_BYTES = block
     show(args.out)

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from script import RESULTS, options, parse, show, write_result
 
 CYCLES = 150  # in a piece
+SMOKE = {"net": "linear", "warmup": "80", "replay": "500", "batch": "8"}  # over the preset's
 
 
 def main() -> None:
@@ -30,7 +31,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=300)
     args = parse(parser)
     if args.smoke:
-        write_result(args.out, measured(args.env, args.preset, 2, {"net": "mlp:8", "warmup": "80", "replay": "500"}))
+        write_result(args.out, measured(args.env, args.preset, 2, SMOKE))
     elif not args.show:
         write_result(args.out, measured(args.env, args.preset, args.rounds))
     show(args.out)

@@ -22,7 +22,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from script import RESULTS, ROOT, options, parse, show, write_result
+from script import RESULTS, ROOT, options, parse, scratch, show, write_result
+from training import run_here
 
 PICTURES = "pictures.npz"  # stands for the file of images that is made for the Siamese runs
 COMMON = [
@@ -118,13 +119,22 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parse(parser)
     if args.smoke:
-        write_result(args.out, table_of(killed(1, 1, args.seed, {"online": KINDS["online"]}, ("save",)), 1))
+        write_result(args.out, table_of([killed_once("online")], 1))
     elif not args.show:
-        write_result(args.out, table_of(killed(args.trials, args.kills, args.seed, KINDS, PLACES), args.kills))
+        write_result(args.out, table_of(killed(args.trials, args.kills, args.seed), args.kills))
     show(args.out)
 
 
-def killed(trials: int, kills: int, seed: int, kinds: dict[str, list[str]], places: tuple[str, ...]) -> list[dict]:
+def killed_once(kind: str) -> dict:
+    """One run that is killed in its first save and resumed in this process, beside one that is not killed."""
+    out = scratch() / "killed"
+    if run("save", 1, [*KINDS[kind], "--out", str(out)]) is not None:
+        raise SystemExit("the run that was to be killed in a save came to its end")
+    run_here([*KINDS[kind], *(["--resume"] if (out / "config.json").exists() else [])], out)
+    return {"kind": kind, "kills": ["save"], "same": last(out) == last(run_here(KINDS[kind]))}
+
+
+def killed(trials: int, kills: int, seed: int) -> list[dict]:
     """Kills runs of each kind in turn, resumes them, and says of each whether it ended as the one that was not."""
     rng, whole, rows = random.Random(seed), {}, []
     with tempfile.TemporaryDirectory() as folder:
@@ -132,8 +142,8 @@ def killed(trials: int, kills: int, seed: int, kinds: dict[str, list[str]], plac
         trial, pictures = 0, Path(folder) / PICTURES
         np.savez(pictures, images=np.random.default_rng(0).random((80, 16, 16, 1), np.float32))
         while len(rows) < trials:
-            kind, trial = list(kinds)[len(rows) % len(kinds)], trial + 1
-            request = [str(pictures) if word == PICTURES else word for word in kinds[kind]]
+            kind, trial = list(KINDS)[len(rows) % len(KINDS)], trial + 1
+            request = [str(pictures) if word == PICTURES else word for word in KINDS[kind]]
             if kind not in whole:
                 began, out = time.monotonic(), Path(folder) / f"whole-{len(whole)}"
                 came_by = run("never", 0, [*request, "--out", str(out)])
@@ -144,7 +154,7 @@ def killed(trials: int, kills: int, seed: int, kinds: dict[str, list[str]], plac
             while done is None:
                 resumed = ["--resume"] if (out / "config.json").exists() else []
                 words = [*request, "--out", str(out), *resumed]
-                where = rng.choice(places)
+                where = rng.choice(PLACES)
                 if len(struck) == wanted:
                     done = run("never", 0, words)
                 elif where == "time":

@@ -19,7 +19,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from script import RESULTS, ROOT, keep_row, options, parse, read_rows, where_from
-from training import TINY, run_here
+from training import TINY, run_here, tiny_run
 
 from qtwin.agents import ACTOR_CRITICS, AGENTS
 from qtwin.siamese.config import METHODS
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+")
     args = parse(parser)
     if args.smoke:
-        one, two = (last_of(run_here(["train", *TINY])) for _ in range(2))
+        one, two = last_of(tiny_run()), last_of(run_here(["train", *TINY]))
         keep_row(args.out, "a tiny run, in one process", {"same": one == two})
     elif not args.show:
         measure(args.only, args.out)

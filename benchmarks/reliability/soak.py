@@ -71,7 +71,8 @@ def watched(words: list[str], minutes: float, every: float) -> dict:
         began, seen = time.time(), []
         while (time.time() - began < 60 * minutes or len(seen) < 10) and child.poll() is None:
             time.sleep(every)
-            if (run / "metrics.jsonl").exists() and child.poll() is None:
+            log = run / "metrics.jsonl"
+            if log.exists() and log.stat().st_size and child.poll() is None:
                 seen.append((time.time(), *look(child.pid)))
         child.send_signal(signal.SIGTERM)
         code = child.wait()

@@ -55,7 +55,7 @@ def main() -> None:
 
         prepare(1)
         if args.smoke:
-            measure({DQN: prepared(DQN, SMOKE)}, 1, args.out)
+            measure({DQN: prepared(DQN, "CartPole-v1", SMOKE)}, 1, args.out)
         else:
             measure({name: prepared(name) for name in AGENTS if name not in OTHERS}, args.rounds, args.out)
     head = (
@@ -103,7 +103,7 @@ def measure(timed: dict[str, Timed], rounds: int, path: Path) -> None:
         keep_row(path, name, found | ratios)
 
 
-def prepared(name: str, instead: tuple[str, ...] = ()) -> Timed:
+def prepared(name: str, env: str = f"minatar:{GAME}", instead: tuple[str, ...] = ()) -> Timed:
     """A row's gradient step, compiled and run once; ``instead`` holds options in place of the row's own."""
     import jax
     import jax.numpy as jnp
@@ -123,7 +123,7 @@ def prepared(name: str, instead: tuple[str, ...] = ()) -> Timed:
     named = {key: asked.pop(f"--{key}") for key in ("agent", "preset") if f"--{key}" in asked}
     if "preset" in named:
         named.pop("agent")
-    config = build(f"minatar:{GAME}", settings={fields[word]: value for word, value in asked.items()}, **named).config
+    config = build(env, settings={fields[word]: value for word, value in asked.items()}, **named).config
     spec = resolve(config.env)
     chosen = algorithm(spec, config)
     state = state_around(chosen, spec, cycle_of(chosen.rates, config.envs), (), rng.root(0))

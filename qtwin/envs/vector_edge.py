@@ -217,11 +217,13 @@ class Rows:
         obs, reward, terminated, truncated, info = came
         self._hold("info", info_check(info), steps)
         reward = self._column("reward", reward, "fiub", "numbers", steps)
-        outside = None if reward.dtype.itemsize < 8 else misfit(reward, (-MOST, MOST))
-        outside = outside if outside is None or counts is None else outside & counts
+        too_much = None if reward.dtype.itemsize < 8 else misfit(reward, (-MOST, MOST))
+        outside = too_much if too_much is None or counts is None else too_much & counts
         if outside is not None and outside.any():
             index = int(np.argmax(outside))
             self._hold("reward", reward_check(reward[index]), steps, index)
+        if too_much is not None:
+            reward = np.where(too_much, 0.0, reward)  # of a row that is a reset, and may hold anything
         terminated = self._column("terminated", terminated, "b", "booleans", steps)
         truncated = self._column("truncated", truncated, "b", "booleans", steps)
         self._unchanged()

@@ -48,26 +48,26 @@ def read_log(file: Path, kind: Any) -> Log:
       file: the newest part.
       kind: what each line must hold (`qtwin.schemas`), "cycles" among it.
     """
-    points, gaps = [], []
+    points, gaps, first = [], 0, ""
     for part in parts(file):
         try:
             # A line that is longer than a part stands in a part of its own.
             text = read_bytes(part, 2 * LARGEST)
         except (Unusable, OSError) as error:
-            gaps.append(str(error) if isinstance(error, Unusable) else f"{part} cannot be read ({error.strerror})")
+            wrong = str(error) if isinstance(error, Unusable) else f"{part} cannot be read ({error.strerror})"
+            gaps, first = gaps + 1, first or wrong
             continue
-        ends = text.count(b"\n")
-        for number, line in enumerate(text.split(b"\n"), 1):
-            whole = number <= ends
-            found, wrong = _parsed(line, kind, points[-1]["cycles"] if points else -1)
-            if not wrong:
+        *whole, cut = text.split(b"\n")
+        for number, line in enumerate((*whole, cut), 1):
+            found, wrong = _parsed(line, kind, points[-1]["cycles"] if points else -1) if line else (None, "")
+            if found is not None:
                 points.append(found)
-            elif whole:
-                gaps.append(f"{part.name}, line {number}: {wrong}")
-    return Log(points, len(gaps), gaps[0] if gaps else "")
+            elif wrong and number <= len(whole):
+                gaps, first = gaps + 1, first or f"{part.name}, line {number}: {wrong}"
+    return Log(points, gaps, first)
 
 
-def _parsed(line: bytes, kind: Any, after: int) -> tuple[Any, str | None]:
+def _parsed(line: bytes, kind: Any, after: int) -> tuple[dict | None, str]:
     try:
         found = parse_json(line)
     except ValueError as error:
@@ -76,7 +76,7 @@ def _parsed(line: bytes, kind: Any, after: int) -> tuple[Any, str | None]:
         return None, wrong
     if found["cycles"] <= after:
         return None, f"'cycles' {found['cycles']} come after {after}"
-    return found, None
+    return found, ""
 
 
 def told(log: Log) -> str:
