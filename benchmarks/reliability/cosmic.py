@@ -1,6 +1,6 @@
 """Run by the interpreter that has cosmic-ray: which mutants there are, or the text of some of them.
 
-    python cosmic.py < REQUEST
+    python -c "import cosmic; cosmic.main()" < REQUEST
 
 The request is ``{"sources": {path: text}, "wanted": null or [[path, operator, occurrence], ...]}`` in JSON. The answer
 is the version of cosmic-ray and, without ``wanted``, every mutant as ``[path, operator, occurrence, start, end,
@@ -45,7 +45,3 @@ def main() -> None:
             for path, operator, occurrence in wanted
         ]
     json.dump(answer, sys.stdout)
-
-
-if __name__ == "__main__":
-    main()

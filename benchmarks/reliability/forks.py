@@ -1,6 +1,8 @@
 """Runs pytest many times without importing the libraries anew: each time in a fork of one process that has them.
 
-    python forks.py LIBRARY ...        in the root of a tree; a request a line on stdin, an answer a line on stdout
+    python -c "import forks; forks.main()" LIBRARY ...
+
+runs in the root of a tree and reads a request a line on stdin, and writes an answer a line on stdout.
 
 A request is ``{"words": [...], "limit": seconds, "bytecode": whether to write it}``, an answer ``{"code": exit code,
 "told": output}``, with code null where the limit passed. Nothing of qtwin is imported before the fork, and no JAX
@@ -16,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 
 
 def forked(words: list[str], limit: float, bytecode: bool) -> dict:
@@ -30,9 +33,12 @@ def forked(words: list[str], limit: float, bytecode: bool) -> dict:
             sys.dont_write_bytecode = not bytecode
             code = 3
             try:
-                code = int(pytest.main(words))
+                code = int(sys.modules["pytest"].main(words))
+            except BaseException:
+                traceback.print_exc()
             finally:
                 sys.stdout.flush()
+                sys.stderr.flush()
                 os._exit(code)
         code = finished(child, limit)
         told.seek(0)
@@ -52,12 +58,10 @@ def finished(child: int, limit: float) -> int | None:
     return None
 
 
-if __name__ == "__main__":
+def main() -> None:
     sys.path[:0] = [os.getcwd(), os.path.join(os.getcwd(), "tests")]
     importlib.import_module("conftest")  # what it sets has to stand before JAX is imported
-    import pytest
-
-    for library in sys.argv[1:]:
+    for library in ("pytest", *sys.argv[1:]):
         importlib.import_module(library)
     known = sys.modules.get("jax._src.xla_bridge")
     if "qtwin" in sys.modules or (known and known._backends):

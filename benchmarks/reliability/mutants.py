@@ -14,10 +14,10 @@ at the first call. Left out before the draw, because no test can or need tell th
   The others nearly always raise a TypeError at once, and would make the score better than it is.
 
 The draw has a fixed seed. It is stratified a little: ten mutants of each module, so that the short ones are looked at
-too, and the rest uniformly from the mutants of all modules together. Every mutant is run on
-a copy of the committed tree, never on the checkout. It is killed where a test fails or cannot be imported, timed out
-where its tests take a minute and six times what they take without a mutant. Verdicts go to a file of JSON lines as they
-come.
+too, and the rest uniformly from the mutants of all modules together. Every mutant is run on a copy of the committed
+tree, never on the checkout. It is killed where a test fails or cannot be imported, timed out where its tests take a
+minute and six times what they take without a mutant (ten minutes at most). Verdicts go to a file of JSON lines as they
+come. A module whose code has changed since the draw is left as it was, until a new draw is made (remove runs/mutants).
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ import argparse
 import ast
 import contextlib
 import difflib
-import importlib.util
 import io
 import json
 import os
@@ -40,12 +39,11 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from speed import interpreter
+from contest import interpreter
+from script import RESULTS, ROOT, absent, options, parse, read, skipped, where_from, write_result
 from tables import table
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULT = ROOT / "benchmarks" / "results" / "reliability_mutants.json"
-WORK = ROOT / "runs" / "mutants"
+HERE, WORK = Path(__file__).resolve().parent, ROOT / "runs" / "mutants"
 
 
 def deselected(file: str, *names: str) -> list[str]:
@@ -81,7 +79,7 @@ TESTS = {
     ),
     "qtwin/lab/statistics.py": ("tests/test_statistics.py",),
     "qtwin/siamese/augment.py": ("tests/test_augment.py",),
-    "qtwin/siamese/views.py": ("tests/test_siamese_data.py", "tests/test_augment.py"),
+    "qtwin/siamese/views.py": ("tests/test_augment.py", "tests/test_siamese_passes.py", "tests/test_siamese_data.py"),
     "qtwin/replay/priority.py": (
         "tests/test_priority.py", "tests/test_replay.py",
         "tests/test_frames.py::test_priorities_over_frames_are_of_the_complete_transitions_and_of_no_other",
@@ -105,10 +103,9 @@ SMOKE = ("qtwin/rates.py", "ReplaceBinaryOperator_Mul_Add", "warmup", "tests/tes
 def made(python: str, sources: dict[str, str], wanted: list | None = None) -> dict:
     """What `cosmic.py` answers: all mutants of the sources, or the texts of those that are wanted."""
     asked = json.dumps({"sources": sources, "wanted": wanted})
-    script = Path(__file__).with_name("cosmic.py")
-    return json.loads(
-        subprocess.run([python, str(script)], input=asked, capture_output=True, text=True, check=True).stdout
-    )
+    words, env = [python, "-c", "import cosmic; cosmic.main()"], os.environ | {"PYTHONPATH": str(HERE)}
+    done = subprocess.run(words, input=asked, env=env, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)
 
 
 def left_out(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -176,6 +173,13 @@ def git(*words: str) -> bytes:
     return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, check=True).stdout
 
 
+def commit_of_head() -> str | None:
+    try:
+        return git("rev-parse", "HEAD").decode().strip()
+    except (subprocess.CalledProcessError, FileNotFoundError):
+        return None
+
+
 def copied(commit: str, to: Path) -> None:
     """The tree of a commit."""
     with tarfile.open(fileobj=io.BytesIO(git("archive", commit))) as archive:
@@ -186,9 +190,9 @@ def copied(commit: str, to: Path) -> None:
 def forks(tree: Path, libraries: tuple[str, ...] = LIBRARIES):
     """`forks.py` in a tree, for `tried`."""
     env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    env |= {"PYTHONPATH": str(tree), "QTWIN_TESTS_CACHE": str(tree / ".programs")}
+    env |= {"PYTHONPATH": os.pathsep.join([str(tree), str(HERE)]), "QTWIN_TESTS_CACHE": str(tree / ".programs")}
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("forks.py")), *libraries], cwd=tree, env=env, text=True,
+        [sys.executable, "-c", "import forks; forks.main()", *libraries], cwd=tree, env=env, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     with process:
@@ -198,7 +202,7 @@ def forks(tree: Path, libraries: tuple[str, ...] = LIBRARIES):
 
 def tried(process: subprocess.Popen, tests: tuple[str, ...], limit: float, bytecode: bool = False) -> tuple[str, str]:
     """Runs tests to the first that fails: "killed", "timed out" or "survived", and by which test."""
-    words = ["-x", "-p", "no:xdist", "-p", "no:cacheprovider", "-o", "addopts=-q", "--tb=line", *tests]
+    words = ["-x", "-p", "no:xdist", "-o", "addopts=-q", "--tb=line", *tests]
     print(json.dumps({"words": words, "limit": limit, "bytecode": bytecode}), file=process.stdin, flush=True)
     answer = json.loads(process.stdout.readline() or "null")
     if answer is None:
@@ -244,15 +248,18 @@ def summary(draw: dict, known: dict[tuple, list[dict]]) -> dict:
             about = {"module": mutant[0], "line": mutant[3], "where": mutant[4], "diff": ran[0]["diff"]}
             survivors.append(about | {"now": ran[-1]["verdict"], "by": ran[-1]["by"], "commit": ran[-1]["commit"]})
     commits = list(dict.fromkeys(one["commit"] for ran in known.values() for one in ran))
-    about = {k: draw[k] for k in ("commit", "tool", "seed", "made")}
-    return about | {"commits_of_the_tests": commits, "modules": modules, "survivors": survivors}
+    about = {"drawn_at": draw["commit"][:12], "tests_of": [one[:12] for one in commits]}
+    return about | {k: draw[k] for k in ("tool", "seed", "made")} | {"modules": modules, "survivors": survivors}
 
 
-def show(result: dict) -> None:
+def show(file: Path) -> None:
+    print(where_from(file))
+    if not (result := read(file)):
+        return
     columns = ("mutants", "tried", "killed", "timed out", "survived", "survive now")
     rows = [(path, *(str(numbers[c]) for c in columns)) for path, numbers in result["modules"].items()]
     total = ("together", *(str(sum(numbers[c] for numbers in result["modules"].values())) for c in columns))
-    print(f"{result['tool']}, seed {result['seed']}, commit {result['commit'][:7]}\n")
+    print(f"{result['tool']}, seed {result['seed']}, drawn at {result['drawn_at']}\n")
     print(table(("module", *columns), [*rows, total]))
     for one in result["survivors"]:
         print(f"\n{one['module']}:{one['line']} {one['where']}: {one['now']} {one['by']}\n{one['diff']}", end="")
@@ -265,6 +272,15 @@ def difference(old: str, new: str) -> str:
 
 def sources_of(commit: str) -> dict[str, str]:
     return {path: git("show", f"{commit}:{path}").decode() for path in TESTS}
+
+
+def code(source: str) -> str:
+    """What is run of a source: not its comments and docstrings, in which a draw may grow old."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree)
 
 
 def begun(python: str, work: Path, count: int, seed: int, commit: str) -> dict:
@@ -282,12 +298,14 @@ def begun(python: str, work: Path, count: int, seed: int, commit: str) -> dict:
 
 def batch(asked: argparse.Namespace) -> None:
     """Tries what has no verdict yet, or what was not killed."""
-    python, commit = interpreter("mutants", asked.mutants_python), git("rev-parse", "HEAD").decode().strip()
+    python, commit = interpreter("mutants", asked.mutants_python), commit_of_head()
+    if commit is None:
+        raise SystemExit("mutants are tried on a copy of a commit, and this is no checkout")
     draw = begun(python, asked.work, asked.count, asked.seed, commit)
     sources, present = sources_of(draw["commit"]), sources_of(commit)
     file, began = asked.work / "verdicts.jsonl", time.monotonic()
     known, limits = verdicts(file), {}
-    if changed := [path for path in TESTS if sources[path] != present[path]]:
+    if changed := [path for path in TESTS if code(sources[path]) != code(present[path])]:
         print(f"changed since the draw, so left as they are: {', '.join(changed)}", flush=True)
     todo = [m for m in draw["mutants"] if m[0] not in changed and (asked.only is None or m[0] in asked.only)]
     if asked.again:
@@ -319,9 +337,8 @@ def batch(asked: argparse.Namespace) -> None:
                 f"{number + 1}/{len(todo)} {about['seconds']} s {path}:{mutant[3]} {mutant[1]}: {verdict} {by}",
                 flush=True,
             )
-    result = summary(draw, verdicts(file))
-    asked.out.write_text(json.dumps(result, indent=1) + "\n")
-    show(result)
+    write_result(asked.out, summary(draw, verdicts(file)))
+    show(asked.out)
 
 
 def unharmed(process: subprocess.Popen, path: str) -> float:
@@ -330,16 +347,18 @@ def unharmed(process: subprocess.Popen, path: str) -> float:
     verdict, by = tried(process, TESTS[path], 1800.0, bytecode=True)
     if verdict != "survived":
         raise SystemExit(f"the tests of {path} fail without a mutant: {verdict} {by}")
-    return 60.0 + 6.0 * (time.monotonic() - start)
+    return min(60.0 + 6.0 * (time.monotonic() - start), 600.0)
 
 
 def smoke(given: str | None) -> None:
     """One mutant of the rates, killed by arithmetic by hand; nothing is made, installed or written."""
     own = ROOT / ".venv-bench" / "mutants" / "bin" / "python"
-    here = sys.executable if importlib.util.find_spec("cosmic_ray") else None
+    here = None if absent("cosmic_ray") else sys.executable
     python = given or here or (str(own) if own.exists() else None)
     if python is None:
-        return print("skipped: cosmic-ray is not installed; without --smoke an environment for it is made")
+        return skipped("cosmic-ray is not installed; without --smoke an environment for it is made")
+    if commit_of_head() is None:
+        return skipped("this is no checkout, from which a tree could be copied")
     path, operator, where, test = SMOKE
     with tempfile.TemporaryDirectory(prefix="qtwin-mutants-") as folder:
         tree = Path(folder)
@@ -358,20 +377,17 @@ def smoke(given: str | None) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__, RESULTS / "reliability_mutants.json")
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=120.0, help="no mutant is begun after so many")
     parser.add_argument("--only", nargs="+", metavar="MODULE", choices=list(TESTS))
     parser.add_argument("--again", action="store_true", help="what was not killed, with the tests as committed")
-    parser.add_argument("--show", action="store_true", help="print the committed result")
-    parser.add_argument("--smoke", action="store_true", help="one mutant in seconds; writes nothing")
     parser.add_argument("--mutants-python", help="an interpreter with cosmic-ray, instead of making one")
     parser.add_argument("--work", type=Path, default=WORK, help="where the draw and the verdicts are kept")
-    parser.add_argument("--out", type=Path, default=RESULT)
-    asked = parser.parse_args()
+    asked = parse(parser)
     if asked.show:
-        show(json.loads(asked.out.read_text()))
+        show(asked.out)
     elif asked.smoke:
         smoke(asked.mutants_python)
     else:
