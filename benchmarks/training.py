@@ -87,7 +87,7 @@ def run_here(words: list[str], out: Path | None = None) -> Path:
 
 
 def interval(result: dict) -> str:
-    """The interquartile mean with its interval, as it stands in a table; one seed has none.
+    """The interquartile mean with its interval, as it stands in a table; one or two seeds have none.
 
     Both are computed from the seeds here and now, by `qtwin.lab.statistics`, whatever the result's own say.
     """
@@ -101,8 +101,10 @@ def interval_of(values: list[float], digits: int = 1) -> str:
     from qtwin.lab import statistics
 
     seeds = np.array(values, float)
-    low, high = statistics.interval(seeds)
-    between = f" [{told(low, digits)}, {told(high, digits)}]" if len(seeds) > 1 else ""
+    between = ""
+    if statistics.method(len(seeds)):
+        low, high = statistics.interval(seeds)
+        between = f" [{told(low, digits)}, {told(high, digits)}]"
     return f"{told(float(statistics.iqm(seeds)), digits)}{between}"
 
 

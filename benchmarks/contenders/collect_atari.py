@@ -27,7 +27,7 @@ def main() -> None:
     spec = resolve(f"ale:{args.game}")
     steps, first, replay, net = args.transitions // ENVS, FIRST, 50_000, "nature"
     if args.smoke:
-        first, replay, net = args.transitions, 1_000, "mlp:8"
+        first, replay, net = args.transitions, 1_000, "nips"
     if args.bare:
         from qtwin.envs.ale_envs import vector_of
         from qtwin.envs.preprocessing import training

@@ -35,7 +35,7 @@ def main() -> None:
     warm_up, first = (80, 16) if args.smoke else (WARM_UP, FIRST)
     config = Config(
         f"ale:{args.game}",
-        net="mlp:8" if args.smoke else "nature",
+        net="nips" if args.smoke else "nature",
         init="torch",
         loss="huber",
         optimiser="adam",

@@ -175,7 +175,9 @@ def main() -> None:
     elif args.smoke:
         print(show(measure(20, 100, (3, 10), 10_000)))
     else:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, encoding="utf-8").stdout
+        commit = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, encoding="utf-8"
+        ).stdout
         trials, resamples = 4000, 1000
         rows = measure(trials, resamples, SEEDS, 4_000_000)
         found = {

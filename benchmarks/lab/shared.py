@@ -167,7 +167,7 @@ def show(kept: dict) -> None:
                     f"`{cell['label']}`",
                     interval_of(final["seeds"]),
                     f"{min(final['seeds']):.1f} ... {max(final['seeds']):.1f}",
-                    f"{area[0]:.1f} [{area[1]:.1f}, {area[2]:.1f}]",
+                    f"{area[0]:.1f}" + ("" if area[1] is None else f" [{area[1]:.1f}, {area[2]:.1f}]"),
                     "" if over["mean"] is None else f"{over['mean']:+.1f}",
                     "" if over["last"] is None else f"{over['last']:+.1f}",
                     "" if cell["largest_divergence"] is None else f"{cell['largest_divergence']:.2f}",
