@@ -46,7 +46,8 @@ def pytest_collectreport(report):
 
 def pytest_sessionfinish(session):
     config = session.config
-    if not hasattr(config, "workerinput") and not config.getoption("--only-skipped"):
+    keeps = hasattr(config, "cache") and not hasattr(config, "workerinput")  # without -p no:cacheprovider
+    if keeps and not config.getoption("--only-skipped"):
         config.cache.set(SKIPPED, sorted(_skipped))
 
 
