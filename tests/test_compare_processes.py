@@ -217,6 +217,7 @@ def test_what_removes_or_moves_is_known():
         "run/lock.py": {"unlink", "rmdir"},  # the lock itself, while it is held, and empty folders it made
         "run/lines.py": {"replace", "unlink"},  # logs of a run whose lock is held
         "run/logs.py": {"unlink"},  # likewise
+        "run/directory.py": {"unlink"},  # the summary of a smaller budget, likewise
         "run/checkpoint.py": {"replace", "rmtree"},  # checkpoints, likewise
         "run/blocks.py": {"replace", "unlink"},  # likewise
     }
