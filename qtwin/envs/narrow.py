@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qtwin.errors import Refusal
 from qtwin.types import Array
 
 if TYPE_CHECKING:
@@ -75,21 +74,3 @@ def misfit(numbers: Array, within: tuple[float, float]) -> Array | None:
     low, high = within
     outside = (numbers < low) | (numbers > high)
     return outside if outside.any() else None
-
-
-def narrowed(numbers: Array, dtype: str) -> Array:
-    """``numbers`` in another type.
-
-    Raises:
-      Refusal: a finite one lies beyond what the type holds, where a cast would make another number of it.
-    """
-    if numbers.dtype.kind in "iuf" and np.dtype(dtype).kind in "iuf" and not np.can_cast(numbers.dtype, dtype, "safe"):
-        outside = misfit(numbers, limits(dtype))
-        outside = None if outside is None else outside & np.isfinite(numbers)
-        if outside is not None and outside.any():
-            low, high = limits(dtype)
-            raise Refusal(
-                f"observations are kept as {dtype}, from {low:.10g} to {high:.10g}, and {numbers[outside][0]} came;"
-                " scale them as in training"
-            )
-    return numbers.astype(dtype)
