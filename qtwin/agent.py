@@ -10,7 +10,6 @@ from qtwin.types import Array, Aux, PyTree, Timestep, Transition, Variables
 if TYPE_CHECKING:
     import optax
 
-    from qtwin.foresight import Foresight
     from qtwin.processes.update_target import TargetUpdate
     from qtwin.rates import Rates
     from qtwin.replay.base import Replay
@@ -92,7 +91,6 @@ class Algorithm(NamedTuple):
       sibling: a second target, of a loss beside the regression; None where there is none.
       relabel: ``(twin, chunk [T, N]) -> chunk``, what is made of a chunk before it is remembered: targets that are
         computed once, when it is collected (lambda-returns); None leaves it as it is.
-      foresight: how the values of evaluation episodes are judged; None leaves it.
     """
 
     agent: Agent
@@ -105,5 +103,4 @@ class Algorithm(NamedTuple):
     twinned: tuple[str, ...] = ()
     sibling: Sibling | None = None
     relabel: Callable[[Twin, Timestep], Timestep] | None = None
-    foresight: Foresight | None = None
     zeta: float = 0.0

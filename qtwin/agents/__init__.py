@@ -6,7 +6,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 from qtwin.errors import Refusal, one_of
-from qtwin.foresight import Foresight
 
 if TYPE_CHECKING:
     from qtwin.agent import Algorithm
@@ -83,7 +82,7 @@ def algorithm(env: EnvSpec, c: Config) -> Algorithm:
     if name == "dqn":
         name = of_several(c)
     made = getattr(importlib.import_module(f"qtwin.agents.{name}"), name)(env, c)
-    made = made._replace(foresight=Foresight(c.discount, env.time_limit or 0), zeta=c.zeta)
+    made = made._replace(zeta=c.zeta)
     if not c.self_predict:
         return made
     from qtwin.siamese.self_predict import self_predictive

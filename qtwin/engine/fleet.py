@@ -17,7 +17,7 @@ from qtwin.engine.fused import fused
 from qtwin.engine.played import Played, eval_steps
 from qtwin.engine.state import Faults, Tally, TrainState, keyed, part_of, unkeyed
 from qtwin.envs.base import HostEnv, JaxEnv
-from qtwin.foresight import Judged, judged
+from qtwin.foresight import Foresight, Judged, judged
 from qtwin.rates import Cycle
 from qtwin.twin import distance
 from qtwin.types import Clock, PyTree, Variables
@@ -120,6 +120,7 @@ class FusedFleet:
         play: Callable[[Variables, tuple[int, int]], Played] | None = None,
         drop: bool = False,
         eval_max_steps: int = 0,
+        judge: Foresight | None = None,
     ):
         """Begins K runs.
 
@@ -131,7 +132,7 @@ class FusedFleet:
           episodes: greedy episodes in one evaluation of one seed.
           play: ``(variables, (seed, count)) -> Played``, where evaluation is not done in ``env``.
           drop: an environment that gives what is not finite is replaced.
-          eval_max_steps: as for `fleet_of`.
+          eval_max_steps, judge: as for `fleet_of`.
         """
         devices = jax.devices()
         lanes = 1
@@ -143,7 +144,7 @@ class FusedFleet:
         self._lanes = lanes
         self._play = play
         self.eval_max_steps = eval_steps(env.spec, eval_max_steps)
-        self._engine = fused(algorithm, env, envs, devices, lanes, episodes, drop, self.eval_max_steps)
+        self._engine = fused(algorithm, env, envs, devices, lanes, episodes, drop, self.eval_max_steps, judge)
         self._ledgers, self._probes, self._cut = [], [], [0] * len(self.seeds)
         self.turn = self._engine.turn
         # The last group is filled up with its last seed: a core that would stand idle runs it twice, and the copy is
@@ -275,6 +276,7 @@ def fleet_of(
     frames: Path | None = None,
     drop: bool = False,
     eval_max_steps: int = 0,
+    judge: Foresight | None = None,
 ) -> Fleet:
     """The engine that an environment takes, with its seeds.
 
@@ -288,13 +290,14 @@ def fleet_of(
       frames: the hosted engine's frames lie on this folder's disk; in memory if None.
       drop: an environment in JAX that gives what is not finite is replaced; those in Python are told when made.
       eval_max_steps: of `qtwin.engine.played.eval_steps`: steps after which an evaluation episode is cut.
+      judge: how the values of evaluation episodes are held against what followed; None leaves it.
     """
     if isinstance(env, JaxEnv):
-        return FusedFleet(algorithm, env, envs, seeds, episodes, drop=drop, eval_max_steps=eval_max_steps)
+        return FusedFleet(algorithm, env, envs, seeds, episodes, None, drop, eval_max_steps, judge)
     from qtwin.engine.evaluation import player_on
     from qtwin.engine.hosted_fleet import HostedFleet, nowhere
 
     if algorithm.rates.collect == 0:  # learning needs no environment then, only evaluation does
         play = player_on(env, algorithm.agent.act, episodes, eval_max_steps)
         return FusedFleet(algorithm, nowhere(env), envs, seeds, episodes, play, eval_max_steps=eval_max_steps)
-    return HostedFleet(algorithm, env, envs, seeds, episodes, overlap, frames, eval_max_steps)
+    return HostedFleet(algorithm, env, envs, seeds, episodes, overlap, frames, eval_max_steps, judge)

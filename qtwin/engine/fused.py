@@ -23,6 +23,7 @@ from qtwin.engine.state import EVALUATE, INIT, TrainState, empty_tally, no_fault
 from qtwin.envs.base import JaxEnv
 from qtwin.envs.spec import EnvSpec
 from qtwin.explore import nothing_held
+from qtwin.foresight import Foresight
 from qtwin.processes.collect import begin, collect
 from qtwin.processes.regress import optimiser_state, regress
 from qtwin.rates import Cycle, cycle_of
@@ -142,6 +143,7 @@ def fused(
     episodes: int = 10,
     drop: bool = False,
     limit: int = EVAL_MAX_STEPS,
+    judge: Foresight | None = None,
 ) -> Fused:
     """Compiles an algorithm with an environment into one program per device.
 
@@ -155,6 +157,7 @@ def fused(
       episodes: greedy episodes in one evaluation of one seed.
       drop: an environment that gives what is not finite is replaced (`qtwin.processes.collect.collect`).
       limit: steps after which an evaluation episode is cut. [transitions]
+      judge: how the values of evaluation episodes are held against what followed; None leaves it.
     """
     turn = cycle_of(algorithm.rates, envs)
     devices = list(devices or jax.devices()[:1])
@@ -210,7 +213,7 @@ def fused(
 
     def test(s: TrainState, count):
         key = stream(s.key, EVALUATE, count)
-        return greedy_episodes(algorithm.agent, env, s.twin.online, episodes, key, algorithm.foresight, limit, drop)
+        return greedy_episodes(algorithm.agent, env, s.twin.online, episodes, key, judge, limit, drop)
 
     warm_up = program(lambda s, steps: jax.lax.fori_loop(0, steps, lambda _, s: gather(s), s), 1)
     advance = program(lambda s, cycles, steps: jax.lax.fori_loop(0, cycles, lambda _, s: turn_once(s, steps), s), 2)

@@ -20,7 +20,7 @@ from qtwin.engine.hosted import hosted
 from qtwin.engine.played import Played, eval_steps
 from qtwin.engine.state import Faults, Tally, TrainState, keyed, unkeyed
 from qtwin.envs.base import HostEnv, JaxEnv, Outcome, for_evaluation
-from qtwin.foresight import Judged, judged
+from qtwin.foresight import Foresight, Judged, judged
 from qtwin.replay.base import Bulk
 from qtwin.replay.mapped import Mapped, check_device
 from qtwin.run.blocks import Column
@@ -49,11 +49,12 @@ class HostedFleet:
         overlap: bool = False,
         frames: Path | None = None,
         eval_max_steps: int = 0,
+        judge: Foresight | None = None,
     ):
         """Begins K runs.
 
         Args:
-          algorithm, make_env, envs, seeds, overlap, eval_max_steps: as for `qtwin.engine.fleet.fleet_of`.
+          algorithm, make_env, envs, seeds, overlap, eval_max_steps, judge: as for `qtwin.engine.fleet.fleet_of`.
           episodes: greedy episodes in one evaluation of one seed.
           frames: the frames that a replay remembers lie in files on this folder's disk; in memory if None.
 
@@ -76,7 +77,7 @@ class HostedFleet:
         self._engines = [hosted(algorithm, games, overlap, disk=disk) for games, disk in paired]
         self._test_env = for_evaluation(make_env)(min(episodes, SIDE_BY_SIDE))
         self._episodes, self.eval_max_steps = episodes, eval_steps(self._games[0].spec, eval_max_steps)
-        self._act = player(algorithm.agent)
+        self._act, self._judge = player(algorithm.agent), judge
         self._played: list[Played] = []
         self._probes = []
         self.turn = self._engines[0].turn
@@ -126,7 +127,7 @@ class HostedFleet:
         return [Faults(*[int(count) for count in state.faults]) for state in self._states]
 
     def evaluate(self, count: int) -> np.ndarray:
-        how = self._algorithm.foresight, self.eval_max_steps
+        how = self._judge, self.eval_max_steps
         self._played = [
             host_episodes(self._act, self._test_env, state.twin.online, self._episodes, (seed, count), *how)
             for seed, state in zip(self.seeds, self._states, strict=True)

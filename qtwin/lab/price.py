@@ -32,13 +32,15 @@ def price(words: list[str]) -> dict:
     from qtwin.engine.fleet import fleet_of
     from qtwin.envs.catalog import resolve
     from qtwin.envs.make import make
+    from qtwin.foresight import Foresight
     from qtwin.rates import plan
 
     config = request.config
     spec = resolve(config.env, config.preprocessing)
     built = algorithm(spec, config)
     spending = plan(built.rates, config.envs, config.steps)
-    fleet = fleet_of(built, make(spec, request.engine), config.envs, (0,), 10, request.overlap)
+    judge = Foresight(config.discount, spec.time_limit or 0)
+    fleet = fleet_of(built, make(spec, request.engine), config.envs, (0,), 10, request.overlap, judge=judge)
     try:
         began = time.perf_counter()
         fleet.compile()

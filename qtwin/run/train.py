@@ -136,6 +136,7 @@ def _execute(request: Request, lock: Lock, interrupts: Interrupts) -> dict:
 
     from qtwin.agents import algorithm as build
     from qtwin.engine.fleet import fleet_of
+    from qtwin.foresight import Foresight
     from qtwin.replay.mapped import check_device
     from qtwin.run.diagnose import Diagnosis, diagnose_every, looks, reading_marks
     from qtwin.run.finish import finish
@@ -151,7 +152,8 @@ def _execute(request: Request, lock: Lock, interrupts: Interrupts) -> dict:
     env = make(spec, request.engine, care)
     frames = out if request.frames == "disk" else None
     drop, cap = request.on_nan == "drop", request.eval_max_steps
-    how = PERIODIC_EPISODES, request.overlap, frames, drop, cap
+    judge = Foresight(config.discount, spec.time_limit or 0)
+    how = PERIODIC_EPISODES, request.overlap, frames, drop, cap, judge
     fleet = interrupts.breakable(lambda: fleet_of(algorithm, env, config.envs, request.seeds, *how))
     screen = Screen(spending.cycles, 0, request.quiet)
     interrupts.say = screen.say
