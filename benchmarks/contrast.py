@@ -54,7 +54,7 @@ def main() -> None:
 
 def setting(agent: str) -> tuple[str, ...]:
     """Its rates, its target, its memory and its batch, as the command line settles them."""
-    from qtwin.request import build
+    from qtwin.request.train import build
 
     c = build(ENV, agent=agent, settings={"net": NET, "steps": str(AGENT_STEPS)}).config
     memory = "the latest transition" if c.replay == 0 else f"ring of {c.replay:,}"

@@ -55,8 +55,8 @@ def can_be_run(options: list[str]) -> bool:
     Raises:
       SystemExit: the command line refuses it.
     """
-    from qtwin.cli import Parser, request_of, train_options
     from qtwin.errors import Refusal
+    from qtwin.request.command_line import Parser, request_of, train_options
 
     parser = Parser(prog="qtwin train", allow_abbrev=False)
     train_options(parser)
@@ -89,7 +89,7 @@ def run_here(words: list[str], out: Path | None = None) -> Path:
 def interval(result: dict) -> str:
     """The interquartile mean with its interval, as it stands in a table; one or two seeds have none.
 
-    Both are computed from the seeds here and now, by `qtwin.lab.statistics`, whatever the result's own say.
+    Both are computed from the seeds here and now, by `qtwin.measure.statistics`, whatever the result's own say.
     """
     return interval_of(result["eval_return"])
 
@@ -98,7 +98,7 @@ def interval_of(values: list[float], digits: int = 1) -> str:
     """``12.3 [11.2, 13.0]`` of the values of some seeds; whole numbers have commas."""
     import numpy as np
 
-    from qtwin.lab import statistics
+    from qtwin.measure import statistics
 
     seeds = np.array(values, float)
     between = ""

@@ -18,29 +18,30 @@ __version__ = "0.1.0"
 _HOMES = {
     "qtwin.api": ("train", "train_encoder", "learn", "Run", "Learned"),
     "qtwin.run.policy": ("load", "Policy"),
-    "qtwin.config": ("Config",),
+    "qtwin.config.config": ("Config",),
     "qtwin.errors": ("Refusal",),
     "qtwin.types": ("Transition", "Timestep", "Variables", "Aux", "Clock"),
     "qtwin.twin": ("Twin", "distance"),
-    "qtwin.rates": ("Rates", "cycle_of", "plan", "describe"),
-    "qtwin.agent": ("Agent", "Algorithm", "Improvement"),
-    "qtwin.processes.update_target": ("TargetUpdate", "hard", "soft", "tied", "frozen", "averaged", "last_layer"),
-    "qtwin.processes.adaptive_targets": ("cosine", "until_converged", "geometric", "t_soft", "chain"),
-    "qtwin.siamese.encoder": ("load_encoder", "Encoder"),
+    "qtwin.rates": ("Rates", "cycle_of", "plan"),
+    "qtwin.cli.rate_card": ("describe",),
+    "qtwin.algorithm": ("Agent", "Algorithm", "Improvement"),
+    "qtwin.target_update.rules": ("TargetUpdate", "hard", "soft", "tied", "frozen", "averaged", "last_layer"),
+    "qtwin.target_update.adaptive_rules": ("cosine", "until_converged", "geometric", "t_soft", "chain"),
+    "qtwin.run.siamese.encoder": ("load_encoder", "Encoder"),
     "qtwin.nets.net": ("Net", "from_nnx", "from_linen", "from_functions", "side_by_side"),
     "qtwin.nets.ensemble": ("ensemble",),
     "qtwin.replay.ring": ("ring",),
     "qtwin.replay.frames": ("frame_ring",),
     "qtwin.replay.latest": ("latest",),
     "qtwin.replay.dataset": ("dataset", "load_dataset", "save_dataset"),
-    "qtwin.explore": ("epsilon_greedy", "gaussian", "linear", "constant"),
-    "qtwin.policies": ("Squashed", "squashed"),
-    "qtwin.targets": ("max_target", "double_target", "value_target", "taken"),
+    "qtwin.acting.exploration": ("epsilon_greedy", "gaussian", "linear", "constant"),
+    "qtwin.acting.policies": ("Squashed", "squashed"),
+    "qtwin.td.targets": ("max_target", "double_target", "value_target", "taken"),
     "qtwin.envs.base": ("JaxEnv", "HostEnv", "Outcome"),
     "qtwin.envs.spec": ("EnvSpec",),
     "qtwin.envs.catalog": ("resolve",),
     "qtwin.envs.gym_envs": ("from_vector",),
-    "qtwin.engine.state": ("TrainState",),
+    "qtwin.state": ("TrainState",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME)
@@ -48,29 +49,30 @@ __all__ = sorted(_HOME)
 if TYPE_CHECKING:
     from typing import Any
 
-    from qtwin.agent import Agent, Algorithm, Improvement
+    from qtwin.acting.exploration import constant, epsilon_greedy, gaussian, linear
+    from qtwin.acting.policies import Squashed, squashed
+    from qtwin.algorithm import Agent, Algorithm, Improvement
     from qtwin.api import Learned, Run, learn, train, train_encoder
-    from qtwin.config import Config
-    from qtwin.engine.state import TrainState
+    from qtwin.cli.rate_card import describe
+    from qtwin.config.config import Config
     from qtwin.envs.base import HostEnv, JaxEnv, Outcome
     from qtwin.envs.catalog import resolve
     from qtwin.envs.gym_envs import from_vector
     from qtwin.envs.spec import EnvSpec
     from qtwin.errors import Refusal
-    from qtwin.explore import constant, epsilon_greedy, gaussian, linear
     from qtwin.nets.ensemble import ensemble
     from qtwin.nets.net import Net, from_functions, from_linen, from_nnx, side_by_side
-    from qtwin.policies import Squashed, squashed
-    from qtwin.processes.adaptive_targets import chain, cosine, geometric, t_soft, until_converged
-    from qtwin.processes.update_target import TargetUpdate, averaged, frozen, hard, last_layer, soft, tied
-    from qtwin.rates import Rates, cycle_of, describe, plan
+    from qtwin.rates import Rates, cycle_of, plan
     from qtwin.replay.dataset import dataset, load_dataset, save_dataset
     from qtwin.replay.frames import frame_ring
     from qtwin.replay.latest import latest
     from qtwin.replay.ring import ring
     from qtwin.run.policy import Policy, load
-    from qtwin.siamese.encoder import Encoder, load_encoder
-    from qtwin.targets import double_target, max_target, taken, value_target
+    from qtwin.run.siamese.encoder import Encoder, load_encoder
+    from qtwin.state import TrainState
+    from qtwin.target_update.adaptive_rules import chain, cosine, geometric, t_soft, until_converged
+    from qtwin.target_update.rules import TargetUpdate, averaged, frozen, hard, last_layer, soft, tied
+    from qtwin.td.targets import double_target, max_target, taken, value_target
     from qtwin.twin import Twin, distance
     from qtwin.types import Aux, Clock, Timestep, Transition, Variables
 

@@ -6,6 +6,6 @@ try:
     from qtwin.cli import main
 
     code = main()
-except KeyboardInterrupt:  # before or after `qtwin.cli` sees to signals itself
+except KeyboardInterrupt:  # before or after `qtwin.cli.dispatch` sees to signals itself
     code = 130
 sys.exit(code)

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qtwin.agent import Algorithm
+from qtwin.algorithm import Algorithm
 from qtwin.envs.base import HostEnv, JaxEnv
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
-from qtwin.place import anchored
+from qtwin.request.run_directory import anchored
 from qtwin.types import Variables
 
 
@@ -88,7 +88,7 @@ def train(
     Raises:
       Refusal: the request was wrong; one sentence says what was expected, what came and what to write instead.
     """
-    from qtwin.request import build
+    from qtwin.request.train import build
     from qtwin.run.logs import read_points
     from qtwin.run.train import execute
 
@@ -147,7 +147,7 @@ def train_encoder(
       resume: go on with the run that is in ``out``; what is left out is what that run had.
       log_points: how many times on the way the features are judged.
       data_limit: memory that the images may take; a file with more is refused before it is read. [GiB]
-      **settings: any field of `qtwin.siamese.config.SiameseConfig`, over the method's own: ``target="hard:100"``.
+      **settings: any field of `qtwin.config.siamese.SiameseConfig`, over the method's own: ``target="hard:100"``.
 
     Returns:
       the run; hand its path to `qtwin.load_encoder`.
@@ -155,9 +155,9 @@ def train_encoder(
     Raises:
       Refusal: the request was wrong; one sentence says what was expected, what came and what to write instead.
     """
+    from qtwin.request.siamese import build
     from qtwin.run.logs import read_points
-    from qtwin.siamese.request import build
-    from qtwin.siamese.run import execute
+    from qtwin.run.siamese.train import execute
 
     request = build(
         method,
@@ -234,11 +234,11 @@ def learn(
         10,000. [transitions]
 
     Raises:
-      qtwin.run.interrupts.Stopped: a signal came.
+      qtwin.interrupts.Stopped: a signal came.
       Refusal: an environment is not as it says itself; nothing was trained.
       qtwin.errors.Broken: it broke its contract later on.
     """
-    from qtwin.engine.devices import prepare
+    from qtwin.run.devices import prepare
 
     if not isinstance(seeds, int) or seeds < 1:
         raise Refusal(f"the number of seeds is a whole number of at least 1, not {seeds}")
@@ -246,12 +246,12 @@ def learn(
     from qtwin.engine.fleet import fleet_of
     from qtwin.engine.played import cut_in_words
     from qtwin.envs.catalog import resolve
+    from qtwin.envs.env_checker import try_host, try_jax
     from qtwin.envs.guard import guarded
     from qtwin.envs.make import make, try_out
-    from qtwin.envs.trial import try_host, try_jax
+    from qtwin.interrupts import Interrupts
     from qtwin.rates import plan
     from qtwin.run.evaluate import greedy_player
-    from qtwin.run.interrupts import Interrupts
     from qtwin.run.logs import Screen
     from qtwin.run.loop import loop, marks
 

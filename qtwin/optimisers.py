@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from qtwin.config import Config
+from qtwin.config.config import Config
+from qtwin.config.option_specs import optimiser_choice
 from qtwin.errors import Refusal
-from qtwin.names import optimiser_choice
 from qtwin.types import Aux, PyTree
 
 

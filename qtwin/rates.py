@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from qtwin.errors import Refusal
-from qtwin.processes.update_target import TargetUpdate
+from qtwin.target_update.rules import TargetUpdate
 
 if TYPE_CHECKING:
-    from qtwin.config import Config
+    pass
 
 LARGEST_COUNT = 2**31 - 1  # the counters are int32, inside and outside XLA
 
@@ -146,96 +145,6 @@ def plan(rates: Rates, envs: int, steps: int) -> Plan:
     return Plan(cycle, cycles, transitions, gradient_steps, target_updates_after(rates.target_update, gradient_steps))
 
 
-def horizon(c: Config) -> int:
-    """The budget that a config's schedules are derived from. [transitions]; offline [gradient steps]"""
-    return c.schedule_steps or c.steps
-
-
-def budget(c: Config) -> int:
-    """The gradient steps that `horizon` buys, up to the last cycle: what schedules that are counted in gradient steps
-    last for. [gradient steps]
-    """
-    if c.collect == 0:
-        return horizon(c)
-    return max((horizon(c) - c.warmup) * c.regress // c.collect, 1)
-
-
-def warmup_of(c: Config) -> int:
-    """Transitions that a config's warm-up gathers: ``warmup``, to the next whole vector step. [transitions]"""
-    return -(-c.warmup // c.envs) * c.envs if c.collect else 0
-
-
 def target_updates_after(rule: TargetUpdate, gradient_steps: int) -> int | None:
     """Moves of the target after that many gradient steps; None where the regression decides (``until``)."""
     return rule.moves_in(gradient_steps)
-
-
-@dataclasses.dataclass(frozen=True)
-class Card:
-    """The rate card: one algorithm's three processes side by side, in every unit that people use.
-
-    Attributes (of the whole budget unless said otherwise):
-      frames: emulator frames, None where there is no emulator. [frames]
-      transitions: agent steps. [transitions]
-      gradient_steps: [gradient steps]
-      target_updates: moves of the target; None where the regression decides. [moves]
-      cycle_transitions, cycle_gradient_steps: one cycle with these environments.
-      warmup: transitions gathered at random first. [transitions]
-      samples_per_transition: how often a transition is replayed on average: batch x gradient steps / transitions after
-        the warm-up; None offline.
-      gradient_steps_per_target_update: None where the target never moves.
-      transitions_per_target_update: None where the target never moves, or offline.
-      mean_age_gradient_steps, mean_age_transitions: mean age of what the target knows; None where it grows without end.
-      half_life_gradient_steps: of a soft target; None for the others.
-    """
-
-    envs: int
-    batch: int
-    target: str
-    frames: int | None
-    transitions: int
-    gradient_steps: int
-    target_updates: int | None
-    cycle_transitions: int
-    cycle_gradient_steps: int
-    warmup: int
-    samples_per_transition: float | None
-    gradient_steps_per_target_update: int | None
-    transitions_per_target_update: float | None
-    mean_age_gradient_steps: float | None
-    mean_age_transitions: float | None
-    half_life_gradient_steps: float | None
-
-
-def describe(rates: Rates, envs: int, steps: int, batch: int, frames_per_transition: int | None = None) -> Card:
-    """Fills in the rate card.
-
-    Args:
-      rates: the three rates.
-      envs: number of environments.
-      steps: the budget. [transitions]; offline [gradient steps]
-      batch: transitions in one regression batch; 0 for the whole data set.
-      frames_per_transition: emulator frames behind one transition, None where there is no emulator.
-    """
-    spent, rule = plan(rates, envs, steps), rates.target_update
-    per_step = Fraction(rates.collect, rates.regress)  # transitions per gradient step
-    age, half_life = rule.mean_age, rule.half_life
-    every = 0 if rule.falls and rule.counts is not None else rule.every  # no even period
-    return Card(
-        envs=envs,
-        batch=batch,
-        target=rule.spec,
-        frames=None if frames_per_transition is None else spent.transitions * frames_per_transition,
-        transitions=spent.transitions,
-        gradient_steps=spent.gradient_steps,
-        target_updates=spent.target_updates,
-        cycle_transitions=spent.cycle.transitions,
-        cycle_gradient_steps=spent.cycle.gradient_steps,
-        warmup=spent.cycle.warmup,
-        samples_per_transition=float(batch / per_step) if per_step and batch else None,
-        gradient_steps_per_target_update=every or None,
-        transitions_per_target_update=float(every * per_step) if per_step and every else None,
-        mean_age_gradient_steps=age if math.isfinite(age) else None,
-        mean_age_transitions=float(age * per_step) if per_step and math.isfinite(age) else None,
-        half_life_gradient_steps=half_life if half_life is not None and math.isfinite(half_life) else None,
-    )

@@ -101,3 +101,15 @@ def integers(key: Array, shape: tuple[int, ...], below: Array) -> Array:
     middle = high * bottom + (low * bottom >> half)
     carried = (middle & np.uint32(0xFFFF)) + low * top
     return (high * top + (middle >> half) + (carried >> half)).astype(jnp.int32)
+
+
+# One stream of random numbers for each consumer: nothing depends on how often another drew.
+INIT, RESET, ACT, STEP, SAMPLE, LOSS, EVALUATE, IMPROVE, LOST = range(9)
+
+
+ROLLED_BACK = 2**31 - 1  # stands for no consumer: a run that went back to a checkpoint draws from a key of its own
+
+
+def stream(key: Array, consumer: int, count: Array) -> Array:
+    """The key for one consumer's ``count``-th draw."""
+    return jax.random.fold_in(jax.random.fold_in(key, consumer), count)

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
+from qtwin.types import PyTree, Variables
+
+if TYPE_CHECKING:
+    from qtwin.target_update.rules import TargetUpdate
+    from qtwin.twin import Twin
+
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +17,10 @@ import jax
 import jax.numpy as jnp
 
 from qtwin.errors import Refusal, one_of
-from qtwin.processes.update_target import TargetUpdate
-from qtwin.types import PyTree, Variables
+from qtwin.target_update.rules import TargetUpdate
 
 if TYPE_CHECKING:
-    from qtwin.agent import Sibling
+    pass
 
 # What becomes of the target's batch-norm statistics. All four are in the wild, mostly by accident; here it has a name.
 STATS_POLICIES = {
@@ -70,7 +77,7 @@ class Twin:
 
     @property
     def sibling(self) -> Variables:
-        """The second target's variables (`qtwin.agent.Sibling`), behind a stop-gradient."""
+        """The second target's variables (`qtwin.twin.Sibling`), behind a stop-gradient."""
         return self._with_sibling_as_target().target
 
     def part(self, name: str) -> Twin:
@@ -176,3 +183,19 @@ def squared_distance(pair: Twin) -> Any:
     """|theta - thetabar|^2 over the parts that have two. []"""
     online, target = _pick(pair.online.params, pair.parts), _pick(pair.target.params, pair.parts)
     return sum(jnp.sum((o - t) ** 2) for o, t in zip(jax.tree.leaves(online), jax.tree.leaves(target), strict=True))
+
+
+class Sibling(NamedTuple):
+    """A second target of the same online network, with a rule of its own.
+
+    A loss that stands beside the regression, self-prediction, may want its reference to follow at another pace than the
+    TD target. In the loss it is ``twin.sibling``, behind a stop-gradient as ``twin.target`` is.
+
+    Attributes:
+      parts: the parts of the network that it holds, ``("q", "projector")``; its other parts are tied to the online
+        network's. () is all of it.
+      rule: how it follows; any but ``until``, which watches the regression.
+    """
+
+    parts: tuple[str, ...]
+    rule: TargetUpdate

@@ -81,7 +81,7 @@ class Aux(NamedTuple):
       q: the predicted value of the actions taken. [B]
       stats: the online network's new statistics (batch norm); None leaves them as they are.
       target_stats: the target network's own new statistics, for the policy "own"; None leaves them as they are.
-      self_loss: the loss towards the sibling (`qtwin.agent.Sibling`) before its weight; None where there is none. []
+      self_loss: the loss towards the sibling (`qtwin.twin.Sibling`) before its weight; None where there is none. []
       ended: a trace of gradients ends here (stream_q); None where there is none. [B] bool
       priority: what a prioritised replay is to rank the transitions by; None is the size of the TD error. [B]
     """

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 
-from qtwin.config import Config
+from qtwin.config.config import Config
 
 SEEDS = 3
 

@@ -23,19 +23,19 @@ from safetensors.numpy import save
 from worlds import little_dqn, walk
 
 from qtwin.cli import main
+from qtwin.config.siamese import SiameseConfig
 from qtwin.engine.fleet import fleet_of
 from qtwin.envs.catalog import resolve
 from qtwin.errors import Refusal
 from qtwin.nets.encoders import encoder_network
 from qtwin.replay.dataset import load_dataset, save_dataset
-from qtwin.request import build
+from qtwin.request.train import build
 from qtwin.run import checkpoint
+from qtwin.run.checkpoint_manager import Saver
 from qtwin.run.logs import Logs, Screen
 from qtwin.run.policy import load
-from qtwin.run.saver import Saver
-from qtwin.siamese.config import SiameseConfig
+from qtwin.run.siamese.encoder import export, load_encoder
 from qtwin.siamese.data import load_images
-from qtwin.siamese.encoder import export, load_encoder
 from qtwin.types import Timestep
 
 RUNS_CODE = (  # not "compile": numpy reads an array's header as a literal, which is parsed and not run

@@ -5,15 +5,15 @@ import json
 
 import numpy as np
 
-from qtwin.agents import algorithm
-from qtwin.config import Config
-from qtwin.engine.devices import prepare
+from qtwin.agents.catalog import algorithm
+from qtwin.config.config import Config
+from qtwin.config.siamese import SiameseConfig
 from qtwin.engine.fleet import fleet_of
 from qtwin.envs.catalog import resolve
 from qtwin.envs.make import make
 from qtwin.run.checkpoint import named_leaves
-from qtwin.siamese.config import SiameseConfig
-from qtwin.siamese.run import _fleet, method_of
+from qtwin.run.devices import prepare
+from qtwin.run.siamese.train import _fleet, method_of
 
 LITTLE = {"envs": 2, "collect": 2, "warmup": 20, "replay": 64, "batch": 8, "steps": 400, "explore": "0.2"}
 ONE = LITTLE | {"replay": 0, "batch": 1, "envs": 1, "collect": 1}

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import transcriptions as papers
 
-from qtwin import policies
-from qtwin.agents import algorithm
-from qtwin.config import Config
+from qtwin.acting import policies
+from qtwin.agents.catalog import algorithm
+from qtwin.config.config import Config
 from qtwin.envs.spec import EnvSpec
-from qtwin.losses import quantile_huber
+from qtwin.td.losses import quantile_huber
 from qtwin.twin import twin
 from qtwin.types import Transition, Variables
 

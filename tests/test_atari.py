@@ -19,11 +19,11 @@ from qtwin.envs.catalog import resolve
 from qtwin.envs.make import make
 from qtwin.envs.preprocessing import PREPROCESSINGS, PROTOCOLS, evaluation, training
 from qtwin.errors import Refusal
-from qtwin.presets import PRESETS, preset_of
-from qtwin.processes.framing import Framer
-from qtwin.processes.gather import Episodes, Gatherer
+from qtwin.processes.collect_hosted import Episodes, Gatherer
 from qtwin.replay.dataset import load_dataset
+from qtwin.replay.frame_packer import Framer
 from qtwin.replay.frames import Framed, FrameRow
+from qtwin.request.presets import PRESETS, preset_of
 from qtwin.run.curve import draw
 
 ale_py = pytest.importorskip("ale_py")
@@ -306,7 +306,7 @@ def test_a_recording_says_what_its_rewards_are(tmp_path, capsys, monkeypatch):
     told = "preprocessing nature, as it is learned from: rewards are clipped to [-1, 1], a lost life ends an episode"
     assert told in capsys.readouterr().out
     assert load_dataset(file, resolve("ale:Pong")).behaviour == f"random; {told}"
-    monkeypatch.setattr("qtwin.replay.record.free_bytes", lambda: 10**9)
+    monkeypatch.setattr("qtwin.run.record.free_bytes", lambda: 10**9)
     assert main(["record", "ale:Pong", "--steps", "10000", "--out", str(tmp_path / "more")]) == 2
     assert "10,000 transitions of ale:Pong take 1.69 GB" in capsys.readouterr().err
 

@@ -5,16 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qtwin import targets
-from qtwin.agents import algorithm
-from qtwin.bootstrap import bootstrap, regulariser, target_values
-from qtwin.bootstrap_specs import BOOTSTRAPS, REGULARISERS, parse, parse_regulariser
-from qtwin.config import Config
+from qtwin.agents.catalog import algorithm
+from qtwin.config.bootstrap_specs import BOOTSTRAPS, REGULARISERS, parse, parse_regulariser
+from qtwin.config.config import Config
 from qtwin.envs.catalog import resolve
 from qtwin.errors import Refusal
 from qtwin.nets.net import from_functions
-from qtwin.request import build
+from qtwin.request.train import build
 from qtwin.run import policy
+from qtwin.td import targets
+from qtwin.td.bootstrap import bootstrap, regulariser, target_values
 from qtwin.twin import Twin
 from qtwin.types import Transition, Variables
 

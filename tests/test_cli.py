@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from qtwin.agents.defaults import AGENT_DEFAULTS
 from qtwin.cli import main
-from qtwin.config import Config
+from qtwin.config.config import Config
+from qtwin.config.options import SETTINGS
 from qtwin.errors import Refusal
-from qtwin.presets import AGENT_DEFAULTS, PRESETS
-from qtwin.request import build
-from qtwin.settings import SETTINGS
+from qtwin.request.presets import PRESETS
+from qtwin.request.train import build
 
 ROOT = Path(__file__).parent.parent
 

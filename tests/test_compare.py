@@ -12,17 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qtwin.cli import Parser, main
+from qtwin.cli import main
+from qtwin.cli.compare import compare_options
+from qtwin.config.options import SETTINGS
 from qtwin.errors import Refusal
 from qtwin.lab import compare
-from qtwin.lab.command import compare_options
 from qtwin.lab.findings import findings
 from qtwin.lab.grid import Protocol, cells_of, label_of, price_group
 from qtwin.lab.page import page
-from qtwin.lab.results import collect, missing, table
+from qtwin.lab.results import collect
+from qtwin.lab.table import missing, table
 from qtwin.lab.svg import number, ticks
+from qtwin.request.command_line import Parser
 from qtwin.run.logs import read_points
-from qtwin.settings import SETTINGS
 
 TARGETS = {"target": ["hard:10", "soft:0.1", "tied"]}
 

@@ -18,7 +18,7 @@ from qtwin.cli import main
 from qtwin.errors import Refusal
 from qtwin.lab import compare, schedule
 from qtwin.lab.grid import Protocol, cells_of
-from qtwin.place import LOCK
+from qtwin.request.run_directory import LOCK
 from qtwin.run.lock import Lock, holder
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +28,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 CELL = """
 import os, signal, sys, time
 from pathlib import Path
-from qtwin.lab.cell import end_with_parent
+from qtwin.cli.cell import end_with_parent
 how, run = sys.argv[1], Path(sys.argv[sys.argv.index("--out") + 1])
 def stop(*_):
     (run / "stopped").write_text("")
@@ -211,15 +211,15 @@ def test_a_lock_is_held_on_the_file_that_is_there(tmp_path):
 def test_what_removes_or_moves_is_known():
     """Every call in the package that deletes or renames: under a run's lock, or of a file that the caller has made."""
     known = {
-        "files.py": {"replace", "unlink"},  # a file aside, of this process
+        "storage/files.py": {"replace", "unlink"},  # a file aside, of this process
         "replay/dataset.py": {"unlink"},  # likewise
         "replay/mapped.py": {"unlink"},  # its own, at once
         "run/lock.py": {"unlink", "rmdir"},  # the lock itself, while it is held, and empty folders it made
-        "run/lines.py": {"replace", "unlink"},  # logs of a run whose lock is held
+        "storage/rotating_log.py": {"replace", "unlink"},  # logs of a run whose lock is held
         "run/logs.py": {"unlink"},  # likewise
         "run/directory.py": {"unlink"},  # the summary of a smaller budget, likewise
         "run/checkpoint.py": {"replace", "rmtree"},  # checkpoints, likewise
-        "run/blocks.py": {"replace", "unlink"},  # likewise
+        "storage/block_store.py": {"replace", "unlink"},  # likewise
     }
     found, home = {}, Path(qtwin.__file__).parent
     for file in home.rglob("*.py"):

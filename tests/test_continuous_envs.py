@@ -11,12 +11,12 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import ClipAction, TransformAction
 
+from qtwin.cli.listing import listing
 from qtwin.envs.actions import to_bounds
 from qtwin.envs.catalog import resolve
 from qtwin.envs.gym_envs import from_vector, gym_env, gym_spec
 from qtwin.envs.make import jax_env
 from qtwin.errors import Diverged, Refusal
-from qtwin.listing import listing
 from qtwin.run import evaluate, policy
 
 LOW, HIGH = (-0.4, -2.0, 0.1, -1.0), (0.4, 7.3, 0.3, -1.0)

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qtwin.agents import algorithm
-from qtwin.config import Config
+from qtwin.agents.catalog import algorithm
+from qtwin.config.config import Config
 from qtwin.engine.fused import fused
 from qtwin.envs.continuous_probes import best_actions, closed_form, continuous_probe, exact_q, points, tables
 from qtwin.envs.probe_specs import CONTINUOUS
-from qtwin.nets.bodies import critic_network
+from qtwin.nets.build import critic_network
 from qtwin.nets.ensemble import ensemble
 from qtwin.processes.collect import begin
 from qtwin.rates import plan

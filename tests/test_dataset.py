@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from qtwin.agents import algorithm
-from qtwin.config import Config
+from qtwin.agents.catalog import algorithm
+from qtwin.config.config import Config
 from qtwin.engine.fused import fused
 from qtwin.envs.base import Outcome
 from qtwin.envs.models import model
@@ -19,7 +19,7 @@ from qtwin.envs.probes import exact_q, probe
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.replay.dataset import Dataset, dataset, load_dataset, save_dataset
-from qtwin.replay.record import enumerate_outcomes, record
+from qtwin.run.record import enumerate_outcomes, record
 from qtwin.types import Timestep
 
 SPEC = EnvSpec("gym:Line-v0", (2,), "float32", 3)

@@ -10,17 +10,17 @@ import pytest
 from test_train import train
 from worlds import little_dqn, walk
 
-from qtwin import diagnostics
-from qtwin.agent import Agent
+from qtwin.algorithm import Agent
 from qtwin.engine.evaluation import greedy_episodes
-from qtwin.engine.fleet import FusedFleet
-from qtwin.engine.state import TrainState
+from qtwin.engine.fused_fleet import FusedFleet
 from qtwin.envs.base import JaxEnv, Outcome
 from qtwin.envs.spec import EnvSpec
-from qtwin.foresight import Foresight, judged
-from qtwin.lab.alarms import alarms
-from qtwin.processes.target_specs import parse
+from qtwin.measure import diagnostics
+from qtwin.measure.alarms import alarms
+from qtwin.measure.overestimation import Foresight, judged
 from qtwin.run.diagnose import reading_marks
+from qtwin.state import TrainState
+from qtwin.target_update.specs import parse
 from qtwin.twin import Twin
 from qtwin.types import Aux, Transition, Variables
 

@@ -13,14 +13,14 @@ from gymnasium.vector.utils import batch_space
 from odd_env import Ending, Late, Making, Sharing
 
 from qtwin.cli import main
+from qtwin.envs.env_checker import try_gym
 from qtwin.envs.exits import INSIDE
 from qtwin.envs.guard import Care, Guarded, guarded
 from qtwin.envs.gym_envs import GymVector, from_vector, gym_env, gym_spec, spec_of
 from qtwin.envs.make import host_env
 from qtwin.envs.supervised import CONTEXT, Supervised
-from qtwin.envs.trial import try_gym
 from qtwin.errors import Broken, Refusal
-from qtwin.replay.record import record
+from qtwin.run.record import record
 from qtwin.types import Timestep
 
 START = CONTEXT.get_start_method()

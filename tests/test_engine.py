@@ -9,16 +9,16 @@ import pytest
 from worlds import counting, little_dqn, tick, walk
 
 from qtwin import rng
-from qtwin.agents import algorithm
-from qtwin.config import Config
-from qtwin.engine.fleet import FusedFleet
+from qtwin.agents.catalog import algorithm
+from qtwin.config.config import Config
 from qtwin.engine.fused import fused, in_one_program, new_state
+from qtwin.engine.fused_fleet import FusedFleet
 from qtwin.envs.catalog import resolve
 from qtwin.envs.make import jax_env
 from qtwin.processes.collect import collect
-from qtwin.processes.update_target import hard
 from qtwin.rates import Rates, cycle_of
 from qtwin.run import checkpoint
+from qtwin.target_update.rules import hard
 
 
 @pytest.mark.parametrize("rates", [(1, 1, 1), (4, 1, 2500), (10, 1, 50), (7, 3, 11), (256, 128, 10)])

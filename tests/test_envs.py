@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from qtwin.acting.exploration import uniform_actions
 from qtwin.envs.catalog import GYMNAX, NEEDS_DOWNLOAD, resolve
 from qtwin.envs.make import jax_env
-from qtwin.explore import uniform_actions
 
 KNOWN = sorted(name for name in GYMNAX if name not in NEEDS_DOWNLOAD)
 

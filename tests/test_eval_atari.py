@@ -11,47 +11,47 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from qtwin import scores
 from qtwin.cli import main
-from qtwin.config import Config
+from qtwin.config.config import Config
 from qtwin.envs import preprocessing
 from qtwin.envs.catalog import resolve
+from qtwin.measure import atari_scores
 from qtwin.run import video
 from qtwin.run.policy import export
 from qtwin.types import Variables
 
 
 def test_the_tables_hold_what_the_papers_print():
-    assert {name: len(scores.table(name)) for name in scores.TABLES} == {
-        scores.NATURE: 49, scores.LATER: 57, scores.DOPAMINE: 60, scores.AT_100K: 26,
+    assert {name: len(atari_scores.table(name)) for name in atari_scores.TABLES} == {
+        atari_scores.NATURE: 49, atari_scores.LATER: 57, atari_scores.DOPAMINE: 60, atari_scores.AT_100K: 26,
     }  # fmt: skip
     # Extended Data Table 2 prints 1,327 % for Breakout and 132 % for Pong, of its own human.
-    assert 100 * scores.human_normalised(401.2, "Breakout", scores.NATURE) == pytest.approx(1327, abs=1)
-    assert 100 * scores.human_normalised(18.9, "Pong", scores.NATURE) == pytest.approx(132, abs=0.5)
-    for human, table in ((9.3, scores.NATURE), (14.6, scores.LATER)):
-        assert scores.human_normalised(human, "pong", table) == pytest.approx(1.0)
-        assert scores.human_normalised(-20.7, "pong", table) == 0.0
-    assert scores.human_normalised(1.0, "Adventure") is None
+    assert 100 * atari_scores.human_normalised(401.2, "Breakout", atari_scores.NATURE) == pytest.approx(1327, abs=1)
+    assert 100 * atari_scores.human_normalised(18.9, "Pong", atari_scores.NATURE) == pytest.approx(132, abs=0.5)
+    for human, table in ((9.3, atari_scores.NATURE), (14.6, atari_scores.LATER)):
+        assert atari_scores.human_normalised(human, "pong", table) == pytest.approx(1.0)
+        assert atari_scores.human_normalised(-20.7, "pong", table) == 0.0
+    assert atari_scores.human_normalised(1.0, "Adventure") is None
 
 
 def test_every_game_of_every_table_is_one_of_ales():
     pytest.importorskip("ale_py")
     from qtwin.envs.ale_envs import games
 
-    known = {scores.key(name) for name in games()}
-    for name in scores.TABLES:
-        assert set(scores.table(name)) <= known
-    assert scores.table(scores.NATURE).keys() < scores.table(scores.LATER).keys()
+    known = {atari_scores.key(name) for name in games()}
+    for name in atari_scores.TABLES:
+        assert set(atari_scores.table(name)) <= known
+    assert atari_scores.table(atari_scores.NATURE).keys() < atari_scores.table(atari_scores.LATER).keys()
 
 
 def test_a_run_stands_beside_whoever_played_the_game():
-    rows = {row.who: row for row in scores.beside("MsPacman", {"this run": 2311.0})}
+    rows = {row.who: row for row in atari_scores.beside("MsPacman", {"this run": 2311.0})}
     assert (rows["this run"].nature, rows["DQN, 200M frames (Mnih et al. 2015)"].score) == (
         rows["DQN, 200M frames (Mnih et al. 2015)"].nature, 2311.0,
     )  # fmt: skip
     assert rows["human (later papers)"].later == 1.0
-    assert [row.who for row in scores.beside("Adventure", {"this run": 1.0})] == ["this run"]
-    lines = scores.lines(scores.beside("AirRaid", {"this run": 1.0}))
+    assert [row.who for row in atari_scores.beside("Adventure", {"this run": 1.0})] == ["this run"]
+    lines = atari_scores.lines(atari_scores.beside("AirRaid", {"this run": 1.0}))
     assert len({len(line) for line in lines}) == 1
     assert lines[1].split()[-2:] == ["-", "-"]
 
@@ -60,7 +60,7 @@ def run_in(folder, env, net):
     """A finished run with an untrained policy in it."""
     import jax
 
-    from qtwin.nets.bodies import network
+    from qtwin.nets.build import network
 
     spec, config = resolve(env), Config(env, net=net)
     online = network(spec, net, spec.num_actions).init(jax.random.key(0))

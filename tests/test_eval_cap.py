@@ -10,18 +10,18 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 from worlds import little_dqn, walk
 
-from qtwin.agent import Agent
+from qtwin.algorithm import Agent
 from qtwin.cli import main
 from qtwin.engine.evaluation import greedy_episodes, host_episodes, player
 from qtwin.engine.fleet import fleet_of
-from qtwin.engine.hosted import host_of
 from qtwin.engine.played import EVAL_MAX_STEPS, cut_in_words, eval_steps, limit_note
 from qtwin.envs.base import JaxEnv, Outcome
 from qtwin.envs.catalog import resolve
+from qtwin.envs.jax_on_host import host_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
-from qtwin.foresight import Foresight, judged
 from qtwin.lab.grid import Protocol, cells_of
+from qtwin.measure.overestimation import Foresight, judged
 from qtwin.run.logs import read_points
 from qtwin.run.video import _pictures
 from qtwin.types import Variables

@@ -5,30 +5,31 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qtwin import explore
+from qtwin import state
+from qtwin.acting import exploration
 
 ENVS, GREEDY = 50, 3
 
 
 def played(exponent, epsilon, steps, held=None):
     """So many vector steps: the actions [T, N], and what was under way before each and at the end, [T + 1, N]."""
-    act = explore.ez_greedy(lambda variables, obs, epsilon, key: jnp.full(ENVS, GREEDY, jnp.int32), exponent, 3)
+    act = exploration.ez_greedy(lambda variables, obs, epsilon, key: jnp.full(ENVS, GREEDY, jnp.int32), exponent, 3)
 
     def step(held, key):
         action, after = act(None, None, jnp.float32(epsilon), key, held)
         return after, (action, after)
 
-    held = held or explore.nothing_held(ENVS, exponent)
+    held = held or exploration.nothing_held(ENVS, exponent)
     _, (actions, after) = jax.lax.scan(step, held, jax.random.split(jax.random.key(0), steps))
     return np.asarray(actions), *(np.concatenate([one[None], many]) for one, many in zip(held, after, strict=True))
 
 
 def test_lengths_have_the_zeta_distribution():
-    drawn = np.asarray(explore.lengths(2.0, jax.random.key(3), 200_000))
+    drawn = np.asarray(exploration.lengths(2.0, jax.random.key(3), 200_000))
     assert drawn.dtype == np.int32
     assert drawn.min() == 1
-    assert drawn.max() <= explore.LONGEST
-    mass = np.arange(1, explore.LONGEST + 1) ** -2.0
+    assert drawn.max() <= exploration.LONGEST
+    mass = np.arange(1, exploration.LONGEST + 1) ** -2.0
     shares = np.append(mass[:50], mass[50:].sum()) / mass.sum()
     counts = np.bincount(np.minimum(drawn, 51), minlength=52)[1:]
     expected = 200_000 * shares
@@ -57,7 +58,7 @@ def test_under_a_steep_exponent_it_is_epsilon_greedy(epsilon, random):
 
 
 def test_what_is_under_way_goes_on_when_epsilon_is_0():
-    under_way = explore.Held(jnp.full(ENVS, 1, jnp.int32), jnp.arange(ENVS, dtype=jnp.int32))
+    under_way = state.Held(jnp.full(ENVS, 1, jnp.int32), jnp.arange(ENVS, dtype=jnp.int32))
     actions, _, _ = played(2.0, 0.0, 60, under_way)
     np.testing.assert_array_equal((actions == 1).sum(axis=0), np.arange(ENVS))
     np.testing.assert_array_equal((actions == GREEDY).sum(axis=0), 60 - np.arange(ENVS))

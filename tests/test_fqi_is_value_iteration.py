@@ -4,12 +4,12 @@ import gymnasium
 import numpy as np
 import pytest
 
-from qtwin.agents import algorithm
-from qtwin.config import Config
+from qtwin.agents.catalog import algorithm
+from qtwin.config.config import Config
 from qtwin.engine.fused import fused
 from qtwin.envs.gymnax_envs import gymnax_env
 from qtwin.envs.spec import EnvSpec
-from qtwin.replay.record import enumerate_outcomes
+from qtwin.run.record import enumerate_outcomes
 
 SPEC = EnvSpec("gymnax:FrozenLake-misc", (), "int32", 4, num_states=16)
 GAMMA = 0.99

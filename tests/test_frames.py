@@ -11,31 +11,31 @@ import numpy as np
 import optax
 import pytest
 
-from qtwin.agent import Agent, Algorithm
-from qtwin.config import Config
+from qtwin.acting.exploration import constant
+from qtwin.algorithm import Agent, Algorithm
+from qtwin.config.config import Config
 from qtwin.engine.host_programs import programs
 from qtwin.engine.hosted_fleet import HostedFleet
 from qtwin.envs.base import Outcome
 from qtwin.envs.catalog import resolve
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
-from qtwin.explore import constant
-from qtwin.processes import target_specs
-from qtwin.processes.framing import Framer
-from qtwin.processes.gather import Episodes, Gatherer
+from qtwin.processes.collect_hosted import Episodes, Gatherer
 from qtwin.rates import Cycle, Rates
+from qtwin.replay.frame_packer import Framer
 from qtwin.replay.frames import Framed, FrameRow, _complete, frame_ring
 from qtwin.replay.mapped import Mapped
 from qtwin.replay.priority import prioritised
 from qtwin.replay.size import bytes_per_frame, bytes_per_transition, replay_bytes, room_for, room_on_disk
-from qtwin.request import build
+from qtwin.request.retention import parse_keep
+from qtwin.request.train import build
 from qtwin.rng import root
-from qtwin.run import blocks
 from qtwin.run.checkpoint import named_leaves
-from qtwin.run.keep import parse_keep
+from qtwin.run.checkpoint_manager import Saver
 from qtwin.run.logs import Screen
-from qtwin.run.saver import Saver
-from qtwin.targets import max_target, taken
+from qtwin.storage import block_store
+from qtwin.target_update import specs
+from qtwin.td.targets import max_target, taken
 from qtwin.types import Aux, Timestep, Transition, Variables
 
 GAMMA = 0.9
@@ -255,12 +255,12 @@ def linear_dqn(envs, replay):
         return jnp.argmax(values(variables, obs), axis=-1)
 
     agent = Agent(lambda key: Variables({"w": jnp.ones((4 * SIDE**2, 5)) * 0.01}, {}), act, loss)
-    rates = Rates(2 * envs, 2, target_specs.parse("hard:3"), 16)
+    rates = Rates(2 * envs, 2, specs.parse("hard:3"), 16)
     return Algorithm(agent, rates, replay, optax.sgd(0.01), constant(0.0))
 
 
 def test_frames_on_the_disk_change_no_bit_and_a_run_goes_on_from_one_to_the_other(tmp_path, monkeypatch):
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 256)
+    monkeypatch.setattr(block_store, "BLOCK_BYTES", 256)
     replay = frame_ring(world(4), 300, 8, GAMMA, 3)
     algorithm = linear_dqn(3, replay)
 

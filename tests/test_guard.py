@@ -9,21 +9,21 @@ import pytest
 from worlds import little_dqn, walk
 
 from qtwin import rng
-from qtwin.engine.fleet import FusedFleet
-from qtwin.engine.hosted import host_of
+from qtwin.engine.fused_fleet import FusedFleet
 from qtwin.engine.hosted_fleet import HostedFleet
 from qtwin.envs.base import JaxEnv
 from qtwin.envs.guard import Guarded
+from qtwin.envs.jax_on_host import host_of
 from qtwin.errors import Broken, Diverged
-from qtwin.processes import guard
+from qtwin.processes import finite_updates
 from qtwin.processes.collect import begin
+from qtwin.processes.nonfinite import finite_returns
 from qtwin.processes.regress import guarded_step, optimiser_state
-from qtwin.processes.sound import finite_returns
 from qtwin.rates import plan
 from qtwin.run.checkpoint import named_leaves
+from qtwin.run.checkpoint_manager import Saver
 from qtwin.run.logs import Screen
 from qtwin.run.loop import Watch, loop, marks
-from qtwin.run.saver import Saver
 from qtwin.twin import twin
 from qtwin.types import Transition
 
@@ -59,7 +59,7 @@ def test_an_update_that_is_not_finite_moves_nothing(how):
 @pytest.mark.parametrize("shape", [(), (3,), (1, 1), (5, 4), (3, 3, 2, 7), (0,)])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38, 0.0])
 def test_the_check_sees_every_number(shape, value):
-    check = jax.jit(guard.finite)
+    check = jax.jit(finite_updates.finite)
     leaf = np.ones(shape, np.float32)
     other = np.ones((4, 2), np.float32)
     assert check(jnp.float32(1.0), {"a": leaf, "b": other})

@@ -13,25 +13,25 @@ from clockwork import clockwork, length, reward
 from gymnasium.vector import AutoresetMode
 from worlds import little_dqn, walk
 
-from qtwin.agent import Agent, Algorithm
+from qtwin.acting.exploration import constant, epsilon_greedy
 from qtwin.agents.dqn import dqn
-from qtwin.config import Config
+from qtwin.algorithm import Agent, Algorithm
+from qtwin.config.config import Config
 from qtwin.engine.fused import fused
-from qtwin.engine.hosted import host_of, hosted, programs
+from qtwin.engine.hosted import hosted, programs
 from qtwin.envs.base import Outcome
 from qtwin.envs.catalog import resolve
 from qtwin.envs.gym_envs import from_vector
+from qtwin.envs.jax_on_host import host_of
 from qtwin.envs.make import jax_env
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
-from qtwin.explore import constant, epsilon_greedy
 from qtwin.nets.net import from_functions
-from qtwin.processes import update_target
-from qtwin.processes.gather import Episodes, Gatherer
+from qtwin.processes.collect_hosted import Episodes, Gatherer
 from qtwin.rates import Rates, cycle_of
 from qtwin.replay.latest import latest
-from qtwin.replay.linked import Linked
-from qtwin.replay.ring import ring
+from qtwin.replay.ring import Linked, ring
+from qtwin.target_update import rules
 from qtwin.types import Aux, Timestep
 
 
@@ -58,7 +58,7 @@ def counting(collect=4, regress=1, every=1, warmup=0, replay=64, batch=4, n_step
             act,
             lambda twin, batch, key: (-twin.online.params["count"], Aux(batch.reward, batch.reward)),
         ),
-        rates=Rates(collect, regress, update_target.hard(every), warmup),
+        rates=Rates(collect, regress, rules.hard(every), warmup),
         replay=latest(batch) if replay == 0 else ring(replay, batch, 0.5, n_step),
         optimiser=optax.sgd(1.0),
         explore=constant(0.0),
@@ -292,7 +292,7 @@ def test_a_run_that_rejoins_at_its_checkpoints_may_be_stopped_there(overlap):
 
 
 def test_a_tally_that_was_taken_can_be_filled_again():
-    from qtwin.engine.state import empty_tally
+    from qtwin.state import empty_tally
 
     engine = hosted(counting(), from_vector(clockwork(4, AutoresetMode.SAME_STEP)), overlap=False)
     state = engine.advance(engine.init(0), 3)

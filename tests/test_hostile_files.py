@@ -61,7 +61,7 @@ def test_the_package_holds_nothing_that_makes_code_of_what_it_reads():
                     by_name[file.relative_to(SOURCES[0].parent).as_posix()] = ast.unparse(node)
     assert by_name == {  # each name has been held against a table before (`one_of`)
         "__init__.py": "importlib.import_module(_HOME[name])",
-        "agents/__init__.py": "importlib.import_module(f'qtwin.agents.{name}')",
+        "agents/__init__.py": "importlib.import_module(f'qtwin.agents.catalog.{name}')",
         "siamese/run.py": "importlib.import_module(f'qtwin.siamese.{c.method}')",
     }
 

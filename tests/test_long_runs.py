@@ -17,17 +17,18 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
 from worlds import counting, little_dqn, tick, walk
 
-from qtwin.agents import algorithm
-from qtwin.config import Config
-from qtwin.engine.fleet import FusedFleet
-from qtwin.engine.hosted import host_of, hosted
+from qtwin.agents.catalog import algorithm
+from qtwin.config.config import Config
+from qtwin.engine.fused_fleet import FusedFleet
+from qtwin.engine.hosted import hosted
 from qtwin.engine.hosted_fleet import HostedFleet
 from qtwin.envs.gym_envs import from_vector
-from qtwin.processes.update_target import hard
+from qtwin.envs.jax_on_host import host_of
 from qtwin.rates import Rates
-from qtwin.run.keep import Keep
+from qtwin.request.retention import Keep
+from qtwin.run.checkpoint_manager import Saver
 from qtwin.run.logs import Screen
-from qtwin.run.saver import Saver
+from qtwin.target_update.rules import hard
 
 ROOT = Path(__file__).parents[1]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from qtwin.cli import main
-from qtwin.request import build
-from qtwin.run.saved import bound, description_of
+from qtwin.request.run_config import bound, description_of
+from qtwin.request.train import build
 
 ROOT = Path(__file__).parents[1]
 REQUEST = {

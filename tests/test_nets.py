@@ -12,12 +12,13 @@ from flax import linen, nnx
 from qtwin.envs.catalog import resolve
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
-from qtwin.nets.bodies import Conv3x3, critic_network, network, q_network
+from qtwin.nets.bodies import Conv3x3
+from qtwin.nets.build import critic_network, network, q_network
 from qtwin.nets.convs import convolved, convolved_in_strips, fits_strips, scaled
+from qtwin.nets.describe import Gives, how_to_compute
 from qtwin.nets.names import parse
 from qtwin.nets.net import from_linen, from_nnx
-from qtwin.processes.update_target import soft
-from qtwin.run.in_words import Gives, how_to_compute
+from qtwin.target_update.rules import soft
 from qtwin.twin import twin
 
 CARTPOLE, BREAKOUT, LAKE = (resolve(name) for name in ("CartPole-v1", "minatar:Breakout", "FrozenLake-v1"))

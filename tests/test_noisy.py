@@ -8,18 +8,17 @@ import numpy as np
 import pytest
 
 from qtwin import rng
-from qtwin.agents import algorithm
+from qtwin.agents.catalog import algorithm
+from qtwin.agents.defaults import AGENT_DEFAULTS
 from qtwin.engine import host_programs
 from qtwin.engine.fused import new_state
 from qtwin.envs.base import JaxEnv, Outcome
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
-from qtwin.nets.bodies import q_network
-from qtwin.nets.heads import distribution_network
-from qtwin.presets import AGENT_DEFAULTS
+from qtwin.nets.build import distribution_network, q_network
 from qtwin.processes.collect import collect
 from qtwin.rates import cycle_of
-from qtwin.request import build
+from qtwin.request.train import build
 
 ENV, N = EnvSpec("test:alike", (4,), "float32", 4), 64
 ALIKE = jnp.broadcast_to(jnp.array([[0.3, -1.0, 0.5, 2.0]], jnp.float32), (N, 4))

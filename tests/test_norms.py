@@ -9,7 +9,7 @@ from flax import nnx
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.nets import norms
-from qtwin.nets.bodies import critic_network, network
+from qtwin.nets.build import critic_network, network
 from qtwin.nets.ensemble import ensemble
 from qtwin.nets.names import NetName, parse
 from qtwin.nets.net import from_nnx

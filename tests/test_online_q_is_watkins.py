@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qtwin.agents import algorithm
-from qtwin.config import Config
+from qtwin.agents.catalog import algorithm
+from qtwin.config.config import Config
 from qtwin.engine.fused import fused
 from qtwin.envs.base import JaxEnv, Outcome
 from qtwin.envs.spec import EnvSpec

@@ -8,19 +8,20 @@ import pytest
 from worlds import walk
 
 from qtwin import rng
-from qtwin.agent import Agent, Algorithm, Improvement
-from qtwin.agents import ACTOR_CRITICS, algorithm
-from qtwin.config import Config
-from qtwin.defaults import CONTINUOUS_DEFAULTS
+from qtwin.acting.exploration import constant, uniform_actions
+from qtwin.agents.catalog import ACTOR_CRITICS, algorithm
+from qtwin.agents.defaults import CONTINUOUS_DEFAULTS
+from qtwin.algorithm import Agent, Algorithm, Improvement
+from qtwin.config.config import Config
 from qtwin.engine.fused import fused
-from qtwin.engine.hosted import host_of, hosted
+from qtwin.engine.hosted import hosted
 from qtwin.envs.base import JaxEnv
+from qtwin.envs.jax_on_host import host_of
 from qtwin.envs.spec import EnvSpec
-from qtwin.explore import constant, uniform_actions
-from qtwin.processes import target_specs
 from qtwin.processes.regress import gradient_step, optimiser_state
 from qtwin.rates import Rates
 from qtwin.replay.ring import ring
+from qtwin.target_update import specs
 from qtwin.twin import distance, twin
 from qtwin.types import Aux, Transition, Variables
 
@@ -49,7 +50,7 @@ def by_hand(every=1, twinned=("critic",), target="soft:0.5"):
 
     return Algorithm(
         agent=Agent(init, lambda v, obs, e, key: jnp.zeros(obs.shape[0], jnp.int32), loss),
-        rates=Rates(1, 1, target_specs.parse(target), 0),
+        rates=Rates(1, 1, specs.parse(target), 0),
         replay=ring(8, 1),
         optimiser=optax.sgd(0.5),
         explore=constant(0.0),

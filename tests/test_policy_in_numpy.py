@@ -10,12 +10,12 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 from spaces import random_space
 
-from qtwin.agents import algorithm
-from qtwin.config import Config
+from qtwin.agents.catalog import algorithm
+from qtwin.config.config import Config
 from qtwin.envs.catalog import resolve
 from qtwin.envs.gym_envs import spec_of
 from qtwin.envs.spaces import space_of, to_json
-from qtwin.nets.bodies import network
+from qtwin.nets.build import network
 from qtwin.run.policy import export, load
 
 DOCS = Path(__file__).parents[1] / "docs" / "reliability.md"

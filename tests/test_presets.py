@@ -6,14 +6,16 @@ from fractions import Fraction
 
 import pytest
 
-from qtwin import card, names
+from qtwin.agents.defaults import AGENT_DEFAULTS
+from qtwin.cli import rate_card
+from qtwin.config import option_specs
+from qtwin.config.option_specs import explore_choice, optimiser_choice
 from qtwin.envs.catalog import resolve
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
-from qtwin.names import explore_choice, optimiser_choice
-from qtwin.presets import AGENT_DEFAULTS, AGENTS, PRESETS, ZOO_SPELLING
-from qtwin.processes.target_specs import parse
 from qtwin.rates import Rates, plan
+from qtwin.request.presets import AGENTS, PRESETS, ZOO_SPELLING
+from qtwin.target_update.specs import parse
 
 ATARI = EnvSpec(
     "ale:Breakout", (84, 84, 4), "uint8", 4, frames_per_transition=4, stack=4, preprocessing="nature", engine="hosted"
@@ -432,7 +434,10 @@ def test_the_published_numbers_of_self_prediction():
     assert [getattr(spr, f) for f in fields] == [10, 2_000, "1:0:2001", 1_000_000, 2, "simsiam", "tied", "shift:4"]
     assert [getattr(curl, f) for f in fields] == [20, 1_600, "0", 100_000, 1, "curl", "soft:0.001", "shift:4"]
     assert (spr.self_predict_steps, spr.self_predict_weight, curl.self_predict_weight) == (5, 2.0, 1.0)
-    assert [names.self_predict_choice(c)[1:] for c in (spr, curl)] == [("tied", 2.0, True), ("soft:0.001", 1.0, False)]
+    assert [option_specs.self_predict_choice(c)[1:] for c in (spr, curl)] == [
+        ("tied", 2.0, True),
+        ("soft:0.001", 1.0, False),
+    ]
 
 
 def test_the_targets_of_actor_critics():
@@ -554,13 +559,13 @@ def test_a_row_serves_all_versions_of_its_environment_and_a_paper_s_own_recipe_a
 def test_every_preset_gives_a_rate_card():
     for preset in PRESETS.values():
         for name, config in preset.recipes.items():
-            column = card.column(name, config, preset)
+            column = rate_card.column(name, config, preset)
             assert column.card.target == config.target
             assert not column.itself  # one environment, as published: what the library does is what is done here
     zoo = PRESETS["sb3-zoo-sac"]
-    many = card.column(zoo.name, dataclasses.replace(zoo.config, envs=8), zoo)
+    many = rate_card.column(zoo.name, dataclasses.replace(zoo.config, envs=8), zoo)
     assert "a gradient step per 8 transitions (here 1)" in many.itself
-    assert len(card.remarks([many, many])) == 3  # said once
+    assert len(rate_card.remarks([many, many])) == 3  # said once
 
 
 def test_every_agent_has_settings_of_its_own():

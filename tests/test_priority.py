@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
+from qtwin.config.option_specs import prioritise_choice
 from qtwin.errors import Refusal
-from qtwin.names import prioritise_choice
 from qtwin.rates import Cycle
 from qtwin.replay.priority import CHILDREN, at, draw, empty, prioritised, put, put_in_a_row
 from qtwin.replay.ring import ring

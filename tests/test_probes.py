@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qtwin.agents import PRIORITISING, algorithm
-from qtwin.config import Config
+from qtwin.agents.catalog import PRIORITISING, algorithm
+from qtwin.config.config import Config
 from qtwin.engine.fused import fused
 from qtwin.envs.probe_specs import DISCRETE
 from qtwin.envs.probes import exact_q, probe, tables
-from qtwin.nets.bodies import q_network
+from qtwin.nets.build import q_network
 from qtwin.nets.ensemble import ensemble
 from qtwin.processes.collect import begin
 from qtwin.rates import plan

@@ -6,11 +6,13 @@ from fractions import Fraction
 
 import pytest
 
-from qtwin.config import Config
+from qtwin.cli.rate_card import describe
+from qtwin.config.config import Config
+from qtwin.config.rates_of import budget
 from qtwin.errors import Refusal
-from qtwin.processes.target_specs import parse
-from qtwin.processes.update_target import frozen, hard, soft, tied
-from qtwin.rates import Cycle, Rates, budget, cycle_of, describe, plan
+from qtwin.rates import Cycle, Rates, cycle_of, plan
+from qtwin.target_update.rules import frozen, hard, soft, tied
+from qtwin.target_update.specs import parse
 
 ENVS = (1, 3, 8, 10, 64)
 RATES = ((1, 1, 1), (4, 1, 2500), (10, 1, 50), (7, 3, 11), (256, 128, 10))

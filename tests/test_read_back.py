@@ -22,18 +22,19 @@ from safetensors.numpy import save, save_file
 
 from qtwin.cli import main
 from qtwin.errors import Refusal, Unusable
-from qtwin.files import open_regular, read_bytes, read_json, sha256_of
 from qtwin.lab.compare import _outliving, known_prices
 from qtwin.lab.page import page
 from qtwin.lab.results import collect
-from qtwin.reading import Either, ListOf, MapOf, Maybe, Number, Record, Text, Whole, plain, problem
-from qtwin.run import blocks, checkpoint
-from qtwin.run.lines import read_log
+from qtwin.request.run_config import read_config
+from qtwin.run import checkpoint
 from qtwin.run.policy import read_description
-from qtwin.run.saved import read_config
-from qtwin.schemas import log_point
-from qtwin.siamese.encoder import load_encoder
-from qtwin.tensor_files import read_tensors
+from qtwin.run.siamese.encoder import load_encoder
+from qtwin.storage import block_store
+from qtwin.storage.files import open_regular, read_bytes, read_json, sha256_of
+from qtwin.storage.reading import Either, ListOf, MapOf, Maybe, Number, Record, Text, Whole, plain, problem
+from qtwin.storage.rotating_log import read_log
+from qtwin.storage.schemas import log_point
+from qtwin.storage.tensor_files import read_tensors
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = "</script>'\"><script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -123,7 +124,7 @@ def test_only_regular_files_of_some_size_are_opened(odd, tmp_path):
 def test_no_reader_waits_or_reads_without_end(odd, tmp_path):
     """Every reader on every odd file: a run's config and policy, an encoder, a data set, a request, a plan, a log."""
     from qtwin.replay.dataset import load_dataset
-    from qtwin.request import build
+    from qtwin.request.train import build
 
     run = tmp_path / "run"
     (run / "policy").mkdir(parents=True)
@@ -452,7 +453,7 @@ def test_a_comparison_goes_on_when_nobody_reads_what_it_says(monkeypatch, tmp_pa
 @pytest.fixture(name="saved")
 def two_checkpoints(tmp_path, monkeypatch):
     """A large array in blocks and a small one, saved twice; the blocks of the two differ."""
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 256)
+    monkeypatch.setattr(block_store, "BLOCK_BYTES", 256)
     folder = tmp_path / "checkpoints"
     for cycles in (1, 2):
         state = {"large": np.full((100, 4), cycles, np.float32), "small": np.arange(5)}
@@ -489,7 +490,7 @@ def test_a_checkpoint_of_odd_files_is_passed_over_at_once(saved, what, odd, earl
         assert checkpoint.newest(folder)[1]["cycles"] == 2
     file = path / what
     if what == "block":
-        older = blocks._names([checkpoint.read_manifest(folder / "cycle-000000000001")])
+        older = block_store._names([checkpoint.read_manifest(folder / "cycle-000000000001")])
         file = next(each for each in sorted((folder / "blocks").iterdir()) if each.name not in older)
     odd(file)
     told, began = [], time.monotonic()
@@ -516,7 +517,7 @@ def test_a_checkpoint_is_held_against_the_run_before_anything_is_allocated(saved
 def test_a_block_that_has_grown_is_not_read(saved):
     folder, state = saved
     path, manifest = checkpoint.newest(folder)
-    for name in blocks._names([manifest]):
+    for name in block_store._names([manifest]):
         with open(folder / "blocks" / name, "r+b") as file:
             file.truncate(60 * 10**9)
     said = quickly(lambda: checkpoint.read(path, manifest, [state]))

@@ -1,11 +1,11 @@
-"""`qtwin.agents.READ_BY` beside what the agents' own files read."""
+"""`qtwin.agents.catalog.READ_BY` beside what the agents' own files read."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from qtwin.agents import AGENTS, READ_BY
+from qtwin.agents.catalog import AGENTS, READ_BY
 
 FOLDER = Path(__file__).parents[1] / "qtwin" / "agents"
 FILES = {name: [name] for name in AGENTS} | {"dqn": ["dqn", "maxmin", "iterated"], "sac": ["sac", "discrete_sac"]}

@@ -5,15 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qtwin.config import Config
+from qtwin.config.config import Config
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.rates import Cycle
 from qtwin.replay import remember
 from qtwin.replay.latest import latest
-from qtwin.replay.linked import Linked
 from qtwin.replay.priority import prioritised
-from qtwin.replay.ring import ring
+from qtwin.replay.ring import Linked, ring
 from qtwin.types import Timestep
 
 GAMMA = 0.9

@@ -19,17 +19,18 @@ from gymnasium.spaces import Box, Discrete
 
 import qtwin
 from qtwin.cli import main
-from qtwin.engine.fleet import FusedFleet
+from qtwin.engine.fused_fleet import FusedFleet
 from qtwin.engine.hosted_fleet import HostedFleet
 from qtwin.errors import Broken
+from qtwin.interrupts import Abandoned, Interrupts, Stopped, broken_off, poll
 from qtwin.run import evaluate, policy
 from qtwin.run.curve import draw
 from qtwin.run.directory import RunDirectory
-from qtwin.run.interrupts import Abandoned, Interrupts, Stopped, broken_off, poll
 from qtwin.run.lock import Lock
 from qtwin.run.logs import read_points
-from qtwin.siamese import features, picture
-from qtwin.streams import Outliving, outliving, reserve, safe
+from qtwin.run.siamese import figures
+from qtwin.siamese import features
+from qtwin.storage.console import Outliving, outliving, reserve, safe
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--net", "linear", "--warmup", "20", "--replay", "100", "--batch", "8", "--diagnose", "0"]
@@ -265,7 +266,7 @@ def test_the_training_loop_takes_its_handlers_back(tmp_path, monkeypatch, capsys
 
 SECOND = """
 import hashlib, sys
-from qtwin.run.interrupts import Interrupts
+from qtwin.interrupts import Interrupts
 with Interrupts():
     print("begun", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # compiled code, in which Python handles no signal
@@ -314,10 +315,10 @@ runpy.run_module("qtwin", run_name="__main__", alter_sys=True)
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        ("qtwin.run.interrupts", "list agents"),
+        ("qtwin.interrupts", "list agents"),
         ("argparse", "list agents"),
-        ("qtwin.config_file", "list agents"),
-        ("qtwin.presets.continuous", "rates"),
+        ("qtwin.request.config_file", "list agents"),
+        ("qtwin.request.presets.continuous", "rates"),
         ("numpy", "train CartPole-v1 --out {}"),
         ("qtwin.run.loop", "train CartPole-v1 --out {}"),
         ("jax", "train CartPole-v1 --out {}"),
@@ -405,7 +406,9 @@ def test_an_exit_in_the_middle_of_a_run_is_no_end(tmp_path, monkeypatch, capsys)
         qtwin.train("probe:action-observation", net="linear", steps=220, warmup=20, replay=100, batch=8, out=out)
     monkeypatch.setattr(evaluate, "greedy_player", leaving)
     capsys.readouterr()
-    monkeypatch.setattr("qtwin.cli.COMMANDS", {"eval": qtwin.cli.COMMANDS["eval"]._replace(run=lambda _: sys.exit(0))})
+    monkeypatch.setattr(
+        "qtwin.cli.dispatch.COMMANDS", {"eval": qtwin.cli.dispatch.COMMANDS["eval"]._replace(run=lambda _: sys.exit(0))}
+    )
     assert main(["eval", "run"]) == 1
     assert "SystemExit(0)" in capsys.readouterr().err
 
@@ -424,7 +427,7 @@ def test_names_are_shown_as_they_are(tmp_path, monkeypatch, capsys):
     assert "pro[/b]\\x1b[2J" in capsys.readouterr().err
     point = {"eval_return": [1.0], "transitions": 1, "gradient_steps": 1}
     draw([point], "a $x^{ b on \\frac{", tmp_path / "curve.png")
-    picture.draw_curve([], "a $x^{ b", tmp_path / "curve.png", {"raw pixels": 0.5})
+    figures.draw_curve([], "a $x^{ b", tmp_path / "curve.png", {"raw pixels": 0.5})
     assert safe("é\n\udce9\t") == "é\n\\udce9\\t"
 
 
@@ -484,7 +487,9 @@ def test_a_stream_that_is_lost_stays_lost():
 
 def test_closed_descriptors_are_taken():
     """Else the next file opened would be standard error."""
-    code = "import os; os.close(2); from qtwin.streams import reserve; reserve(); print(open(os.devnull).fileno())"
+    code = (
+        "import os; os.close(2); from qtwin.storage.console import reserve; reserve(); print(open(os.devnull).fileno())"
+    )
     assert int(subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment()).stdout) > 2
     before = os.fstat(2)
     reserve()

@@ -15,9 +15,9 @@ import optax
 import pytest
 from safetensors import safe_open
 
-from qtwin import policies
-from qtwin.agents import algorithm
-from qtwin.config import Config
+from qtwin.acting import policies
+from qtwin.agents.catalog import algorithm
+from qtwin.config.config import Config
 from qtwin.envs.spec import EnvSpec
 from qtwin.processes.regress import gradient_step, optimiser_state
 from qtwin.twin import twin

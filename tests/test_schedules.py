@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 
 import qtwin
-from qtwin import explore
+from qtwin.acting import exploration
+from qtwin.agents.defaults import AGENT_DEFAULTS
 from qtwin.cli import main
-from qtwin.config import Config
+from qtwin.config.config import Config
+from qtwin.config.rates_of import budget, horizon
 from qtwin.errors import Refusal
-from qtwin.presets import AGENT_DEFAULTS, PRESETS
-from qtwin.rates import budget, horizon
-from qtwin.request import build
+from qtwin.request.presets import PRESETS
+from qtwin.request.run_config import BOUND, description_of, write_json
+from qtwin.request.schedules import in_words, schedules_of
+from qtwin.request.train import build
 from qtwin.run.logs import read_points
-from qtwin.run.saved import BOUND, description_of, write_json
-from qtwin.schedules import in_words, schedules_of
 
 DQN = dataclasses.replace(AGENT_DEFAULTS["dqn"], steps=10_000, warmup=500)
 
@@ -46,7 +47,7 @@ def test_a_resumed_run_keeps_its_schedules_whatever_its_budget(tmp_path, steps):
         assert schedules_of(config) == schedules_of(before)
         assert budget(config) == budget(before) == 950
         for count in (0, 3_000, 9_999, 40_000):
-            assert explore.schedule(config)(np.int32(count)) == explore.schedule(before)(np.int32(count))
+            assert exploration.schedule(config)(np.int32(count)) == exploration.schedule(before)(np.int32(count))
     assert gone_on(out).steps == steps + 500  # nothing said: as before
 
 
@@ -70,7 +71,7 @@ def test_the_budget_of_the_schedules_can_be_said(tmp_path):
     """To begin with, and of a run that goes on: then epsilon falls over half of 60,000."""
     out = begun(tmp_path / "run", DQN)
     config = gone_on(out, steps=60_000, schedule_steps=60_000)
-    assert float(explore.schedule(config)(np.int32(15_000))) == pytest.approx(0.525)
+    assert float(exploration.schedule(config)(np.int32(15_000))) == pytest.approx(0.525)
     assert gone_on(out, steps=90_000).schedule_steps == 60_000
     fresh = build("CartPole-v1", settings={"steps": "60000", "schedule_steps": "1e4", "warmup": "500"}).config
     assert schedules_of(fresh) == schedules_of(DQN)
@@ -202,18 +203,18 @@ SOURCES = {"nature": nature, "dqn-zoo": dqn_zoo, "minatar": minatar} | dict.from
 @pytest.mark.parametrize("name", SOURCES)
 def test_exploration_falls_where_the_source_of_a_preset_has_it(name):
     for config in (PRESETS[name].config, dataclasses.replace(PRESETS[name].config, steps=400_000)):
-        epsilon = explore.schedule(config)
+        epsilon = exploration.schedule(config)
         for t in (0, 1_000, 5_001, 20_000, 50_000, 60_001, 105_000, 270_000, 300_000, 1_050_000, 2_000_000):
             assert float(epsilon(np.int32(t))) == pytest.approx(SOURCES[name](t), abs=1e-6)
 
 
 def test_after_the_warm_up_is_after_its_last_whole_vector_step():
     config = Config("CartPole-v1", warmup=95, envs=10, steps=1_000, explore="1:0:50%:after-warmup")
-    epsilon = explore.schedule(config)
+    epsilon = exploration.schedule(config)
     assert [float(epsilon(np.int32(t))) for t in (0, 100, 350, 600, 1_000)] == [1.0, 1.0, 0.5, 0.0, 0.0]
     for wrong in ("1:0.05:50%:after", "1:0.05:50%:", "0.1:after-warmup", "1:0.05:50%:after-warmup:2"):
         with pytest.raises(Refusal, match="after-warmup"):
-            explore.parse(wrong, 1_000)
+            exploration.parse(wrong, 1_000)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +237,7 @@ def test_a_warm_up_that_uses_up_exploration_is_told_before_the_run(settings, eps
     (note,) = request.notes
     assert note.startswith(f"epsilon is {epsilon} at the first gradient step: the warm-up takes 10,000 transitions")
     assert f"--explore {request.config.explore}:after-warmup" in note
-    now = explore.schedule(request.config)(np.int32(10_000 + 10))
+    now = exploration.schedule(request.config)(np.int32(10_000 + 10))
     assert float(now) == pytest.approx(float(epsilon), abs=5e-4)
 
 

@@ -17,30 +17,29 @@ from worlds import little_dqn, walk
 
 import qtwin
 from qtwin import rng
-from qtwin.agent import Sibling
-from qtwin.agents import algorithm
+from qtwin.agents.catalog import algorithm
 from qtwin.cli import main
-from qtwin.config import Config
-from qtwin.engine.cycle import targets
-from qtwin.engine.fleet import FusedFleet
+from qtwin.config.config import Config
 from qtwin.engine.fused import fused
-from qtwin.engine.hosted import host_of, hosted, programs
+from qtwin.engine.fused_fleet import FusedFleet
+from qtwin.engine.hosted import hosted, programs
 from qtwin.envs.catalog import resolve
+from qtwin.envs.jax_on_host import host_of
 from qtwin.envs.make import jax_env
 from qtwin.envs.probe_specs import DISCRETE
 from qtwin.envs.probes import exact_q, probe
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
-from qtwin.nets.bodies import q_network
-from qtwin.processes import target_specs
+from qtwin.nets.build import q_network
 from qtwin.processes.regress import optimiser_state
+from qtwin.processes.update_target import targets
 from qtwin.rates import Cycle, cycle_of, plan
-from qtwin.replay.linked import Linked
-from qtwin.replay.ring import ring
+from qtwin.replay.ring import Linked, ring
 from qtwin.replay.sequences import Sequences
 from qtwin.run import checkpoint
 from qtwin.siamese.self_predict import views
-from qtwin.twin import twin
+from qtwin.target_update import specs
+from qtwin.twin import Sibling, twin
 from qtwin.types import Timestep, Transition, Variables
 
 
@@ -64,7 +63,7 @@ def siblings(spec, **more):
         self_loss = jnp.mean((batch.obs @ (twin.online.params["one"] - 0.9 * twin.sibling.params["one"])) ** 2)
         return td_loss + 0.1 * self_loss, aux._replace(self_loss=self_loss)
 
-    sibling = Sibling(("one",), target_specs.parse(spec, 40))
+    sibling = Sibling(("one",), specs.parse(spec, 40))
     return chosen._replace(agent=chosen.agent._replace(loss=loss), sibling=sibling)
 
 
@@ -104,7 +103,7 @@ def test_law_6_for_the_sibling():
     pair = twin(online, chosen.rates.target_update, sibling=chosen.sibling)
     through = lambda kept: jnp.sum(dataclasses.replace(pair, sibling_follower=kept).sibling.params["one"] ** 2)  # noqa: E731
     assert not jax.grad(through)(pair.sibling_follower).params["one"].any()
-    tied = twin(online, chosen.rates.target_update, sibling=Sibling((), target_specs.parse("tied")))
+    tied = twin(online, chosen.rates.target_update, sibling=Sibling((), specs.parse("tied")))
     through = lambda params: jnp.sum(tied.learn(online._replace(params=params)).sibling.params["one"] ** 2)  # noqa: E731
     assert not jax.grad(through)(online.params)["one"].any()
     count = lambda tree: sum(np.size(leaf) for leaf in jax.tree.leaves(tree))  # noqa: E731

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qtwin.engine.state import LOSS, stream
+from qtwin.config.siamese import SiameseConfig
 from qtwin.processes.regress import gradient_step, optimiser_state
+from qtwin.rng import LOSS, stream
+from qtwin.run.siamese.train import method_of
 from qtwin.siamese import losses
-from qtwin.siamese.config import SiameseConfig
-from qtwin.siamese.run import method_of
 from qtwin.siamese.views import Views
 from qtwin.twin import twin
 from qtwin.types import Variables

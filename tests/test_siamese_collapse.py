@@ -6,10 +6,10 @@ import jax
 import pytest
 
 from qtwin.engine.fused import fused
+from qtwin.request.siamese_defaults import defaults_for
+from qtwin.run.siamese.train import method_of, nowhere
 from qtwin.siamese.data import scattered_digits
-from qtwin.siamese.defaults import defaults_for
 from qtwin.siamese.features import judging
-from qtwin.siamese.run import method_of, nowhere
 
 LAST = 10  # gradient steps that the loss is averaged over
 EPOCHS, IMAGES = 20, 700

@@ -105,7 +105,7 @@ def test_floating_point_numbers_outside_of_0_to_1_are_refused(worst, says, tmp_p
 
 def test_an_encoder_takes_the_same_numbers_as_it_learned_from():
     """`Encoder` scales with the same function; here without a network."""
-    from qtwin.siamese.encoder import Encoder
+    from qtwin.run.siamese.encoder import Encoder
 
     encoder = Encoder((2, 2, 1), 0, None, lambda variables, images: images)
     deep = np.full((1, 2, 2, 1), 1000, np.uint16)

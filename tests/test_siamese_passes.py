@@ -6,16 +6,16 @@ import numpy as np
 import optax
 import pytest
 
-from qtwin import explore
-from qtwin.agent import Agent, Algorithm
-from qtwin.engine.fleet import FusedFleet
+from qtwin.acting import exploration
+from qtwin.algorithm import Agent, Algorithm
+from qtwin.config.siamese import SiameseConfig
+from qtwin.engine.fused_fleet import FusedFleet
 from qtwin.errors import Refusal
-from qtwin.processes import target_specs
 from qtwin.rates import Rates
-from qtwin.siamese.config import SiameseConfig
+from qtwin.run.siamese.train import _passes, nowhere
 from qtwin.siamese.recipe import gradient_steps
-from qtwin.siamese.run import _passes, nowhere
 from qtwin.siamese.views import Gallery, steps_of_pass, views
+from qtwin.target_update import specs
 from qtwin.types import Aux, Variables
 
 COUNT, BATCH = 20, 6  # three batches in a pass, two images left over
@@ -92,8 +92,8 @@ def tally_of_images():
     init = lambda key: Variables({"seen": jnp.zeros(18)}, {})  # noqa: E731
     act = lambda variables, obs, explore, key: jnp.zeros(obs.shape[0], jnp.int32)  # noqa: E731
     return Algorithm(
-        agent=Agent(init, act, loss), rates=Rates(0, 1, target_specs.parse("hard:2", 12)),
-        replay=numbered(images=IMAGES[:18]), optimiser=optax.sgd(1.0), explore=explore.constant(0.0),
+        agent=Agent(init, act, loss), rates=Rates(0, 1, specs.parse("hard:2", 12)),
+        replay=numbered(images=IMAGES[:18]), optimiser=optax.sgd(1.0), explore=exploration.constant(0.0),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 import qtwin
 from qtwin.cli import main
-from qtwin.siamese.config import METHODS
+from qtwin.config.siamese import METHODS
 
 RNG = np.random.default_rng(0)
 SETTINGS = {"encoder": "conv:4,8", "projector": "8,8", "batch": 16, "epochs": 4, "augment": "shift:2+flip"}
@@ -88,10 +88,10 @@ def test_an_encoder_comes_back_in_three_lines_and_in_plain_numpy(pictures, finis
 
 def test_law_8_stop_and_resume_is_never_stopped(pictures, tmp_path, monkeypatch):
     """With all that is carried from step to step: a queue of keys, and a target whose rule counts its moves."""
+    from qtwin.request.siamese import build
     from qtwin.run import loop as running
     from qtwin.run.loop import Stopped
-    from qtwin.siamese import run as siamese_run
-    from qtwin.siamese.request import build
+    from qtwin.run.siamese import train as siamese_run
 
     def request(out, resume=False):
         settings = SETTINGS | {"epochs": 5, "target": "cosine:0.1", "queue": 32}
@@ -199,8 +199,8 @@ def a_run_that_was_begun(pictures, tmp_path):
 def test_resume_asks_for_nothing_that_nobody_set_by_the_command_line_and_by_python(begun, pictures, monkeypatch):
     """Both are one implementation: what is not said is what the run had, its data, seeds and checkpoints too."""
     asked = []
-    monkeypatch.setattr("qtwin.siamese.run.execute", lambda request: asked.append(request) or {})
-    monkeypatch.setattr("qtwin.siamese.run.run", lambda request: asked.append(request) or 0)
+    monkeypatch.setattr("qtwin.run.siamese.train.execute", lambda request: asked.append(request) or {})
+    monkeypatch.setattr("qtwin.run.siamese.train.run", lambda request: asked.append(request) or 0)
     qtwin.train_encoder("byol", out=begun, resume=True)
     assert main(["siamese", "byol", "--resume", "--out", str(begun)]) == 0
     qtwin.train_encoder("byol", pictures, out=begun, resume=True, seeds=2, seed=3, target="hard:3", checkpoints=5)

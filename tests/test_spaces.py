@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spaces import action_spaces, random_space
 
+from qtwin.config.option_specs import target_entropy_choice
 from qtwin.envs.actions import translator
 from qtwin.envs.gym_envs import from_vector, spec_of
 from qtwin.envs.spaces import from_json, space_of, to_json
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Diverged, Refusal
-from qtwin.names import target_entropy_choice
 from qtwin.run.observe import observed
 from qtwin.run.policy import Policy, read_description
 from qtwin.types import Variables

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from qtwin.lab import statistics
 from qtwin.lab.findings import findings
+from qtwin.measure import statistics
 
 RLIABLE = json.loads((Path(__file__).parent / "fixtures" / "rliable.json").read_text(encoding="utf-8"))
 X, Y = np.array(RLIABLE["x"]), np.array(RLIABLE["y"])

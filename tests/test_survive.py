@@ -18,12 +18,13 @@ from qtwin.cli import main
 from qtwin.engine.fleet import fleet_of
 from qtwin.engine.hosted_fleet import _placed
 from qtwin.errors import Refusal
-from qtwin.place import LOCK
-from qtwin.run import blocks, checkpoint, lines
-from qtwin.run.keep import Keep, Saved, parse_checkpoints, parse_keep
+from qtwin.request.retention import Keep, Saved, parse_checkpoints, parse_keep
+from qtwin.request.run_directory import LOCK
+from qtwin.run import checkpoint
+from qtwin.run.checkpoint_manager import Saver
 from qtwin.run.lock import Lock
 from qtwin.run.logs import Logs, Screen, read_points
-from qtwin.run.saver import Saver
+from qtwin.storage import block_store, rotating_log
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,7 +39,7 @@ def two_seeds():
 
 @pytest.fixture(name="small_blocks")
 def blocks_of_a_kilobyte(monkeypatch):
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1024)
+    monkeypatch.setattr(block_store, "BLOCK_BYTES", 1024)
 
 
 def states_of(fleet):
@@ -63,14 +64,16 @@ def test_a_large_replay_is_not_written_again(fleet, small_blocks, tmp_path):
     path, manifest = checkpoint.newest(tmp_path)
     assert all(same(*pair) for pair in zip(checkpoint.read(path, manifest, states), later, strict=True))
     checkpoint.write(tmp_path, 3, 2, fleet.seeds, later, Keep(last=1), known=known)
-    assert {file.name for file in (tmp_path / "blocks").iterdir()} == blocks._names([checkpoint.newest(tmp_path)[1]])
+    assert {file.name for file in (tmp_path / "blocks").iterdir()} == block_store._names(
+        [checkpoint.newest(tmp_path)[1]]
+    )
 
 
 def test_a_large_replay_is_read_into_the_array_that_there_is(small_blocks, tmp_path):
     """Block by block, so that it never stands in memory twice."""
     array = np.random.default_rng(0).normal(size=(1000, 3)).astype(np.float32)
-    _, described = blocks.split(tmp_path, {"column": array}, set())
-    column = blocks.column_of(tmp_path, described["column"], array, "here")
+    _, described = block_store.split(tmp_path, {"column": array}, set())
+    column = block_store.column_of(tmp_path, described["column"], array, "here")
     old = jnp.zeros((1000, 3))
     place = old.unsafe_buffer_pointer()
     new = _placed(old, column)
@@ -116,7 +119,7 @@ def test_every_damage_is_found_before_an_array_is_used(fleet, small_blocks, tmp_
     states = states_of(fleet)
     good = checkpoint.write(tmp_path / "good", 1, 0, fleet.seeds, states[:1] * 2, known=known)
     checkpoint.write(tmp_path / "good", 2, 1, fleet.seeds, states, known=known)
-    older = blocks._names([checkpoint.read_manifest(good)])
+    older = block_store._names([checkpoint.read_manifest(good)])
     while found < 50:
         shutil.rmtree(tmp_path / "bad", ignore_errors=True)
         shutil.copytree(tmp_path / "good", tmp_path / "bad")
@@ -262,7 +265,7 @@ def test_no_log_point_twice_and_none_lost(tmp_path):
 
 
 def test_logs_rotate_and_nothing_of_them_is_lost(tmp_path, monkeypatch):
-    monkeypatch.setattr(lines, "LARGEST", 400)
+    monkeypatch.setattr(rotating_log, "LARGEST", 400)
 
     def point(cycles):
         return {"cycles": cycles, "transitions": 10 * cycles, "gradient_steps": cycles, "loss": [float(cycles)]}
@@ -273,7 +276,7 @@ def test_logs_rotate_and_nothing_of_them_is_lost(tmp_path, monkeypatch):
         logs.write(point(cycles))
     logs.close()
     assert [p["cycles"] for p in read_points(file)] == list(range(1, 41))
-    parts = lines.parts(file)
+    parts = rotating_log.parts(file)
     assert len(parts) > 5
     assert parts[-1] == file
     assert all(0 < part.stat().st_size <= 400 for part in parts)
@@ -284,7 +287,7 @@ def test_logs_rotate_and_nothing_of_them_is_lost(tmp_path, monkeypatch):
         logs.write(point(cycles))
     logs.close()
     assert [p["cycles"] for p in read_points(file)] == list(range(1, 21))
-    assert len(lines.parts(file)) < len(parts)
+    assert len(rotating_log.parts(file)) < len(parts)
 
 
 def test_a_full_disk_costs_no_log_point(tmp_path, monkeypatch):
@@ -331,8 +334,7 @@ LITTLE = [
 # A child that is killed by its own hand, at a moment drawn beforehand: inside a save, or after some cycles.
 KILLED = """
 import os, signal, sys
-from qtwin import files
-from qtwin.run import checkpoint, blocks
+from qtwin.run import checkpoint
 where, count, request = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 def die(): os.kill(os.getpid(), signal.SIGKILL)
 def counting(function, half):

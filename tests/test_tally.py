@@ -7,10 +7,10 @@ from worlds import little_dqn, walk
 
 from qtwin import rng
 from qtwin.engine.fused import new_state
-from qtwin.engine.state import World, empty_tally
 from qtwin.envs.base import Outcome
 from qtwin.processes.collect import account, collect
 from qtwin.rates import cycle_of
+from qtwin.state import World, empty_tally
 
 
 def test_three_environments_by_hand():

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qtwin import explore, targets
+from qtwin.acting import exploration
 from qtwin.errors import Refusal
-from qtwin.losses import LOSSES
+from qtwin.td import targets
+from qtwin.td.losses import LOSSES
 
 REWARD = jnp.array([1.0, -2.0, 0.5])
 DISCOUNT = jnp.array([0.9, 0.0, 0.81])  # one step on; terminal; two steps on
@@ -107,10 +108,10 @@ def test_losses_and_their_gradients(name, value, gradient):
 
 def test_epsilon_greedy_takes_the_first_of_equals_and_draws_uniformly():
     q = jnp.array([[0.0, 2.0, 2.0], [3.0, 1.0, 2.0]])
-    np.testing.assert_array_equal(explore.epsilon_greedy(q, jnp.float32(0.0), jax.random.key(0)), [1, 0])
+    np.testing.assert_array_equal(exploration.epsilon_greedy(q, jnp.float32(0.0), jax.random.key(0)), [1, 0])
     many = jnp.broadcast_to(q[:1], (30_000, 3))
     for epsilon, shares in ((1.0, [1 / 3, 1 / 3, 1 / 3]), (0.3, [0.1, 0.8, 0.1])):
-        actions = explore.epsilon_greedy(many, jnp.float32(epsilon), jax.random.key(1))
+        actions = exploration.epsilon_greedy(many, jnp.float32(epsilon), jax.random.key(1))
         assert actions.dtype == jnp.int32
         counts, expected = np.bincount(actions, minlength=3), 30_000 * np.array(shares)
         assert ((counts - expected) ** 2 / expected).sum() < 13.8  # chi-square, 2 degrees of freedom, 0.999
@@ -127,7 +128,7 @@ def test_epsilon_greedy_takes_the_first_of_equals_and_draws_uniformly():
     ],
 )
 def test_epsilon_falls_in_a_straight_line(spec, at, epsilon):
-    schedule = explore.parse(spec, 100_000)
+    schedule = exploration.parse(spec, 100_000)
     np.testing.assert_allclose([schedule(jnp.int32(t)) for t in at], epsilon, atol=1e-6)
 
 
@@ -136,4 +137,4 @@ def test_epsilon_falls_in_a_straight_line(spec, at, epsilon):
 )
 def test_exploration_that_makes_no_sense_is_refused(spec):
     with pytest.raises(Refusal):
-        explore.parse(spec, 1000)
+        exploration.parse(spec, 1000)

@@ -13,9 +13,9 @@ from safetensors.numpy import load_file
 
 import qtwin
 from qtwin.cli import main
-from qtwin.presets import PRESETS
+from qtwin.config.rates_of import rates_of
 from qtwin.rates import plan
-from qtwin.request import rates_of
+from qtwin.request.presets import PRESETS
 
 ROOT = Path(__file__).parents[1]
 LITTLE = ["--net", "mlp:16", "--warmup", "100", "--replay", "500", "--batch", "8", "--eval-episodes", "3", "--quiet"]

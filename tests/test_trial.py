@@ -10,9 +10,9 @@ from worlds import little_dqn, walk
 import qtwin
 from qtwin.envs import catalog
 from qtwin.envs.catalog import resolve
+from qtwin.envs.env_checker import STEPS, try_gym, try_host, try_jax
 from qtwin.envs.guard import Care
 from qtwin.envs.make import make, try_out
-from qtwin.envs.trial import STEPS, try_gym, try_host, try_jax
 from qtwin.errors import Refusal
 
 SPACE = gym.spaces.Box(-1.0, 1.0, (3,), np.float32)

@@ -10,9 +10,9 @@ from worlds import little_dqn, walk
 
 from qtwin.engine.fused import fused
 from qtwin.errors import Refusal
-from qtwin.processes.adaptive_targets import Fit, until_converged
-from qtwin.processes.target_specs import SPECS, parse
-from qtwin.processes.update_target import frozen, hard, soft, tied
+from qtwin.target_update.adaptive_rules import Fit, until_converged
+from qtwin.target_update.rules import frozen, hard, soft, tied
+from qtwin.target_update.specs import SPECS, parse
 from qtwin.twin import STATS_POLICIES, Twin, distance, twin
 from qtwin.types import Clock, Variables
 

@@ -9,25 +9,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qtwin import distributions, losses, targets
-from qtwin.agents import algorithm
-from qtwin.config import Config
+from qtwin.agents.catalog import algorithm
+from qtwin.agents.defaults import AGENT_DEFAULTS
+from qtwin.config.config import Config
 from qtwin.envs.catalog import resolve
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
-from qtwin.nets.bodies import q_network
-from qtwin.nets.heads import distribution_network, quantile_network, written_out
+from qtwin.nets.build import distribution_network, q_network, quantile_network
+from qtwin.nets.heads import written_out
 from qtwin.nets.initial import sparse
 from qtwin.optimisers import obgd
-from qtwin.presets import AGENT_DEFAULTS
 from qtwin.rates import Cycle
 from qtwin.replay.epochs import epochs
 from qtwin.replay.stream import stream
-from qtwin.request import build
+from qtwin.request.check_values import outside_support
+from qtwin.request.train import build
 from qtwin.run import policy
+from qtwin.td import distributions, losses, targets
 from qtwin.twin import Twin
 from qtwin.types import Aux, Timestep, Transition, Variables
-from qtwin.value_check import outside_support
 
 CARTPOLE, BREAKOUT = resolve("CartPole-v1"), resolve("minatar:Breakout")
 X = dict(np.load(Path(__file__).parent / "fixtures" / "rlax.npz"))  # made by fixtures/make_rlax.py

@@ -4,15 +4,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from qtwin.agent import Agent, Algorithm
+from qtwin.acting.exploration import constant, epsilon_greedy
+from qtwin.algorithm import Agent, Algorithm
 from qtwin.envs.base import JaxEnv, Outcome
 from qtwin.envs.spec import EnvSpec
-from qtwin.explore import constant, epsilon_greedy
 from qtwin.nets.net import from_functions
-from qtwin.processes import target_specs
 from qtwin.rates import Rates
 from qtwin.replay.ring import ring
-from qtwin.targets import max_target, taken
+from qtwin.target_update import specs
+from qtwin.td.targets import max_target, taken
 from qtwin.types import Aux, Variables
 
 WALK = EnvSpec("test:walk", (2,), "float32", 2, time_limit=7)
@@ -81,7 +81,7 @@ def little_dqn(
 
     return Algorithm(
         agent=Agent(net.init, lambda v, obs, e, key: epsilon_greedy(net.apply(v, obs), e, key), loss),
-        rates=Rates(collect, regress, target_specs.parse(target), warmup),
+        rates=Rates(collect, regress, specs.parse(target), warmup),
         replay=ring(replay, batch, 0.9, n_step),
         optimiser=optax.adam(1e-2),
         explore=constant(0.2),

@@ -41,7 +41,7 @@ def main() -> None:
         curves=True,
         eval_episodes=30,
     )
-    from qtwin.scores import NATURE, key, table
+    from qtwin.measure.atari_scores import NATURE, key, table
 
     head = ("row", "agent steps", "seeds", "return, IQM [95 %]", "every seed", "random", "a second")
     rows, curves = [], []

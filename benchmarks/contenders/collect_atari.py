@@ -45,8 +45,8 @@ def main() -> None:
     else:
         import jax
 
-        from qtwin.agents import algorithm as build
-        from qtwin.config import Config
+        from qtwin.agents.catalog import algorithm as build
+        from qtwin.config.config import Config
         from qtwin.engine.hosted import hosted
         from qtwin.envs.make import make
 

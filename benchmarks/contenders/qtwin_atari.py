@@ -26,8 +26,8 @@ def main() -> None:
     os.environ["JAX_PLATFORMS"] = args.platform if args.platform == "cpu" else f"{args.platform},cpu"
     import jax
 
-    from qtwin.agents import algorithm as build
-    from qtwin.config import Config
+    from qtwin.agents.catalog import algorithm as build
+    from qtwin.config.config import Config
     from qtwin.engine.hosted import hosted
     from qtwin.envs.catalog import resolve
     from qtwin.envs.make import make

@@ -24,8 +24,8 @@ def main() -> None:
     before_jax()
     import jax
 
-    from qtwin.agents import algorithm as build
-    from qtwin.config import Config
+    from qtwin.agents.catalog import algorithm as build
+    from qtwin.config.config import Config
     from qtwin.engine.fused import fused
     from qtwin.engine.hosted import hosted
     from qtwin.envs.catalog import resolve

@@ -25,7 +25,7 @@ def main() -> None:
         jax.config.update("jax_num_cpu_devices", args.seeds)
 
     from qtwin.agents.dqn import dqn
-    from qtwin.config import Config
+    from qtwin.config.config import Config
     from qtwin.engine.fused import fused
     from qtwin.envs.catalog import resolve
     from qtwin.envs.make import jax_env

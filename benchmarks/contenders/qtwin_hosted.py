@@ -23,7 +23,7 @@ def main() -> None:
     import jax
 
     from qtwin.agents.dqn import dqn
-    from qtwin.config import Config
+    from qtwin.config.config import Config
     from qtwin.engine.hosted import hosted
     from qtwin.envs.gym_envs import gym_env
     from qtwin.rates import cycle_of

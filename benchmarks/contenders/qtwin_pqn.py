@@ -26,11 +26,11 @@ def main() -> None:
     before_jax()
     import jax
 
-    from qtwin.agents import algorithm
+    from qtwin.agents.catalog import algorithm
     from qtwin.engine.fused import fused
     from qtwin.envs.catalog import resolve
     from qtwin.envs.make import jax_env
-    from qtwin.request import build
+    from qtwin.request.train import build
 
     if args.smoke:
         config = build("CartPole-v1", preset="pqn-cartpole", settings=SMALL).config

@@ -26,9 +26,9 @@ def main() -> None:
     import numpy as np
 
     from qtwin.engine.fused import fused
+    from qtwin.request.siamese_defaults import defaults_for
+    from qtwin.run.siamese.train import method_of, nowhere
     from qtwin.siamese.data import scattered_digits
-    from qtwin.siamese.defaults import defaults_for
-    from qtwin.siamese.run import method_of, nowhere
     from qtwin.siamese.views import Views
 
     images = scattered_digits().train

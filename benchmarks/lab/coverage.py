@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from tables import table  # noqa: E402
 
-from qtwin.lab.statistics import LEVEL, iqm, t_interval  # noqa: E402
+from qtwin.measure.statistics import LEVEL, iqm, t_interval  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "coverage.json"
 SEEDS = (3, 4, 5, 7, 9, 10, 20)

@@ -93,10 +93,10 @@ def keep(results: Path, row: Row, folder: Path) -> None:
 
 def cells(row: Row):
     """The protocol and the cells that ``qtwin compare`` makes of a row's words; a wrong word is refused."""
-    from qtwin.cli import Parser
-    from qtwin.lab.command import compare_options
+    from qtwin.cli.compare import compare_options
+    from qtwin.config.options import SETTINGS
     from qtwin.lab.grid import Protocol, cells_of
-    from qtwin.settings import SETTINGS
+    from qtwin.request.command_line import Parser
 
     parser = Parser(prog="qtwin compare", allow_abbrev=False)
     compare_options(parser)
@@ -110,7 +110,7 @@ def cells(row: Row):
 def tiny_comparison() -> Path:
     """A comparison of two targets whose cells are tiny trainings in this process, made once in it."""
     from qtwin.lab.grid import write_plan
-    from qtwin.lab.results import conclude
+    from qtwin.lab.report import conclude
 
     words = " ".join(TINY).replace(" --quiet", "").replace(" --checkpoints 1", "").split()
     protocol, found = cells(Row("tiny", (*words, "--target", "hard:5", "tied"), 0))

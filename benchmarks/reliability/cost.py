@@ -48,14 +48,14 @@ def measured(env: str, preset: str, seconds: float, settings: dict[str, str] | N
     """One row: the run's speed over some seconds, and its checkpoints'; ``settings`` go over the preset's."""
     import jax
 
-    from qtwin.agents import algorithm
+    from qtwin.agents.catalog import algorithm
     from qtwin.engine.fleet import fleet_of
     from qtwin.envs.catalog import resolve
     from qtwin.envs.make import make
     from qtwin.rates import plan
-    from qtwin.request import build
+    from qtwin.request.retention import CHECKPOINTS, KEEP, parse_keep
+    from qtwin.request.train import build
     from qtwin.run import checkpoint
-    from qtwin.run.keep import CHECKPOINTS, KEEP, parse_keep
 
     request = build(env, preset=preset, settings=settings)
     c, spec = request.config, resolve(env, request.config.preprocessing)
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     args = parse(parser)
     if not args.show:
-        from qtwin.engine.devices import prepare
+        from qtwin.run.devices import prepare
 
         prepare(1)
         if args.smoke:

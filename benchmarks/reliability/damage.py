@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from script import RESULTS, options, parse, show, write_result
 
 from qtwin.cli import main as qtwin
-from qtwin.run import blocks, checkpoint
+from qtwin.run import checkpoint
+from qtwin.storage import block_store
 
 RUN = [
     "train", "CartPole-v1", "--net", "mlp:16", "--steps", "1300", "--warmup", "100", "--batch", "8", "--replay", "500",
@@ -63,7 +64,7 @@ def bytes_of(path: Path, manifest: dict) -> str:
     """One hash over all that a checkpoint consists of."""
     whole = hashlib.sha256()
     for file in sorted(
-        [*path.iterdir(), *(path.parent / "blocks" / name for name in sorted(blocks._names([manifest])))]
+        [*path.iterdir(), *(path.parent / "blocks" / name for name in sorted(block_store._names([manifest])))]
     ):
         whole.update(file.read_bytes())
     return whole.hexdigest()
@@ -75,11 +76,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parse(parser)
     if not args.show:
-        block, blocks.BLOCK_BYTES = blocks.BLOCK_BYTES, 1024  # so that a replay this small is cut into blocks as well
+        block, block_store.BLOCK_BYTES = (
+            block_store.BLOCK_BYTES,
+            1024,
+        )  # so that a replay this small is cut into blocks as well
         try:
             write_result(args.out, damaged(4 if args.smoke else args.trials, args.seed))
         finally:
-            blocks.BLOCK_BYTES = block
+            block_store.BLOCK_BYTES = block
     show(args.out)
 
 
@@ -92,7 +96,7 @@ def damaged(trials: int, seed: int) -> dict:
             raise SystemExit("the run failed")
         paths = sorted((run / "checkpoints").glob("cycle-*"))
         manifests = [checkpoint.read_manifest(path) for path in paths]
-        needed = [blocks._names([manifest]) for manifest in manifests]
+        needed = [block_store._names([manifest]) for manifest in manifests]
         good = [bytes_of(*pair) for pair in zip(paths, manifests, strict=True)]
         trial = 0
         while trial < trials:

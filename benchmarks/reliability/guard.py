@@ -39,16 +39,16 @@ def main() -> None:
 
 def measured(env: str, preset: str, rounds: int, settings: dict[str, str] | None = None) -> dict:
     """The cost of the guards over so many rounds; ``settings`` go over the preset's."""
-    from qtwin.engine.devices import prepare
     from qtwin.envs.catalog import resolve
     from qtwin.envs.make import make
-    from qtwin.request import build
+    from qtwin.request.train import build
+    from qtwin.run.devices import prepare
 
     prepare(1)
     import jax.numpy as jnp
 
-    from qtwin.agents import algorithm
-    from qtwin.engine.fleet import FusedFleet
+    from qtwin.agents.catalog import algorithm
+    from qtwin.engine.fused_fleet import FusedFleet
     from qtwin.processes import collect, regress
 
     c, spec = build(env, preset=preset, settings=settings).config, resolve(env)

@@ -53,17 +53,17 @@ def deselected(file: str, *names: str) -> list[str]:
 # The tests that hold each module, the quick ones first: the first that fails ends a mutant.
 TESTS = {
     "qtwin/rates.py": ("tests/test_rates.py",),
-    "qtwin/processes/update_target.py": (
+    "qtwin/target_update/rules.py": (
         "tests/test_diagnostics.py::test_age_of_what_a_target_knows", "tests/test_update_target.py",
         *deselected("tests/test_update_target.py", "test_law_5_tied_is_hard_1_is_soft_1",
                     "test_until_moves_each_seed_at_its_own_time"),
         "tests/test_rates.py",
     ),
-    "qtwin/targets.py": (
+    "qtwin/td/targets.py": (
         "tests/test_targets_losses.py", "tests/test_bootstrap.py",
         "tests/test_value_losses.py::test_lambda_returns_are_rlaxs_and_stop_where_an_episode_does",
     ),
-    "qtwin/bootstrap.py": ("tests/test_bootstrap.py",),
+    "qtwin/td/bootstrap.py": ("tests/test_bootstrap.py",),
     "qtwin/twin.py": (
         "tests/test_update_target.py", "tests/test_bootstrap.py", "tests/test_parts.py",
         *deselected("tests/test_parts.py", "test_law_7_with_an_actor", "test_the_warm_up_acts_uniformly",
@@ -73,11 +73,11 @@ TESTS = {
         "tests/test_self_predict.py::test_law_6_for_the_sibling",
     ),
     "qtwin/replay/nstep.py": ("tests/test_replay.py",),
-    "qtwin/diagnostics.py": (
+    "qtwin/measure/diagnostics.py": (
         "tests/test_diagnostics.py",
         *deselected("tests/test_diagnostics.py", "test_over_estimation_equals_what_is_known"),  # of another module
     ),
-    "qtwin/lab/statistics.py": ("tests/test_statistics.py",),
+    "qtwin/measure/statistics.py": ("tests/test_statistics.py",),
     "qtwin/siamese/augment.py": ("tests/test_augment.py",),
     "qtwin/siamese/views.py": ("tests/test_augment.py", "tests/test_siamese_passes.py", "tests/test_siamese_data.py"),
     "qtwin/replay/priority.py": (

@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from script import RESULTS, ROOT, keep_row, options, parse, read_rows, where_from
 from training import TINY, run_here, tiny_run
 
-from qtwin.agents import ACTOR_CRITICS, AGENTS
-from qtwin.siamese.config import METHODS
+from qtwin.agents.catalog import ACTOR_CRITICS, AGENTS
+from qtwin.config.siamese import METHODS
 
 SHORT = ["--log-points", "2", "--checkpoints", "2", "--quiet"]
 TRAIN = [*SHORT, "--eval-episodes", "1"]

@@ -30,8 +30,8 @@ def main() -> None:
 def tried_out(first: int | None) -> dict:
     """Tries out the first so many environments of each home, or all (None)."""
     from qtwin.envs.catalog import GYMNAX, resolve
+    from qtwin.envs.env_checker import try_jax
     from qtwin.envs.make import make, try_out
-    from qtwin.envs.trial import try_jax
     from qtwin.errors import Refusal
 
     tried, refused, left_out = collections.Counter(), {}, {}

@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     args = parse(parser)
     if not args.show:
-        from qtwin.engine.devices import prepare
+        from qtwin.run.devices import prepare
 
         prepare(1)
         if args.smoke:
@@ -109,13 +109,13 @@ def prepared(name: str, env: str = f"minatar:{GAME}", instead: tuple[str, ...] =
     import jax.numpy as jnp
 
     from qtwin import rng
-    from qtwin.agents import algorithm
+    from qtwin.agents.catalog import algorithm
+    from qtwin.config.options import SETTINGS, option
     from qtwin.engine.fused import state_around
     from qtwin.envs.catalog import resolve
     from qtwin.processes.regress import gradient_step
     from qtwin.rates import cycle_of
-    from qtwin.request import build
-    from qtwin.settings import SETTINGS, option
+    from qtwin.request.train import build
 
     fields = {option(field): field for field in SETTINGS}
     _, *words = options(GAME, name)

@@ -37,9 +37,9 @@ def main() -> None:
 
 def measure(out: Path, capacities: tuple[int, ...], steps: int, rounds: int) -> None:
     """Measures both replays at each capacity and keeps a row of each."""
-    from qtwin.engine.devices import prepare
     from qtwin.replay.priority import prioritised
     from qtwin.replay.ring import ring
+    from qtwin.run.devices import prepare
 
     prepare(1)
     for capacity in capacities:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from qtwin import explore, optimisers, rates, targets
-from qtwin.agent import Agent, Algorithm, Improvement
-from qtwin.config import Config
+from qtwin import optimisers, rates
+from qtwin.acting import exploration
+from qtwin.algorithm import Agent, Algorithm, Improvement
+from qtwin.config import rates_of
+from qtwin.config.config import Config
 from qtwin.envs.spec import EnvSpec
-from qtwin.losses import LOSSES
-from qtwin.nets.bodies import critic_network, network
+from qtwin.nets.build import critic_network, network
 from qtwin.nets.net import side_by_side
-from qtwin.processes import target_specs
 from qtwin.replay import remember
+from qtwin.target_update import specs
+from qtwin.td import targets
+from qtwin.td.losses import LOSSES
 from qtwin.types import Aux
 
 
@@ -46,14 +49,14 @@ def ddpg(env: EnvSpec, c: Config) -> Algorithm:
         return -jnp.mean(q(twin.online, batch.obs, jnp.tanh(out))), twin.online.stats_with("actor", stats)
 
     def act(variables, obs, sigma, key):
-        return explore.gaussian(mu(variables, obs), sigma, key)
+        return exploration.gaussian(mu(variables, obs), sigma, key)
 
     # RATES: a gradient step per transition, with a target that follows softly
     return Algorithm(
         agent=Agent(side_by_side(critic=critic, actor=actor), act, loss),
-        rates=rates.Rates(c.collect, c.regress, target_specs.parse(c.target, rates.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
-        explore=explore.schedule(c),
+        explore=exploration.schedule(c),
         improvement=Improvement(("actor",), improve, optimisers.of_improvement(c, ("actor",)), c.actor_every),
     )

@@ -6,16 +6,19 @@ import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
-from qtwin import explore, optimisers, policies, rates, targets
-from qtwin.agent import Agent, Algorithm, Improvement
-from qtwin.config import Config
+from qtwin import optimisers, rates
+from qtwin.acting import exploration, policies
+from qtwin.algorithm import Agent, Algorithm, Improvement
+from qtwin.config import rates_of
+from qtwin.config.config import Config
 from qtwin.envs.spec import EnvSpec
-from qtwin.losses import of_critics
-from qtwin.nets.bodies import q_network
+from qtwin.nets.build import q_network
 from qtwin.nets.ensemble import ensemble
 from qtwin.nets.net import side_by_side
-from qtwin.processes import target_specs
 from qtwin.replay import remember
+from qtwin.target_update import specs
+from qtwin.td import targets
+from qtwin.td.losses import of_critics
 from qtwin.types import Aux
 
 
@@ -61,10 +64,10 @@ def discrete_sac(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: with a target of the critics alone
     return Algorithm(
         agent=Agent(temperature.init(side_by_side(critic=critic, actor=actor)), act, loss),
-        rates=rates.Rates(c.collect, c.regress, target_specs.parse(c.target, rates.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
-        explore=explore.schedule(c),
+        explore=exploration.schedule(c),
         improvement=Improvement(
             temperature.parts, improve, optimisers.of_improvement(c, temperature.parts), c.actor_every
         ),

@@ -5,21 +5,23 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from qtwin import explore, optimisers, rates, targets
-from qtwin.agent import Agent, Algorithm
-from qtwin.config import Config
+from qtwin import optimisers, rates
+from qtwin.acting import exploration
+from qtwin.algorithm import Agent, Algorithm
+from qtwin.config.config import Config
 from qtwin.envs.spec import EnvSpec
-from qtwin.losses import regression
-from qtwin.nets.bodies import q_network
+from qtwin.nets.build import q_network
 from qtwin.nets.ensemble import ensemble
-from qtwin.processes import target_specs
 from qtwin.replay import remember
+from qtwin.target_update import specs
+from qtwin.td import targets
+from qtwin.td.losses import regression
 from qtwin.types import Aux
 
 
 def iterated(env: EnvSpec, c: Config) -> Algorithm:
     """DQN with a row of K networks for ``env``, which is what ``c.target == "chain:K:C/D"`` asks for (algorithm 1)."""
-    row = target_specs.parse(c.target)
+    row = specs.parse(c.target)
     networks = int(row.spec.split(":")[1])
 
     # NETWORK: Q_1 ... Q_K, obs [B, *obs_shape] -> action values [K, B, A]; the last has gone through most backups
@@ -47,7 +49,7 @@ def iterated(env: EnvSpec, c: Config) -> Algorithm:
         which, toss = jax.random.split(key)
         q = net.apply(variables, obs)
         drawn = jnp.where(epsilon > 0, jax.random.randint(which, (), 0, networks), networks - 1)
-        return explore.epsilon_greedy(q[drawn], epsilon, toss)
+        return exploration.epsilon_greedy(q[drawn], epsilon, toss)
 
     def layers(variables, obs):
         return one.layers(variables.part(str(networks - 1)), obs)
@@ -58,5 +60,5 @@ def iterated(env: EnvSpec, c: Config) -> Algorithm:
         rates=rates.Rates(c.collect, c.regress, row, c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
-        explore=explore.schedule(c),
+        explore=exploration.schedule(c),
     )

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from qtwin import explore, optimisers, rates, targets
-from qtwin.agent import Agent, Algorithm
-from qtwin.bootstrap_specs import parse
-from qtwin.config import Config
+from qtwin import optimisers, rates
+from qtwin.acting import exploration
+from qtwin.algorithm import Agent, Algorithm
+from qtwin.config import rates_of
+from qtwin.config.bootstrap_specs import parse
+from qtwin.config.config import Config
 from qtwin.envs.spec import EnvSpec
-from qtwin.losses import regression
-from qtwin.nets.bodies import q_network
+from qtwin.nets.build import q_network
 from qtwin.nets.ensemble import ensemble
-from qtwin.processes import target_specs
 from qtwin.replay import remember
+from qtwin.target_update import specs
+from qtwin.td import targets
+from qtwin.td.losses import regression
 from qtwin.types import Aux
 
 
@@ -43,7 +46,7 @@ def maxmin(env: EnvSpec, c: Config) -> Algorithm:
         return regressed, Aux(jnp.mean(td_error, axis=0), jnp.mean(q_taken, axis=0), stats)
 
     def act(variables, obs, epsilon, key):
-        return explore.epsilon_greedy(values(variables, obs), epsilon, key)
+        return exploration.epsilon_greedy(values(variables, obs), epsilon, key)
 
     def layers(variables, obs):
         return one.layers(variables.part("0"), obs)
@@ -51,8 +54,8 @@ def maxmin(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: DQN's
     return Algorithm(
         agent=Agent(net.init, act, loss, values, one.layers and layers),
-        rates=rates.Rates(c.collect, c.regress, target_specs.parse(c.target, rates.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
-        explore=explore.schedule(c),
+        explore=exploration.schedule(c),
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from qtwin import explore, optimisers, rates, targets
-from qtwin.agent import Agent, Algorithm
-from qtwin.config import Config
+from qtwin import optimisers, rates
+from qtwin.acting import exploration
+from qtwin.algorithm import Agent, Algorithm
+from qtwin.config import rates_of
+from qtwin.config.config import Config
 from qtwin.envs.spec import EnvSpec
-from qtwin.losses import LOSSES
-from qtwin.nets.bodies import q_network
-from qtwin.processes import target_specs
+from qtwin.nets.build import q_network
 from qtwin.replay import remember
+from qtwin.target_update import specs
+from qtwin.td import targets
+from qtwin.td.losses import LOSSES
 from qtwin.types import Aux
 
 
@@ -34,13 +37,13 @@ def online_q(env: EnvSpec, c: Config) -> Algorithm:
         return LOSSES[c.loss](td_error), Aux(td_error, q_taken, stats)
 
     def act(variables, obs, epsilon, key):
-        return explore.epsilon_greedy(net.apply(variables, obs), epsilon, key)
+        return exploration.epsilon_greedy(net.apply(variables, obs), epsilon, key)
 
     # RATES: 1 : 1 : 1, each transition learned from once and forgotten
     return Algorithm(
         agent=Agent(net.init, act, loss, net.apply, net.layers),
-        rates=rates.Rates(c.collect, c.regress, target_specs.parse(c.target, rates.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
-        explore=explore.schedule(c),
+        explore=exploration.schedule(c),
     )

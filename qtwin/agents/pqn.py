@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from qtwin import explore, optimisers, rates, targets
-from qtwin.agent import Agent, Algorithm
-from qtwin.config import Config
+from qtwin import optimisers, rates
+from qtwin.acting import exploration
+from qtwin.algorithm import Agent, Algorithm
+from qtwin.config import rates_of
+from qtwin.config.config import Config
 from qtwin.envs.spec import EnvSpec
-from qtwin.losses import regression
-from qtwin.nets.bodies import q_network
-from qtwin.processes import target_specs
+from qtwin.nets.build import q_network
 from qtwin.replay.epochs import epochs
+from qtwin.target_update import specs
+from qtwin.td import targets
+from qtwin.td.losses import regression
 from qtwin.types import Aux
 
 
@@ -39,16 +42,16 @@ def pqn(env: EnvSpec, c: Config) -> Algorithm:
         return regression(c.loss, td_error), Aux(td_error, q_taken, stats)
 
     def act(variables, obs, epsilon, key):
-        return explore.epsilon_greedy(net.apply(variables, obs), epsilon, key)
+        return exploration.epsilon_greedy(net.apply(variables, obs), epsilon, key)
 
     # RATES: collect T N, then some epochs over them in minibatches, and forget; the target is tied
     return Algorithm(
         agent=Agent(net.init, act, loss, net.apply, net.layers),
-        rates=rates.Rates(c.collect, c.regress, target_specs.parse(c.target, rates.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
         replay=epochs(c.batch, c.discount),
         optimiser=optimisers.parse(
-            c.optimiser, c.learning_rate, c.max_gradient_norm, rates.budget(c) if c.anneal else 0
+            c.optimiser, c.learning_rate, c.max_gradient_norm, rates_of.budget(c) if c.anneal else 0
         ),
-        explore=explore.schedule(c),
+        explore=exploration.schedule(c),
         relabel=returns,
     )

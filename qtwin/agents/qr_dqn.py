@@ -5,14 +5,17 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from qtwin import distributions, explore, optimisers, rates, targets
-from qtwin.agent import Agent, Algorithm
-from qtwin.config import Config
+from qtwin import optimisers, rates
+from qtwin.acting import exploration
+from qtwin.algorithm import Agent, Algorithm
+from qtwin.config import rates_of
+from qtwin.config.config import Config
 from qtwin.envs.spec import EnvSpec
-from qtwin.losses import mean_over
-from qtwin.nets.heads import distribution_network
-from qtwin.processes import target_specs
+from qtwin.nets.build import distribution_network
 from qtwin.replay import remember
+from qtwin.target_update import specs
+from qtwin.td import distributions, targets
+from qtwin.td.losses import mean_over
 from qtwin.types import Aux
 
 
@@ -43,13 +46,13 @@ def qr_dqn(env: EnvSpec, c: Config) -> Algorithm:
         return mean_over(each, batch.weight), Aux(values(y) - values(z), values(z), stats)
 
     def act(variables, obs, epsilon, key):
-        return explore.choose(net, variables, obs, epsilon, key, values)
+        return exploration.choose(net, variables, obs, epsilon, key, values)
 
     # RATES: DQN's
     return Algorithm(
         agent=Agent(net.init, act, loss, lambda v, obs: values(net.apply(v, obs)), net.layers),
-        rates=rates.Rates(c.collect, c.regress, target_specs.parse(c.target, rates.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
-        explore=explore.schedule(c),
+        explore=exploration.schedule(c),
     )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
-from qtwin import explore, optimisers, rates, targets
-from qtwin.agent import Agent, Algorithm
-from qtwin.config import Config
+from qtwin import optimisers, rates
+from qtwin.acting import exploration
+from qtwin.algorithm import Agent, Algorithm
+from qtwin.config import rates_of
+from qtwin.config.config import Config
 from qtwin.envs.spec import EnvSpec
-from qtwin.nets.bodies import q_network
-from qtwin.processes import target_specs
+from qtwin.nets.build import q_network
 from qtwin.replay.stream import stream
+from qtwin.target_update import specs
+from qtwin.td import targets
 from qtwin.types import Aux
 
 
@@ -36,13 +39,13 @@ def stream_q(env: EnvSpec, c: Config) -> Algorithm:
         return jnp.mean(value), Aux(td_error, q_taken, stats, ended=ended)
 
     def act(variables, obs, epsilon, key):
-        return explore.epsilon_greedy(net.apply(variables, obs), epsilon, key)
+        return exploration.epsilon_greedy(net.apply(variables, obs), epsilon, key)
 
     # RATES: 1 : 1 : 1
     return Algorithm(
         agent=Agent(net.init, act, loss, net.apply, net.layers),
-        rates=rates.Rates(c.collect, c.regress, target_specs.parse(c.target, rates.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
         replay=stream(c.discount, c.reward_scale),
         optimiser=optimisers.obgd(c.learning_rate, c.discount * c.trace),
-        explore=explore.schedule(c),
+        explore=exploration.schedule(c),
     )

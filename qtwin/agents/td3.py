@@ -6,16 +6,19 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from qtwin import explore, names, optimisers, policies, rates, targets
-from qtwin.agent import Agent, Algorithm, Improvement
-from qtwin.config import Config
+from qtwin import optimisers, rates
+from qtwin.acting import exploration, policies
+from qtwin.algorithm import Agent, Algorithm, Improvement
+from qtwin.config import option_specs, rates_of
+from qtwin.config.config import Config
 from qtwin.envs.spec import EnvSpec
-from qtwin.losses import of_critics
-from qtwin.nets.bodies import critic_network, network
+from qtwin.nets.build import critic_network, network
 from qtwin.nets.ensemble import ensemble
 from qtwin.nets.net import side_by_side
-from qtwin.processes import target_specs
 from qtwin.replay import remember
+from qtwin.target_update import specs
+from qtwin.td import targets
+from qtwin.td.losses import of_critics
 from qtwin.types import Aux
 
 
@@ -26,7 +29,7 @@ def td3(env: EnvSpec, c: Config) -> Algorithm:
     one = critic_network(env, c.net, 1, c.init, c.normalise)
     critic = ensemble(one, c.critics)
     actor = network(env, c.actor_net or c.net, env.action_shape[0], c.init, c.normalise)
-    sigma, clip = names.smoothing_choice(c.smoothing)
+    sigma, clip = option_specs.smoothing_choice(c.smoothing)
 
     def mu(variables, obs):
         return jnp.tanh(actor.apply(variables.part("actor"), obs))
@@ -52,14 +55,14 @@ def td3(env: EnvSpec, c: Config) -> Algorithm:
         return -jnp.mean(q_first), twin.online.stats_with("actor", stats)
 
     def act(variables, obs, sigma, key):
-        return explore.gaussian(mu(variables, obs), sigma, key)
+        return exploration.gaussian(mu(variables, obs), sigma, key)
 
     # RATES: a gradient step per transition; the actor and both targets move at every second one
     return Algorithm(
         agent=Agent(side_by_side(critic=critic, actor=actor), act, loss),
-        rates=rates.Rates(c.collect, c.regress, target_specs.parse(c.target, rates.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
-        explore=explore.schedule(c),
+        explore=exploration.schedule(c),
         improvement=Improvement(("actor",), improve, optimisers.of_improvement(c, ("actor",)), c.actor_every),
     )

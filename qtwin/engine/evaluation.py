@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from qtwin import rng
-from qtwin.agent import Agent
-from qtwin.diagnostics import value_of
+from qtwin.algorithm import Agent
 from qtwin.engine.played import EVAL_MAX_STEPS, Played, eval_steps
 from qtwin.envs.base import HostEnv, JaxEnv, Score, for_evaluation
-from qtwin.foresight import Foresight
-from qtwin.processes.sound import not_finite
-from qtwin.run.interrupts import poll
+from qtwin.interrupts import poll
+from qtwin.measure.diagnostics import value_of
+from qtwin.measure.overestimation import Foresight
+from qtwin.processes.nonfinite import not_finite
 from qtwin.types import Array, Variables
 
 SIDE_BY_SIDE = 16  # environments in Python that episodes are played in

@@ -14,19 +14,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from qtwin import diagnostics, rng
-from qtwin.agent import Algorithm
-from qtwin.engine.cycle import Target, cycle, targets
+from qtwin import rng
+from qtwin.acting.exploration import nothing_held
+from qtwin.algorithm import Algorithm
+from qtwin.engine.cycle import cycle
 from qtwin.engine.evaluation import greedy_episodes
 from qtwin.engine.played import EVAL_MAX_STEPS
-from qtwin.engine.state import EVALUATE, INIT, TrainState, empty_tally, no_faults, stream
 from qtwin.envs.base import JaxEnv
 from qtwin.envs.spec import EnvSpec
-from qtwin.explore import nothing_held
-from qtwin.foresight import Foresight
+from qtwin.measure import diagnostics
+from qtwin.measure.overestimation import Foresight
 from qtwin.processes.collect import begin, collect
 from qtwin.processes.regress import optimiser_state, regress
+from qtwin.processes.update_target import Target, targets
 from qtwin.rates import Cycle, cycle_of
+from qtwin.rng import EVALUATE, INIT, stream
+from qtwin.state import TrainState, empty_tally, no_faults
 from qtwin.twin import twin
 from qtwin.types import Clock, Timestep
 

@@ -11,14 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from qtwin import rng
-from qtwin.agent import Algorithm
-from qtwin.engine.cycle import cycle, targets
+from qtwin.acting.exploration import uniform_actions
+from qtwin.algorithm import Algorithm
+from qtwin.engine.cycle import cycle
 from qtwin.engine.fused import in_one_program, state_around, when_due
-from qtwin.engine.state import ACT, TrainState, stream
 from qtwin.envs.spec import EnvSpec
-from qtwin.explore import acting, uniform_actions
+from qtwin.processes.collect import acting
 from qtwin.processes.regress import regress
+from qtwin.processes.update_target import targets
 from qtwin.rates import Cycle
+from qtwin.rng import ACT, stream
+from qtwin.state import TrainState
 from qtwin.types import Array, PyTree, Variables
 
 KEYS = 256  # keys for acting, drawn for so many vector steps at once: folding one in costs as much as a small network

@@ -20,16 +20,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from qtwin import rng
-from qtwin.agent import Algorithm
+from qtwin.acting.exploration import nothing_held
+from qtwin.algorithm import Algorithm
 from qtwin.engine.host_programs import programs
-from qtwin.engine.state import STEP, TrainState, stream
-from qtwin.envs.base import HostEnv, JaxEnv, Outcome
+from qtwin.envs.base import HostEnv
 from qtwin.errors import Refusal
-from qtwin.explore import nothing_held
-from qtwin.processes.collect import begin
-from qtwin.processes.gather import Episodes, Gatherer
+from qtwin.processes.collect_hosted import Episodes, Gatherer
 from qtwin.rates import Cycle, cycle_of
 from qtwin.replay.mapped import Mapped
+from qtwin.state import TrainState
 from qtwin.types import Array, PyTree, Variables
 
 FRAMED_STEPS = 16  # vector steps of the warm-up that frames are written for at once: a call costs as much as 300 rows
@@ -219,41 +218,3 @@ class _Ready(NamedTuple):
 @jax.jit
 def _copy(tree: PyTree) -> PyTree:
     return jax.tree.map(jnp.copy, tree)
-
-
-class JaxOnHost:
-    """N environments written in JAX behind the contract of those in Python, with the fused engine's own draws."""
-
-    def __init__(self, env: JaxEnv, envs: int):
-        self.spec, self.num_envs = env.spec, envs
-        self._begin = jax.jit(lambda key: begin(env, envs, key))
-
-        def step(key: Array, count: Array, state: PyTree, actions: Array) -> tuple[PyTree, Array, Outcome]:
-            return jax.vmap(env.step)(jax.random.split(stream(key, STEP, count), envs), state, actions)
-
-        self._step = jax.jit(step)
-
-    def reset(self, seed: int) -> Array:
-        self._key, self._count = rng.root(np.uint32(seed)), 0
-        world = self._begin(self._key)
-        self._state = world.env
-        return np.asarray(world.obs)
-
-    def step(self, actions: Array) -> tuple[Array, Outcome, None]:
-        self._state, obs, outcome = self._step(self._key, np.int32(self._count), self._state, actions)
-        self._count += 1
-        return np.asarray(obs), Outcome(*map(np.asarray, outcome)), None
-
-    def close(self) -> None:
-        self._state = None
-
-
-def host_of(env: JaxEnv, envs: int) -> HostEnv:
-    """An environment written in JAX for the hosted engine: ``reset(seed)`` and the steps that follow draw exactly what
-    the fused engine draws for that seed.
-
-    Args:
-      env: one environment.
-      envs: how many of them.
-    """
-    return JaxOnHost(env, envs)

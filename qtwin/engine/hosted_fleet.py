@@ -12,18 +12,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qtwin.agent import Algorithm
-from qtwin.diagnostics import Readings, probe_of, read
+from qtwin.algorithm import Algorithm
 from qtwin.engine.evaluation import SIDE_BY_SIDE, host_episodes, player
 from qtwin.engine.fused import one_step
 from qtwin.engine.hosted import hosted
 from qtwin.engine.played import Played, eval_steps
-from qtwin.engine.state import Faults, Tally, TrainState, keyed, unkeyed
-from qtwin.envs.base import HostEnv, JaxEnv, Outcome, for_evaluation
-from qtwin.foresight import Foresight, Judged, judged
+from qtwin.envs.base import HostEnv, for_evaluation
+from qtwin.measure.diagnostics import Readings, probe_of, read
+from qtwin.measure.overestimation import Foresight, Judged, judged
 from qtwin.replay.base import Bulk
 from qtwin.replay.mapped import Mapped, check_device
-from qtwin.run.blocks import Column
+from qtwin.state import Faults, Tally, TrainState, keyed, unkeyed
+from qtwin.storage.block_store import Column
 from qtwin.twin import distance
 from qtwin.types import Array, Clock, PyTree, Variables
 
@@ -200,13 +200,3 @@ def _placed(old: TrainState, new: TrainState, bulk: Bulk | None = None, disk: Ma
 @functools.partial(jax.jit, donate_argnums=0)
 def _written(column: Array, rows: Array, start: Array) -> Array:
     return jax.lax.dynamic_update_slice_in_dim(column, rows, start, axis=0)
-
-
-def nowhere(make_env: Callable[[int], HostEnv]) -> JaxEnv:
-    """Stands for an environment in Python where nothing is collected: its shapes, and nothing that happens."""
-    env = make_env(1)
-    spec = env.spec
-    env.close()
-    obs = jnp.zeros(spec.obs_shape, spec.obs_dtype)
-    ended = Outcome(jnp.float32(0.0), jnp.float32(0.0), obs, jnp.bool_(True))
-    return JaxEnv(spec, lambda key: ((), obs), lambda key, state, action: ((), obs, ended))

@@ -17,7 +17,7 @@ class Played(NamedTuple):
     Attributes:
       returns: undiscounted; of an episode that was cut, up to there. [episodes] float32
       cut: the episode was cut because it did not end by itself. [episodes] bool
-      ledger: what came of the values in them, a `qtwin.foresight.Ledger`; None where nothing was judged.
+      ledger: what came of the values in them, a `qtwin.measure.overestimation.Ledger`; None where nothing was judged.
     """
 
     returns: Array

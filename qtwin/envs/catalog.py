@@ -11,7 +11,7 @@ import importlib.util
 
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest
-from qtwin.files import staying
+from qtwin.storage.files import staying
 
 HOMES = {
     "gymnax": "written in JAX (gymnax): the whole cycle runs as one program",

@@ -19,6 +19,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from qtwin.envs.actions import bounds_of, translator
 from qtwin.envs.base import Outcome
 from qtwin.envs.edge import told
+from qtwin.envs.env_checker import try_gym
 from qtwin.envs.exits import contained
 from qtwin.envs.guard import Care
 from qtwin.envs.gym_make import first_line, made
@@ -26,7 +27,6 @@ from qtwin.envs.narrow import kept_dtype, note_rounding
 from qtwin.envs.spaces import space_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.envs.supervised import Supervised
-from qtwin.envs.trial import try_gym
 from qtwin.envs.vector_edge import Rows, checked_inside, guard_inside
 from qtwin.errors import Broken, Refusal, nearest
 from qtwin.types import Array
@@ -85,7 +85,7 @@ def gym_env(name: str, envs: int, mode: str = "sync", care: Care | None = None, 
 
 
 def try_out(name: str, care: Care) -> None:
-    """Plays a few steps of a Gymnasium environment before a run (`qtwin.envs.trial.try_gym`).
+    """Plays a few steps of a Gymnasium environment before a run (`qtwin.envs.env_checker.try_gym`).
 
     Raises:
       Refusal: what it gives is not what it says.

@@ -8,7 +8,7 @@ from qtwin.envs.base import HostEnv, JaxEnv
 from qtwin.envs.guard import Care, Guarded
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, one_of
-from qtwin.files import staying
+from qtwin.storage.files import staying
 
 CARE = Care()
 
@@ -52,7 +52,7 @@ def host_env(spec: EnvSpec, care: Care = CARE) -> Callable[[int], HostEnv]:
         from qtwin.envs.envpool_envs import envpool_env
 
         return lambda envs: Guarded(envpool_env(name, envs), care.timeout)
-    from qtwin.engine.hosted import host_of
+    from qtwin.envs.jax_on_host import host_of
 
     return lambda envs: Guarded(host_of(jax_env(spec), envs), care.timeout)
 

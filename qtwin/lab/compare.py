@@ -10,16 +10,16 @@ import time
 from pathlib import Path
 
 from qtwin.errors import Refusal, Unusable
-from qtwin.files import read_end, read_json, replace
 from qtwin.lab.grid import Cell, Protocol, price_group, write_plan
 from qtwin.lab.results import Summary, read_summary
 from qtwin.lab.schedule import Ended, Job, cores, result, run_all, stops
-from qtwin.lab.statistics import described
-from qtwin.place import stay_inside
-from qtwin.reading import plain, problem
+from qtwin.measure.statistics import described
+from qtwin.request.run_directory import stay_inside
 from qtwin.run.lock import Lock
 from qtwin.run.logs import read_points
-from qtwin.schemas import PRICE
+from qtwin.storage.files import read_end, read_json, replace
+from qtwin.storage.reading import plain, problem
+from qtwin.storage.schemas import PRICE
 
 PRICED = 6  # groups of cells whose cost is measured; any more are taken to cost as much as the dearest
 START_SECONDS = 5.0  # of a process, before it compiles
@@ -121,7 +121,7 @@ def run(
     Raises:
       Refusal: another process works on it, or the rest would take longer than the budget; nothing is run then.
     """
-    from qtwin.lab.results import conclude
+    from qtwin.lab.report import conclude
 
     say = _outliving(quiet)
     if (folder / "config.json").exists():

@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from qtwin.agents import AGENTS, reads
-from qtwin.config import Config
+from qtwin.agents.catalog import AGENTS, reads
+from qtwin.config.config import Config
+from qtwin.config.options import SETTINGS, option
 from qtwin.errors import Refusal
-from qtwin.files import replace
-from qtwin.reading import Anything, MapOf, plain, problem, read_record, shown
-from qtwin.request import Request, build
-from qtwin.schemas import PLAN as PLAN_FILE
-from qtwin.settings import SETTINGS, option
+from qtwin.request.train import Request, build
+from qtwin.storage.files import replace
+from qtwin.storage.reading import Anything, MapOf, plain, problem, read_record, shown
+from qtwin.storage.schemas import PLAN as PLAN_FILE
 
 FORMAT = 1
 PLAN = "grid.json"  # in a comparison's directory: what was asked for

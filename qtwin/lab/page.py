@@ -9,9 +9,9 @@ import numpy as np
 from qtwin.lab.markup import escaped as _e
 from qtwin.lab.page_parts import footer as _footer
 from qtwin.lab.page_parts import table as _table
-from qtwin.lab.statistics import ENOUGH, LEAST, profile, profile_band
 from qtwin.lab.svg import COLOURS, Series, dots, heat, lines
 from qtwin.lab.table import missing
+from qtwin.measure.statistics import ENOUGH, LEAST, profile, profile_band
 
 MANY = 8  # settings
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from qtwin.lab.markup import escaped
-from qtwin.lab.statistics import ENOUGH
 from qtwin.lab.svg import COLOURS
 from qtwin.lab.table import each_seed, middle, seeds_head, updates
+from qtwin.measure.statistics import ENOUGH
 
 
 def table(ended: list) -> str:

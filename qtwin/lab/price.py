@@ -18,21 +18,21 @@ def price(words: list[str]) -> dict:
     Returns:
       ``{"compile": s, "per_step": s, "platform": "cpu"}``; a step is a transition, offline a gradient step.
     """
-    from qtwin.cli import Parser, request_of, train_options
+    from qtwin.request.command_line import Parser, request_of, train_options
 
     parser = Parser(prog="qtwin train")
     train_options(parser)
     request = request_of(parser.parse_args(words))
-    from qtwin.engine.devices import prepare
+    from qtwin.run.devices import prepare
 
     prepare(1)
     import jax
 
-    from qtwin.agents import algorithm
+    from qtwin.agents.catalog import algorithm
     from qtwin.engine.fleet import fleet_of
     from qtwin.envs.catalog import resolve
     from qtwin.envs.make import make
-    from qtwin.foresight import Foresight
+    from qtwin.measure.overestimation import Foresight
     from qtwin.rates import plan
 
     config = request.config

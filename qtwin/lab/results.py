@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from qtwin import schemas
 from qtwin.errors import Refusal
-from qtwin.files import replace
 from qtwin.lab.findings import findings
-from qtwin.lab.grid import FORMAT, RESULTS, read_plan
-from qtwin.lab.statistics import LEVEL, area, band, improvement_interval, interval, iqm, method, note
-from qtwin.lab.statistics import probability_of_improvement as improvement
-from qtwin.lab.table import missing, table
-from qtwin.processes.target_specs import parse
-from qtwin.reading import plain, read_record
-from qtwin.run.lines import read_log, told
-from qtwin.run.saved import read_config
+from qtwin.lab.grid import FORMAT, read_plan
+from qtwin.measure.statistics import LEVEL, area, band, improvement_interval, interval, iqm, method, note
+from qtwin.measure.statistics import probability_of_improvement as improvement
+from qtwin.request.run_config import read_config
+from qtwin.storage import schemas
+from qtwin.storage.reading import read_record
+from qtwin.storage.rotating_log import read_log, told
+from qtwin.target_update.specs import parse
 
-PAGE = "report.html"
 # what a log point measures for each seed, and is shown over the run
 MEASURES = (
     "probe_distance", "value_gap", "greedy_gap", "churn", "target_change", "largest_q", "divergence",
@@ -53,30 +48,6 @@ def read_summary(run: Path, seeds: int) -> Summary:
         return Summary(read_record(file, schemas.summary(seeds)), "")
     except Refusal as refusal:
         return Summary(None, str(refusal))
-
-
-def conclude(folder: Path, say: Callable[[str], object]) -> dict:
-    """Reads every cell that has run, writes ``compare.json`` and ``report.html``, says the table.
-
-    Args:
-      folder: the comparison's directory.
-      say: is given each line.
-
-    Returns:
-      what ``compare.json`` holds.
-    """
-    from qtwin.lab.page import page
-
-    found = collect(folder)
-    replace(folder / RESULTS, (json.dumps(found, indent=1) + "\n").encode())
-    replace(folder / PAGE, page(found).encode())
-    say("\n" + table(found))
-    for sentence in found["findings"]:
-        say(f"* {sentence}")
-    for sentence in missing(found):
-        say(f"! {sentence}")
-    say(f"\ntable   {plain(str(folder / RESULTS))}\nreport  {plain(str(folder / PAGE))}")
-    return found
 
 
 def collect(folder: Path) -> dict:
@@ -167,12 +138,15 @@ def _in_order(points: list[dict]) -> tuple[list[dict], bool]:
 
 def versions() -> dict[str, str]:
     """Of everything that the numbers hang on."""
-    import qtwin
 
-    names = ("jax", "flax", "optax", "gymnax", "gymnasium", "numpy")
-    return {"qtwin": qtwin.__version__, "python": platform.python_version()} | {
-        name: importlib.metadata.version(name) for name in names
-    }
+    def of(name: str) -> str:
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # a checkout of qtwin that was never installed
+            return "not installed"
+
+    others = ("jax", "flax", "optax", "gymnax", "gymnasium", "numpy")
+    return {"qtwin": of("qtwin"), "python": platform.python_version()} | {name: of(name) for name in others}
 
 
 def _period(run: Path, gradient_steps: int, gaps: list[str]) -> float | None:

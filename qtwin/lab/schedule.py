@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from qtwin.run.lock import holder
 
-CELL = (sys.executable, "-m", "qtwin.lab.cell")
+CELL = (sys.executable, "-m", "qtwin.cli.cell")
 POLL_SECONDS = 0.2
 HELD_SECONDS = 180.0  # that a cell is waited for which a process of an earlier comparison still holds
 
@@ -26,7 +26,7 @@ class Job(NamedTuple):
     Attributes:
       name: is told.
       run: its directory.
-      words: of `qtwin.lab.cell`, found when it starts.
+      words: of `qtwin.cli.cell`, found when it starts.
       log: what it says goes there.
     """
 
@@ -84,7 +84,7 @@ def stops() -> Iterator[list[int]]:
 
 
 def begin(words: Sequence[str], on: list[int], out, err) -> subprocess.Popen:
-    """Starts `qtwin.lab.cell` on these cores alone. It ends when this process does: that holds its standard input."""
+    """Starts `qtwin.cli.cell` on these cores alone. It ends when this process does: that holds its standard input."""
     command = [*CELL, *words]
     # A session of its own: a Ctrl-C at the terminal comes here, and from here to the cells.
     return _on(
@@ -93,7 +93,7 @@ def begin(words: Sequence[str], on: list[int], out, err) -> subprocess.Popen:
 
 
 def result(words: Sequence[str], on: list[int], asked: list[int]) -> tuple[int | None, str, str]:
-    """Runs `qtwin.lab.cell` to its end: its exit code (None where a signal has asked to stop), output and errors."""
+    """Runs `qtwin.cli.cell` to its end: its exit code (None where a signal has asked to stop), output and errors."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = begin(words, on, out, err)
         try:

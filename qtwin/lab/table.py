@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtwin.lab.statistics import ENOUGH
+from qtwin.measure.statistics import ENOUGH
 
 
 def missing(found: dict) -> list[str]:

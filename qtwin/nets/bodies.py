@@ -10,51 +10,11 @@ import jax.numpy as jnp
 from flax import nnx
 
 from qtwin.envs.spec import EnvSpec
-from qtwin.errors import one_of
-from qtwin.names import INIT_NAMES, NORMALISE_NAMES
 from qtwin.nets.convs import BODIES, scaled
 from qtwin.nets.initial import dense, initializers
-from qtwin.nets.names import NetName, parse
-from qtwin.nets.net import Net, from_functions, from_nnx
-from qtwin.nets.norms import norm_of, normalised
+from qtwin.nets.names import NetName
+from qtwin.nets.norms import norm_of
 from qtwin.types import Array
-
-
-def q_network(env: EnvSpec, name: str, init: str = "lecun", normalise: str = "none") -> Net:
-    """The network that ``name`` asks for, made for ``env``: obs [B, *obs_shape] -> action values [B, A].
-
-    Args:
-      env: gives the shapes; an observation that is a state's index is one-hot encoded for all but ``table``.
-      name: ``table``, ``linear``, ``mlp:WIDTH,WIDTH,...``, ``minatar``, ``nature`` or ``impala``
-        (`qtwin.nets.names.NAMES`).
-      init: how its weights begin, "lecun", "torch" or "sparse" (`qtwin.names.INIT_NAMES`).
-      normalise: of observations, "none" or "running" (`qtwin.names.NORMALISE_NAMES`).
-    """
-    return network(env, name, env.num_actions, init, normalise)
-
-
-def network(env: EnvSpec, name: str, outputs: int, init: str = "lecun", normalise: str = "none") -> Net:
-    """As `q_network`, with any number of outputs: obs [B, *obs_shape] -> [B, outputs]."""
-    one_of("initialisation", init, INIT_NAMES)
-    one_of("normalisation", normalise, NORMALISE_NAMES)
-    named = parse(name, env)
-    if named.headed:
-        from qtwin.nets.heads import headed
-
-        return headed(env, named, outputs, 0, init, normalise)
-    if named.kind == "table":
-        return from_functions(
-            init=lambda key: {"table": jnp.zeros((env.num_states, outputs))},
-            apply=lambda params, obs: params["table"][obs],
-        )
-    if named.kind == "minatar":
-        net = from_nnx(lambda rngs: MinAtar(env, named, outputs, init, rngs), encodes=True)
-    elif named.kind in BODIES:
-        net = from_nnx(lambda rngs: BODIES[named.kind](env, named, outputs, init, rngs), encodes=True)
-    else:
-        features = env.num_states or math.prod(env.obs_shape)
-        net = from_nnx(lambda rngs: MLP(env, features, named, outputs, init, rngs), encodes=named.kind == "mlp")
-    return normalised(net, env) if normalise == "running" else net
 
 
 def trunk(env: EnvSpec, named: NetName, init: str, rngs: nnx.Rngs) -> tuple[nnx.Module, int]:
@@ -65,20 +25,6 @@ def trunk(env: EnvSpec, named: NetName, init: str, rngs: nnx.Rngs) -> tuple[nnx.
         return BODIES[named.kind](env, named, 0, init, rngs), {"nature": 512}.get(named.kind, 256)
     features = env.num_states or math.prod(env.obs_shape)
     return MLP(env, features, named._replace(widths=named.widths[:-1]), 0, init, rngs), named.widths[-1]
-
-
-def critic_network(env: EnvSpec, name: str, outputs: int, init: str = "lecun", normalise: str = "none") -> Net:
-    """A critic of continuous actions: (obs [B, *obs_shape], action [B, A]) -> [B, outputs].
-
-    A network of images meets the action behind its convolutions, before the hidden layer.
-    """
-    named = parse(name, env)
-    if named.kind == "minatar" or named.kind in BODIES:
-        net = from_nnx(lambda rngs: ImageCritic(env, named, outputs, init, rngs))
-    else:
-        features = (env.num_states or math.prod(env.obs_shape)) + env.action_shape[0]
-        net = from_nnx(lambda rngs: MLP(env, features, named, outputs, init, rngs))
-    return normalised(net, env) if normalise == "running" else net
 
 
 class ImageCritic(nnx.Module):

@@ -120,7 +120,7 @@ class Conv(nnx.Module):
       size: the kernel is ``size`` by ``size``.
       stride: between its places.
       padding: "VALID", or "SAME" for H' = H / stride, rounded up.
-      init: how its weights begin (`qtwin.names.INIT_NAMES`).
+      init: how its weights begin (`qtwin.config.option_specs.INIT_NAMES`).
       rngs: draws them.
     """
 

@@ -11,9 +11,9 @@ from flax import nnx
 
 from qtwin.nets.bodies import Conv3x3
 from qtwin.nets.initial import dense
+from qtwin.nets.names import encoder_choice
 from qtwin.nets.net import Net, from_nnx, side_by_side
 from qtwin.nets.norms import BatchNorm
-from qtwin.siamese.names import encoder_choice
 from qtwin.types import Array, PyTree, Variables
 
 # Of batch norms: torch's own, with which the papers were written. Its running variance is the unbiased one, too.

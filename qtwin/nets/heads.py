@@ -13,52 +13,15 @@ import jax.numpy as jnp
 from flax import nnx
 
 from qtwin.envs.spec import EnvSpec
-from qtwin.errors import Refusal
-from qtwin.nets.bodies import network, rectified, trunk
+from qtwin.nets.bodies import rectified, trunk
 from qtwin.nets.initial import dense, initializers
-from qtwin.nets.names import NetName, parse
+from qtwin.nets.names import NetName
 from qtwin.nets.net import Net, Noise, from_nnx
 from qtwin.nets.norms import norm_of, normalised
 from qtwin.types import Array
 
 COSINES = 64  # that a quantile's fraction is embedded in (Dabney et al. 2018b, section 3)
 ROW = 32  # numbers in a row of `written_out`
-
-
-def distribution_network(env: EnvSpec, name: str, atoms: int, init: str = "lecun", normalise: str = "none") -> Net:
-    """A network with K numbers for each action: obs [B, *obs_shape] -> [B, A, K].
-
-    Args:
-      env, name, init, normalise: as `qtwin.nets.bodies.q_network`'s.
-      atoms: K.
-    """
-    named = parse(name, env)
-    if named.headed:
-        return headed(env, named, env.num_actions, atoms, init, normalise)
-    net = network(env, name, env.num_actions * atoms, init, normalise)
-
-    def shaped(out: Array) -> Array:
-        return out.reshape(-1, env.num_actions, atoms)
-
-    def learn(variables, obs, key):
-        out, stats = net.learn(variables, obs, key)
-        return shaped(out), stats
-
-    return net._replace(apply=lambda variables, obs: shaped(net.apply(variables, obs)), learn=learn)
-
-
-def quantile_network(env: EnvSpec, name: str, init: str = "lecun", normalise: str = "none") -> Net:
-    """An implicit quantile network: (obs [B, *obs_shape], tau [B, N] in [0, 1]) -> the quantiles' values [B, N, A].
-
-    f(psi(s) * phi(tau)) with phi_j(tau) = ReLU(sum_i cos(pi i tau) w_ij + b_j) (Dabney et al. 2018b, equation 4).
-    """
-    named = parse(name, env)
-    if named.kind in ("table", "linear") or named.dropout or named.norm.startswith("batch"):
-        raise Refusal(
-            f"an implicit quantile network multiplies what stands before its last hidden layer by an embedding of the"
-            f" quantile, and '{name}' does not take it; write --net mlp:64,64"
-        )
-    return headed(env, named, env.num_actions, 0, init, normalise, implicit=True)
 
 
 def headed(

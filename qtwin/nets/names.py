@@ -213,3 +213,32 @@ def _sigma(layer: str, value: str, name: str) -> float:
     if not 0.0 <= sigma < float("inf"):
         raise Refusal(f"+noisy takes its SIGMA, at least 0, and '{layer}' in '{name}' does not; write +noisy=0.5")
     return sigma
+
+
+def encoder_choice(name: str, image_shape: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    """Reads ``conv:WIDTH,WIDTH,...`` or ``resnet18``; returns the widths of its layers.
+
+    Args:
+      name: as written.
+      image_shape: what it is to take, [H, W, C]; None where that is not known yet.
+    """
+    kind, _, rest = name.partition(":")
+    if name == "resnet18":
+        return 64, 128, 256, 512
+    if kind != "conv":
+        raise Refusal(f"unknown encoder '{name}'{nearest(kind, ['conv:32,64,128', 'resnet18'])}")
+    widths = widths_choice(rest, f"an encoder is written conv:WIDTH,WIDTH,... and '{name}' came; write conv:32,64,128")
+    if image_shape is not None and min(image_shape[:2]) < 2 ** (len(widths) - 1):
+        raise Refusal(
+            f"each of {len(widths)} layers halves the image, and nothing of {image_shape[0]}x{image_shape[1]} is left"
+            " for the last; write fewer, --encoder conv:32,64"
+        )
+    return widths
+
+
+def widths_choice(text: str, complaint: str) -> tuple[int, ...]:
+    """Reads ``128,128``; refuses with ``complaint``."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise Refusal(complaint)
+    return tuple(int(part) for part in parts)

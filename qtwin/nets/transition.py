@@ -21,7 +21,7 @@ def latent_model(latent: tuple[int, ...], actions: int, init: str) -> Net:
     Args:
       latent: a latent's shape, [H, W, C] or [D].
       actions: A.
-      init: how its weights begin (`qtwin.names.INIT_NAMES`).
+      init: how its weights begin (`qtwin.config.option_specs.INIT_NAMES`).
     """
     return from_nnx(lambda rngs: LatentModel(latent, actions, init, rngs))
 

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 
-from qtwin.agent import Algorithm
-from qtwin.engine.state import ACT, LOST, RESET, STEP, Tally, TrainState, World, stream
+from qtwin.acting.exploration import ez_greedy
+from qtwin.envs.spec import EnvSpec
+from qtwin.types import Array
+
+if TYPE_CHECKING:
+    from qtwin.algorithm import Algorithm
+
+
+from qtwin.acting.exploration import uniform_actions
+from qtwin.algorithm import Algorithm
 from qtwin.envs.base import JaxEnv, Outcome
-from qtwin.explore import acting, uniform_actions
-from qtwin.processes.sound import another, sound
-from qtwin.types import Array, Timestep
+from qtwin.processes.nonfinite import another, sound
+from qtwin.rng import ACT, LOST, RESET, STEP, stream
+from qtwin.state import Tally, TrainState, World
+from qtwin.types import Timestep
 
 
 def begin(env: JaxEnv, envs: int, key: Array) -> World:
@@ -95,3 +105,11 @@ def account(world: World, tally: Tally, env_state, obs: Array, outcome: Outcome)
     )
     world = world._replace(env=env_state, obs=obs)
     return world._replace(returns=jnp.where(ended, 0.0, returns), lengths=jnp.where(ended, 0, lengths)), tally
+
+
+def acting(algorithm: Algorithm, env: EnvSpec) -> Callable:
+    """How process 1 acts: ``(variables, obs [N, ...], epsilon [], key, held) -> (action [N], held)``; ``held`` is ()
+    where random actions last one step."""
+    if algorithm.zeta:
+        return ez_greedy(algorithm.agent.act, algorithm.zeta, env.num_actions)
+    return lambda variables, obs, epsilon, key, held: (algorithm.agent.act(variables, obs, epsilon, key), held)

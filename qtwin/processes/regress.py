@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from qtwin.agent import Algorithm, Improvement
-from qtwin.engine.state import IMPROVE, LOSS, SAMPLE, Tally, TrainState, stream
-from qtwin.processes.guard import chosen, counted, finite, when
+from qtwin.algorithm import Algorithm, Improvement
+from qtwin.processes.finite_updates import chosen, counted, finite, when
+from qtwin.rng import IMPROVE, LOSS, SAMPLE, stream
+from qtwin.state import Tally, TrainState
 from qtwin.twin import Twin
 from qtwin.types import Array, Aux, PyTree, Transition, Variables
 

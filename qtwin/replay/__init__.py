@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtwin.config.option_specs import prioritise_choice, sequence_steps
+from qtwin.config.rates_of import budget
 from qtwin.errors import Refusal
-from qtwin.names import prioritise_choice, sequence_steps
-from qtwin.rates import budget
 from qtwin.replay.size import in_frames
 
 if TYPE_CHECKING:
-    from qtwin.config import Config
+    from qtwin.config.config import Config
     from qtwin.envs.spec import EnvSpec
     from qtwin.replay.base import Replay
 

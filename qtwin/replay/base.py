@@ -9,7 +9,7 @@ from qtwin.rates import Cycle
 from qtwin.types import Array, Aux, PyTree, Timestep, Transition
 
 if TYPE_CHECKING:
-    from qtwin.processes.framing import Framer
+    from qtwin.replay.frame_packer import Framer
 
 
 class Bulk(NamedTuple):
@@ -34,8 +34,9 @@ class Bulk(NamedTuple):
 class Replay(NamedTuple):
     """A memory of transitions, kept where the learner computes.
 
-    Its state is saved as it is, and the blocks of it that have changed are found by their bytes (`qtwin.run.blocks`). A
-    checkpoint of gigabytes is cheap as long as new rows come into consecutive slots of large columns.
+    Its state is saved as it is, and the blocks of it that have changed are found by their bytes
+    (`qtwin.storage.block_store`). A checkpoint of gigabytes is cheap as long as new rows come into consecutive slots of
+    large columns.
 
     Attributes:
       capacity: transitions it can hold. [transitions]
@@ -45,7 +46,7 @@ class Replay(NamedTuple):
       sample: ``(state, key, step: gradient step in the cycle []) -> Transition [B]``, or where sequences were asked for
         a `qtwin.replay.sequences.Sequences`.
       ragged: ``() -> Replay``, the same memory for steps that come in ragged order, its ``add`` taking a
-        `qtwin.replay.linked.Linked`; None where it does not matter which step follows which.
+        `qtwin.replay.ring.Linked`; None where it does not matter which step follows which.
       cut: ``state -> state`` where every environment's newest step ends its episode: what comes next is of another
         one. None where it does not matter. In the memory that the fused engine adds to, ``(state, which [N] bool) ->
         state`` as well: only those environments' do.
@@ -57,7 +58,7 @@ class Replay(NamedTuple):
       update: ``(state, batch, aux) -> state`` after a gradient step on ``batch``, of which the loss reported ``aux``:
         priorities go back. None where nothing does.
       framer: ``() -> Framer``, which makes of vector steps in Python the chunks that ``add`` takes, where those are not
-        a `Timestep` (`qtwin.processes.framing`); else None.
+        a `Timestep` (`qtwin.replay.frame_packer`); else None.
       bulk: the column that may lie elsewhere; None where there is none. ``add`` takes state and chunk without it too.
       sample_at: ``(state, key, count: gradient steps so far in the run []) -> batch``. The regression uses it in the
         place of ``sample`` where batches belong together, as in passes through a data set. The key is the same at every

@@ -19,10 +19,9 @@ import numpy as np
 from qtwin.envs.fit import SHAPES, mismatch
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, Unusable
-from qtwin.files import give_name, open_regular, parse_json
-from qtwin.place import new_file
 from qtwin.replay.base import Replay
-from qtwin.tensor_files import Held, read_header, read_tensors
+from qtwin.storage.files import give_name, new_file, open_regular, parse_json
+from qtwin.storage.tensor_files import Held, read_header, read_tensors
 from qtwin.types import Array, Timestep, Transition
 
 FORMAT = "qtwin-dataset-1"

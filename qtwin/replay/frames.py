@@ -18,9 +18,9 @@ import jax.numpy as jnp
 
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
-from qtwin.processes.framing import Framer
 from qtwin.rates import Cycle
 from qtwin.replay.base import Bulk, Replay
+from qtwin.replay.frame_packer import Framer
 from qtwin.replay.sequences import Sequences, with_sequence
 from qtwin.rng import integers
 from qtwin.types import Array, Timestep, Transition

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 
-from qtwin.config import Config
+from qtwin.config.config import Config
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
+from qtwin.storage.sizes import size
 
-GROUP = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-)  # the limit and the use of this process's control group, in its two versions
 SPARE = 0.05  # of the free memory, left for all else that a run needs
 
 
@@ -50,34 +44,6 @@ def replay_bytes(env: EnvSpec, c: Config) -> int:
 
 def _action(env: EnvSpec) -> int:
     return int(np.prod(env.action_shape, dtype=int)) * 4
-
-
-def free_bytes() -> int | None:
-    """Memory of this machine, and of this process's control group, that is free; None where that cannot be told."""
-    found = []
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("MemAvailable:"):
-                found.append(int(line.split()[1]) * 1024)
-    except (OSError, ValueError):
-        pass
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            group = Path("/sys/fs/cgroup")
-            found.append(
-                int((group / limit).read_text(encoding="utf-8")) - int((group / used).read_text(encoding="utf-8"))
-            )
-        except (OSError, ValueError):  # no such group, or "max"
-            pass
-    if found:
-        return min(found)
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return None
 
 
 def room_for(env: EnvSpec, c: Config, seeds: int, free: int | None, on_disk: bool = False) -> str:
@@ -144,14 +110,6 @@ def room_on_disk(
 
 def _times(seeds: int) -> str:
     return f"{seeds} x " if seeds > 1 else ""
-
-
-def size(count: int) -> str:
-    """``7.08 GB`` for 7_078_000_000 bytes."""
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= factor:
-            return f"{count / factor:.3g} {unit}"
-    return f"{count} bytes"
 
 
 def _rounded(count: int) -> int:

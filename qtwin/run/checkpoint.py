@@ -2,8 +2,8 @@
 
 A checkpoint is a folder ``cycle-CYCLES`` with a safetensors file for each seed and ``manifest.json``, which names every
 file's hash and closes with its own. What is large, the columns of a replay, is cut into blocks of `BLOCK_BYTES`, each
-kept once, under its hash, in ``blocks/`` beside the checkpoints (`qtwin.run.blocks`): rows that have not changed since
-the checkpoint before are not written again, whatever kind of replay holds them.
+kept once, under its hash, in ``blocks/`` beside the checkpoints (`qtwin.storage.block_store`): rows that have not
+changed since the checkpoint before are not written again, whatever kind of replay holds them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import jax
 import numpy as np
 from safetensors.numpy import save
 
-from qtwin.engine.state import TrainState
 from qtwin.errors import Refusal, Unusable
-from qtwin.files import open_regular, read_json, sha256_of, sync_folder, write_flushed
-from qtwin.run import blocks
-from qtwin.run.keep import DEFAULT, Keep, Saved
-from qtwin.tensor_files import Held, fits, read_header, read_tensors
+from qtwin.request.retention import DEFAULT, Keep, Saved
+from qtwin.state import TrainState
+from qtwin.storage import block_store
+from qtwin.storage.files import open_regular, read_json, sha256_of, sync_folder, write_flushed
+from qtwin.storage.tensor_files import Held, fits, read_header, read_tensors
 from qtwin.types import PyTree, Variables
 
 FORMAT = 3
@@ -116,7 +116,9 @@ def write(
     digests, sizes, columns = {}, {}, {}
     try:
         for seed, state in zip(seeds, states, strict=True):
-            small, columns[str(seed)] = blocks.split(folder, named_leaves(state), set() if known is None else known)
+            small, columns[str(seed)] = block_store.split(
+                folder, named_leaves(state), set() if known is None else known
+            )
             data = save(small)
             name = f"seed-{seed}.safetensors"
             write_flushed(aside / name, data)
@@ -163,7 +165,7 @@ def prune(folder: Path, keep: Keep) -> None:
         if each.cycles not in stay:
             shutil.rmtree(path, ignore_errors=True)
     try:
-        blocks.prune(folder, [read_manifest(path) for path in _all(folder)])
+        block_store.prune(folder, [read_manifest(path) for path in _all(folder)])
     except Unusable:
         return  # what a manifest that cannot be read needs is not known: no block goes
 
@@ -183,7 +185,7 @@ def newest(
             manifest = read_manifest(path)
             for name, digest in manifest["sha256"].items():
                 _verify(path / name, digest, manifest["bytes"].get(name))
-            verified = blocks.verify(folder, manifest)
+            verified = block_store.verify(folder, manifest)
             if known is not None:
                 known |= verified
             return path, manifest
@@ -216,7 +218,7 @@ def read_manifest(path: Path) -> dict:
             raise Unusable(f"{file}: it is of cycle {manifest['cycles']} and lies in {path.name}")
         if sorted(manifest["sha256"]) != sorted(f"seed-{seed}.safetensors" for seed in manifest["seeds"]):
             raise Unusable(f"{file}: the files it names are not those of its seeds")
-        blocks.check(manifest["columns"], str(file))
+        block_store.check(manifest["columns"], str(file))
     except Unusable:
         raise
     except OSError as error:
@@ -227,7 +229,7 @@ def read_manifest(path: Path) -> dict:
 
 
 def read(
-    path: Path, manifest: dict, like: list[TrainState], put: Callable[[blocks.Column], Any] = np.asarray
+    path: Path, manifest: dict, like: list[TrainState], put: Callable[[block_store.Column], Any] = np.asarray
 ) -> list[TrainState]:
     """The states that a checkpoint holds, each checked against ``like`` leaf by leaf.
 
@@ -257,12 +259,12 @@ def read(
                 manifest["sha256"][file.name],
             )
         except OSError as error:
-            raise blocks.unreadable(Unusable(f"{file}: it cannot be read ({error.strerror or error})")) from None
+            raise block_store.unreadable(Unusable(f"{file}: it cannot be read ({error.strerror or error})")) from None
         except Unusable as error:
-            raise blocks.unreadable(error) from None
+            raise block_store.unreadable(error) from None
         named = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in new.items()} | named
         for name, column in columns.items():
-            named[name] = put(blocks.column_of(path.parent, column, wanted[name], f"{file}: '{name}'"))
+            named[name] = put(block_store.column_of(path.parent, column, wanted[name], f"{file}: '{name}'"))
         states.append(fill(state, named, str(file)))
     return states
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qtwin.lab.statistics import iqm
+from qtwin.measure.statistics import iqm
 
 
 def draw(points: list[dict], title: str, file: Path, judged: str = "greedy") -> None:

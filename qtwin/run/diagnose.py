@@ -10,16 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from qtwin import schemas
-from qtwin.config import Config
-from qtwin.diagnostics import Readings
+from qtwin.config.config import Config
 from qtwin.engine.fleet import Fleet
 from qtwin.errors import Refusal, Unusable
-from qtwin.foresight import Judged
-from qtwin.lab.alarms import alarms
-from qtwin.processes.update_target import TargetUpdate
+from qtwin.measure.alarms import alarms
+from qtwin.measure.diagnostics import Readings
+from qtwin.measure.overestimation import Judged
 from qtwin.rates import Plan
-from qtwin.run import lines
+from qtwin.storage import rotating_log, schemas
+from qtwin.target_update.rules import TargetUpdate
 
 WORTH = 2_000  # gradient steps from which on a run is measured without being asked
 LOOKS = 64  # looks at the twin in the middle of a run, over
@@ -63,10 +62,14 @@ class Diagnosis:
         if not every:
             return
         file = out / "twin.jsonl"
-        kept = [look for look in lines.read_log(file, schemas.look(len(fleet.seeds))).points if look["cycles"] <= start]
-        lines.anew(file, (json.dumps(look) + "\n" for look in kept))
+        kept = [
+            look
+            for look in rotating_log.read_log(file, schemas.look(len(fleet.seeds))).points
+            if look["cycles"] <= start
+        ]
+        rotating_log.anew(file, (json.dumps(look) + "\n" for look in kept))
         logged = points[-1]["cycles"] if points else 0
-        for last in lines.read_log(out / "reading.json", schemas.reading(len(fleet.seeds))).points:
+        for last in rotating_log.read_log(out / "reading.json", schemas.reading(len(fleet.seeds))).points:
             if logged < last["cycles"] <= start:
                 self._held = last["point"]
 
@@ -109,7 +112,7 @@ class Diagnosis:
             "distance": [round(d, 9) for d in self._fleet.twin_distances()],
         }
         with contextlib.suppress(OSError):  # a full disk costs a look, not the run
-            lines.append(self._out / "twin.jsonl", json.dumps(line) + "\n", flushed=False)
+            rotating_log.append(self._out / "twin.jsonl", json.dumps(line) + "\n", flushed=False)
 
     def _due(self, count: int) -> bool:
         return bool(self._every) and count % self._every == 0
@@ -133,7 +136,7 @@ class Diagnosis:
         from safetensors.numpy import save
 
         from qtwin.run.checkpoint import fill, named_leaves
-        from qtwin.tensor_files import fits, read_tensors
+        from qtwin.storage.tensor_files import fits, read_tensors
 
         file, drawn = self._out / "probe.safetensors", self._fleet.take_probe()
         self._probed = True

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qtwin.errors import Broken
-from qtwin.files import read_json
+from qtwin.request.run_config import write_json
 from qtwin.run.lock import Lock
-from qtwin.run.saved import write_json
-from qtwin.streams import reserve
+from qtwin.storage.console import reserve
+from qtwin.storage.files import read_json
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from qtwin.engine.devices import prepare
 from qtwin.engine.played import Played, cut_in_words, eval_steps
 from qtwin.envs.base import JaxEnv
 from qtwin.envs.fit import mismatch
 from qtwin.envs.preprocessing import PREPROCESSINGS, PROTOCOLS
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
-from qtwin.streams import console, safe
+from qtwin.run.devices import prepare
+from qtwin.storage.console import console, safe
 from qtwin.types import Variables
 
 FINAL = 2**31 - 1  # the draw that stands for the end of a run
@@ -36,7 +36,7 @@ def greedy_player(
     import jax
 
     from qtwin import rng
-    from qtwin.agent import Agent
+    from qtwin.algorithm import Agent
     from qtwin.engine.evaluation import greedy_episodes, player_on
 
     if isinstance(env, JaxEnv):
@@ -83,7 +83,7 @@ def run(
       shown: the video's file, as it is to be shown.
     """
     from qtwin.envs.make import make
-    from qtwin.lab.statistics import LEAST, described
+    from qtwin.measure.statistics import LEAST, described
     from qtwin.run.policy import load, read_description, spec_of
 
     description = read_description(Path(path))
@@ -119,7 +119,7 @@ def run(
     if len(means) >= LEAST:
         say(f"interquartile mean over {len(means)} seeds: {described(means)}")
     if spec.preprocessing:
-        from qtwin.scores import beside, lines
+        from qtwin.measure.atari_scores import beside, lines
 
         over = "" if len(means) == 1 else f", mean of {len(means)} seeds"
         for line in lines(beside(spec.id.removeprefix("ale:"), {f"this run{over}": float(np.mean(means))})):

@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qtwin.config import Config
+from qtwin.config.config import Config
+from qtwin.config.option_specs import self_predict_choice
+from qtwin.config.rates_of import budget
 from qtwin.engine.played import cut_in_words
 from qtwin.envs.preprocessing import PREPROCESSINGS
 from qtwin.envs.spec import EnvSpec
-from qtwin.names import self_predict_choice
-from qtwin.processes.target_specs import parse
-from qtwin.rates import Plan, budget, target_updates_after
-from qtwin.run.saved import write_json
-from qtwin.streams import console, safe
+from qtwin.rates import Plan, target_updates_after
+from qtwin.request.run_config import write_json
+from qtwin.storage.console import console, safe
+from qtwin.target_update.specs import parse
 
 if TYPE_CHECKING:
-    from qtwin.agent import Algorithm
+    from qtwin.algorithm import Algorithm
     from qtwin.engine.fleet import Fleet
     from qtwin.engine.played import Played
-    from qtwin.request import Request
-    from qtwin.run.interrupts import Interrupts
+    from qtwin.interrupts import Interrupts
+    from qtwin.request.train import Request
     from qtwin.run.logs import Logs, Screen
 
 
@@ -52,9 +53,9 @@ def finish(
       what ``summary.json`` holds.
 
     Raises:
-      qtwin.run.interrupts.Stopped: a signal came before the summary; resumed, the run does all this again.
+      qtwin.interrupts.Stopped: a signal came before the summary; resumed, the run does all this again.
     """
-    from qtwin.processes.sound import finite_returns
+    from qtwin.processes.nonfinite import finite_returns
     from qtwin.run import policy
     from qtwin.run.curve import draw
     from qtwin.run.evaluate import greedy_player
@@ -106,7 +107,7 @@ def summarise(
 
     ``transitions_per_second`` counts the seconds in the three processes: compilation and evaluation are left out.
     """
-    from qtwin.lab.statistics import interval, iqm, method
+    from qtwin.measure.statistics import interval, iqm, method
     from qtwin.run.loop import moves
 
     clocks, beside = fleet.clocks(), {}
@@ -152,7 +153,7 @@ def report(summary: dict, out: str) -> None:
     """
     import shlex
 
-    from qtwin.lab.statistics import LEAST, described
+    from qtwin.measure.statistics import LEAST, described
 
     say, returns = console().print, summary["eval_return"]
     each = ", ".join(f"{value:.1f}" for value in returns)

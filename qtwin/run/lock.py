@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from qtwin.errors import Broken, Refusal
-from qtwin.place import LOCK
+from qtwin.request.run_directory import LOCK
 
 try:
     import fcntl

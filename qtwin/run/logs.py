@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from qtwin.run import lines
-from qtwin.schemas import log_point
-from qtwin.streams import Outliving, safe
+from qtwin.storage import rotating_log
+from qtwin.storage.console import Outliving, safe
+from qtwin.storage.schemas import log_point
 
 
 class Logs:
@@ -37,8 +37,12 @@ class Logs:
           needs: lists that a log point must hold; one that lacks them is damaged.
         """
         self._file, self._events, self._seeds = out / "metrics.jsonl", out / "tensorboard", seeds
-        log = lines.Log([]) if resumed_at is None else lines.read_log(self._file, log_point(len(seeds), needs))
-        self.gaps = lines.told(log)
+        log = (
+            rotating_log.Log([])
+            if resumed_at is None
+            else rotating_log.read_log(self._file, log_point(len(seeds), needs))
+        )
+        self.gaps = rotating_log.told(log)
         self._begin([point for point in log.points if point["cycles"] <= resumed_at])
 
     def _begin(self, points: list[dict]) -> None:
@@ -69,9 +73,9 @@ class Logs:
             self._shown = 0
         try:
             if self._whole:
-                lines.append(self._file, "".join(json.dumps(point) + "\n" for point in self._waiting))
+                rotating_log.append(self._file, "".join(json.dumps(point) + "\n" for point in self._waiting))
             else:
-                lines.anew(self._file, (json.dumps(point) + "\n" for point in self.points))
+                rotating_log.anew(self._file, (json.dumps(point) + "\n" for point in self.points))
             self._whole, self._waiting = True, []
         except OSError:
             self._whole = False  # half a line may stand there: the whole file is written the next time
@@ -100,7 +104,7 @@ class Logs:
                 self._written += event.ByteSize()
         self._shown = len(self.points)
         self._board.flush()
-        if self._written > lines.LARGEST:  # TensorBoard reads all the files of a folder, one after another
+        if self._written > rotating_log.LARGEST:  # TensorBoard reads all the files of a folder, one after another
             self._board.close()
             self._board = EventsWriter(str(self._events / f"events-{self._boards:04}"))
             self._written, self._boards = 0, self._boards + 1
@@ -133,13 +137,13 @@ def _finite(value):
 
 
 def read_points(file: Path, seeds: int | None = None) -> list[dict]:
-    """The log points of a ``metrics.jsonl`` with its parts; damaged lines are left out (`qtwin.run.lines.read_log`).
+    """The log points of a ``metrics.jsonl`` with its parts, without damaged lines (`rotating_log.read_log`).
 
     Args:
       file: the newest part.
       seeds: how many numbers a list in a point has; None takes any.
     """
-    return lines.read_log(file, log_point(seeds)).points
+    return rotating_log.read_log(file, log_point(seeds)).points
 
 
 def mean(values: list) -> float | None:

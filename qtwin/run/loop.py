@@ -13,10 +13,10 @@ import numpy as np
 from qtwin.engine.fleet import Fleet
 from qtwin.engine.played import cut_in_words
 from qtwin.errors import Diverged
-from qtwin.processes.sound import finite_returns, stop_if_broken
+from qtwin.interrupts import Interrupts, Stopped
+from qtwin.processes.nonfinite import finite_returns, stop_if_broken
 from qtwin.rates import Cycle, Plan
-from qtwin.run.interrupts import Interrupts, Stopped
-from qtwin.run.keep import parse_checkpoints
+from qtwin.request.retention import parse_checkpoints
 from qtwin.run.logs import Logs, Screen, mean
 from qtwin.types import Clock
 
@@ -45,7 +45,7 @@ def marks(plan: Plan, log_points: int, checkpoints: str) -> Marks:
     Args:
       plan: the whole run.
       log_points: how many.
-      checkpoints: how many, or ``every:N`` (`qtwin.run.keep.parse_checkpoints`).
+      checkpoints: how many, or ``every:N`` (`qtwin.request.retention.parse_checkpoints`).
     """
     cycles, turn = plan.cycles, plan.cycle
 

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from qtwin.agents import ACTOR_CRITICS
-from qtwin.bootstrap_specs import parse as parse_bootstrap
-from qtwin.config import Config
+from qtwin.agents.catalog import ACTOR_CRITICS
+from qtwin.config.bootstrap_specs import parse as parse_bootstrap
+from qtwin.config.config import Config
 from qtwin.envs.actions import translator
 from qtwin.envs.spaces import SpaceSpec, to_json
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Diverged, Refusal, nearest, one_of
+from qtwin.nets.describe import Gives, check_gives, gives_of, how_to_act, how_to_compute, how_to_observe
 from qtwin.nets.names import parse as parse_net
-from qtwin.reading import Anything, MapOf, problem, read_record, shown
-from qtwin.run.in_words import Gives, check_gives, gives_of, how_to_act, how_to_compute, how_to_observe
 from qtwin.run.observe import observed
 from qtwin.run.policy_check import check_sizes, spec_of
-from qtwin.schemas import POLICY
+from qtwin.storage.reading import Anything, MapOf, problem, read_record, shown
+from qtwin.storage.schemas import POLICY
 from qtwin.types import Array, Variables
 
 if TYPE_CHECKING:
@@ -205,9 +205,9 @@ def load(run: str | Path, seed: int | None = None) -> Policy:
         raise Refusal(f"the run {run} holds the seeds {', '.join(map(str, seeds))}, not {seed}")
     import jax
 
-    from qtwin.nets.acting import of_values
-    from qtwin.nets.bodies import network
+    from qtwin.nets.build import network
     from qtwin.run.checkpoint import read_variables
+    from qtwin.run.policy_network import of_values
 
     spec = spec_of(description)
     output = description["output"]

@@ -12,31 +12,31 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qtwin.config import Config
-from qtwin.engine.devices import free_memory, prepare
+from qtwin.config.config import Config
 from qtwin.engine.played import limit_note
 from qtwin.envs.guard import Care
 from qtwin.envs.preprocessing import PREPROCESSINGS
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Broken, Refusal
-from qtwin.place import anchored
+from qtwin.interrupts import Abandoned, Interrupts, Stopped
 from qtwin.rates import plan
 from qtwin.replay.size import replay_bytes, room_for, room_on_disk
+from qtwin.request.check_values import outside_support
+from qtwin.request.retention import parse_keep
+from qtwin.request.run_config import bound, description_of
+from qtwin.request.run_directory import anchored
+from qtwin.request.schedules import in_words
+from qtwin.run.devices import free_memory, prepare
 from qtwin.run.directory import RunDirectory
-from qtwin.run.interrupts import Abandoned, Interrupts, Stopped
-from qtwin.run.keep import parse_keep
 from qtwin.run.lock import Lock
-from qtwin.run.saved import bound, description_of
-from qtwin.schedules import in_words
-from qtwin.streams import reserve, safe
-from qtwin.value_check import outside_support
+from qtwin.storage.console import reserve, safe
 
 if TYPE_CHECKING:
-    from qtwin.agent import Algorithm
+    from qtwin.algorithm import Algorithm
     from qtwin.engine.fleet import Fleet
-    from qtwin.request import Request
+    from qtwin.request.siamese import SiameseRequest
+    from qtwin.request.train import Request
     from qtwin.run.logs import Logs, Screen
-    from qtwin.siamese.request import SiameseRequest
 
 MUCH = 10**8  # bytes of replays, from which on what their checkpoints take of the disk is told
 JUDGED = ("eval_return", "train_return", "train_length")  # what every log point holds for each seed
@@ -85,7 +85,7 @@ def execute(request: Request) -> dict:
 
     Raises:
       Refusal: the request was wrong; nothing is left behind.
-      qtwin.run.interrupts.Stopped: a signal came; where training had begun, the checkpoint is written.
+      qtwin.interrupts.Stopped: a signal came; where training had begun, the checkpoint is written.
     """
     return alone(request, lambda lock, interrupts: _execute(request, lock, interrupts))
 
@@ -134,13 +134,13 @@ def _execute(request: Request, lock: Lock, interrupts: Interrupts) -> dict:
     prepare(len(request.seeds))
     import jax
 
-    from qtwin.agents import algorithm as build
+    from qtwin.agents.catalog import algorithm as build
     from qtwin.engine.fleet import fleet_of
-    from qtwin.foresight import Foresight
+    from qtwin.measure.overestimation import Foresight
     from qtwin.replay.mapped import check_device
+    from qtwin.run.checkpoint_manager import Saver
     from qtwin.run.diagnose import Diagnosis, diagnose_every, looks, reading_marks
     from qtwin.run.finish import finish
-    from qtwin.run.saver import Saver
 
     interrupts.check()
     if request.frames == "disk":

@@ -12,8 +12,8 @@ from qtwin.engine.played import EVAL_MAX_STEPS
 from qtwin.envs.catalog import is_minatar
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest
-from qtwin.files import staying
-from qtwin.run.interrupts import poll
+from qtwin.interrupts import poll
+from qtwin.storage.files import staying
 from qtwin.types import Array
 
 PILLOW = (".gif", ".webp", ".png")

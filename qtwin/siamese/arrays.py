@@ -15,8 +15,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from qtwin.errors import Refusal, nearest
-from qtwin.files import size_of
 from qtwin.siamese.sizes import DAMAGED, check_size, open_regular, reason_of
+from qtwin.storage.files import size_of
 from qtwin.types import Array
 
 LONGEST_HEADER = 10_000  # bytes of a .npy header, numpy's own limit

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from qtwin.errors import Refusal, nearest
-from qtwin.files import size_of
 from qtwin.siamese.arrays import as_images, check_images_shape, read_array_file, with_channels
 from qtwin.siamese.image_folder import read_folder
 from qtwin.siamese.sizes import LIMIT, check_size, open_regular
+from qtwin.storage.files import size_of
 from qtwin.types import Array
 
 CANVAS = 28  # scattered digits stand on a canvas of this size [pixels]

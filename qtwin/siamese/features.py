@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from qtwin import rng
+from qtwin.config.siamese import SiameseConfig
 from qtwin.nets.encoders import encoder_network, in_a_row
 from qtwin.siamese import augment, judge, recipe
-from qtwin.siamese.config import SiameseConfig
 from qtwin.siamese.data import Images
 from qtwin.siamese.views import as_floats, augmentation_of
 from qtwin.types import Array, Variables

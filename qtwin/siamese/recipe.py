@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from qtwin.agent import Agent
+from qtwin.algorithm import Agent
+from qtwin.config.siamese import SiameseConfig
 from qtwin.nets.encoders import encoder_network, head_network
+from qtwin.nets.names import widths_choice
 from qtwin.nets.net import Net
-from qtwin.processes import target_specs
 from qtwin.rates import Rates
-from qtwin.siamese.config import SiameseConfig
-from qtwin.siamese.names import widths_choice
 from qtwin.siamese.views import steps_of_pass
+from qtwin.target_update import specs
 from qtwin.types import Array, Variables
 
 
@@ -45,7 +45,7 @@ def gradient_steps(c: SiameseConfig, images: int) -> int:
 
 def rates_of(c: SiameseConfig, images: int) -> Rates:
     """Nothing is collected; a gradient step per cycle, and the target follows."""
-    return Rates(0, 1, target_specs.parse(c.target, gradient_steps(c, images)))
+    return Rates(0, 1, specs.parse(c.target, gradient_steps(c, images)))
 
 
 def sgd(c: SiameseConfig, steps: int) -> optax.GradientTransformation:

@@ -14,18 +14,18 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from qtwin.agent import Agent, Algorithm, Sibling
-from qtwin.config import Config
+from qtwin.algorithm import Agent, Algorithm
+from qtwin.config.config import Config
+from qtwin.config.option_specs import augment_choice, self_predict_choice
+from qtwin.config.rates_of import budget
 from qtwin.envs.spec import EnvSpec
-from qtwin.names import augment_choice, self_predict_choice
-from qtwin.nets.bodies import q_network
+from qtwin.nets.build import q_network
 from qtwin.nets.net import Net
 from qtwin.nets.transition import bilinear, latent_model, linear, normed_linear
-from qtwin.processes import target_specs
-from qtwin.rates import budget
 from qtwin.siamese.augment import shift
 from qtwin.siamese.losses import cosine
-from qtwin.twin import Twin
+from qtwin.target_update import specs
+from qtwin.twin import Sibling, Twin
 from qtwin.types import Array, Aux, Variables
 
 WIDTH = 128  # of a projection: CURL's, and that of MinAtar's head; SPR's is the first layer of its Q head
@@ -107,7 +107,7 @@ def self_predictive(algorithm: Algorithm, env: EnvSpec, c: Config) -> Algorithm:
         return q_loss + choice.weight * self_loss, aux._replace(stats=stats, self_loss=self_loss)
 
     # RATES: the agent's, and the second target's own
-    rule = target_specs.parse(choice.target, budget(c))
+    rule = specs.parse(choice.target, budget(c))
 
     def of_q(function: Callable | None) -> Callable | None:
         return None if function is None else lambda variables, obs: function(variables.part("q"), obs)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from qtwin import explore
-from qtwin.agent import Algorithm
+from qtwin.acting import exploration
+from qtwin.algorithm import Algorithm
+from qtwin.config.siamese import SiameseConfig
 from qtwin.nets.encoders import in_a_row, on_both
 from qtwin.nets.net import side_by_side
 from qtwin.siamese import losses, recipe
-from qtwin.siamese.config import SiameseConfig
 from qtwin.siamese.views import augmentation_of, views
 from qtwin.types import Array, Aux
 
@@ -36,7 +36,7 @@ def simclr(images: Array, c: SiameseConfig) -> Algorithm:
         rates=recipe.rates_of(c, len(images)),
         replay=views(images, augmentation_of(c.augment), c.batch),
         optimiser=recipe.sgd(c, recipe.gradient_steps(c, len(images))),
-        explore=explore.constant(0.0),
+        explore=exploration.constant(0.0),
         stats_policy=c.stats_policy,
         twinned=("encoder", "projector"),
     )

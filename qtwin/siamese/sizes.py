@@ -11,8 +11,8 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-from qtwin import files
 from qtwin.errors import Refusal, Unusable
+from qtwin.storage import files
 
 LIMIT = 1.0  # memory that images may take, where nothing else is asked for [GiB]
 GIB = 2**30

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from qtwin.config.siamese_specs import augment_choice
 from qtwin.errors import Refusal
 from qtwin.replay.base import Replay
 from qtwin.siamese import augment
 from qtwin.siamese.augment import Augmentation
-from qtwin.siamese.names import augment_choice
 from qtwin.types import Array, Timestep
 
 ORDER, VIEW = 0, 1  # streams of random numbers: of the passes' orders, and of the augmentations

@@ -1,0 +1,132 @@
+"""The command line. What is wrong with a request is said in one line, with exit code 2, before JAX is imported."""
+
+from __future__ import annotations
+
+# First what handles signals: one that comes while the rest is imported ends the process without a traceback.
+try:
+    from qtwin.interrupts import Abandoned, importing
+except KeyboardInterrupt:
+    raise SystemExit(130) from None
+
+with importing():
+    import argparse
+    import signal
+    import sys
+    from collections.abc import Callable, Sequence
+    from typing import NamedTuple
+
+    from qtwin.cli.compare import compare, compare_options, report, report_options
+    from qtwin.cli.evaluate import eval_options, evaluate
+    from qtwin.cli.listing import list_names, list_options
+    from qtwin.cli.rates import rates, rates_options
+    from qtwin.cli.record import record, record_options
+    from qtwin.cli.siamese import siamese, siamese_options
+    from qtwin.cli.train import train
+    from qtwin.errors import Broken, Diverged, Refusal, nearest
+    from qtwin.request.command_line import Parser, train_options
+    from qtwin.storage.console import outliving, safe
+
+
+class Command(NamedTuple):
+    """A sub-command: what it is for, its options, what it does.
+
+    Attributes:
+      quick: it only reads and prints: a signal ends it at once.
+    """
+
+    summary: str
+    options: Callable[[Parser], None]
+    run: Callable[[argparse.Namespace], int]
+    quick: bool = False
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line.
+
+    Returns:
+      the exit code: 0 done, 1 diverged or broken, 2 refused, 129/130/143 ended by SIGHUP, SIGINT or SIGTERM. What is
+      shown and cannot be, because nobody reads it any more, changes nothing about it.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    with importing() as phase, outliving():
+        code = _code(words, phase)
+    if argv is None:  # the process ends now: a signal must not show a traceback out of the interpreter's last moments
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return code
+
+
+def _code(words: list[str], phase: importing) -> int:
+    def told(why: BaseException | str) -> None:
+        print("qtwin: " + safe(" ".join(str(why).split())), file=sys.stderr)
+
+    try:
+        return dispatch(words, phase)
+    except Refusal as refusal:
+        told(refusal)
+        return 2
+    except (Diverged, Broken) as diverged:
+        told(diverged)
+        return 1
+    except (KeyboardInterrupt, Abandoned):
+        return 130
+    except SystemExit as exit:  # whoever asked for the end of the process, the command has not come to its own
+        told(f"something in this process raised SystemExit({exit.code}) before the command had ended")
+        return 1
+
+
+def dispatch(words: list[str], phase: importing) -> int:
+    """Finds the sub-command and hands it its options; all that comes before it works belongs to ``phase``."""
+    if not words or words[0] in ("-h", "--help"):
+        print(overview())
+        return 0
+    if words[0] == "--version":
+        import qtwin
+
+        print(f"qtwin {qtwin.__version__}")
+        return 0
+    if words[0] not in COMMANDS:
+        raise Refusal(f"unknown command '{words[0]}'{nearest(words[0], COMMANDS)}")
+    command = COMMANDS[words[0]]
+    parser = Parser(prog=f"qtwin {words[0]}", description=command.summary, allow_abbrev=False)
+    command.options(parser)
+    try:
+        arguments, odd = parser.parse_known_args(words[1:])
+    except SystemExit as done:  # --help has been printed
+        return int(done.code or 0)
+    if odd:
+        known = parser.options()
+        strange = next((word for word in odd if word.startswith("-")), None)
+        if strange is None:
+            raise Refusal(f"{parser.prog} does not know what to do with '{odd[0]}'; see {parser.prog} --help")
+        raise Refusal(f"unknown option '{strange}' of {parser.prog}{nearest(strange.partition('=')[0], known)}")
+    return command.run(arguments) if command.quick else phase.paused(lambda: command.run(arguments))
+
+
+def overview() -> str:
+    """What ``qtwin --help`` says."""
+    lines = [f"  {name:<8}{command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: qtwin COMMAND ...",
+            "",
+            "Deep Q-learning as two networks and three processes.",
+            "",
+            *lines,
+            "",
+            "qtwin train CartPole-v1            trains an agent; qtwin COMMAND --help tells more",
+        ]
+    )
+
+
+COMMANDS = {
+    "train": Command("train an agent on an environment", train_options, train),
+    "eval": Command("play greedy episodes with a run's policies", eval_options, evaluate),
+    "compare": Command("what a choice does: a grid of settings, measured side by side", compare_options, compare),
+    "report": Command("the table and the page of a comparison, finished or not", report_options, report),
+    "rates": Command("the rate card: how often each of the three processes runs", rates_options, rates, True),
+    "list": Command(
+        "agents, targets, bootstraps, envs, presets, nets, ..., one line each", list_options, list_names, True
+    ),
+    "record": Command("record a data set to learn from offline", record_options, record),
+    "siamese": Command("features of images without labels: SimSiam, BYOL, MoCo, SimCLR", siamese_options, siamese),
+}

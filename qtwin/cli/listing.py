@@ -1,0 +1,116 @@
+"""What there is to choose from, one line each. Read without importing JAX."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from qtwin.envs.spec import EnvSpec
+from qtwin.errors import one_of
+
+LISTS = (
+    *("agents", "targets", "bootstraps", "regularisers", "envs", "presets", "nets", "preprocessings", "protocols"),
+    *("methods", "augmentations"),
+)
+
+
+def listing(what: str) -> dict[str, str]:
+    """The names that ``what`` can take, each with a line about it.
+
+    Args:
+      what: one of ``LISTS``.
+    """
+    match one_of("list", what, LISTS):
+        case "agents":
+            from qtwin.agents.catalog import AGENTS
+
+            return dict(AGENTS)
+        case "targets":
+            from qtwin.target_update.specs import SPECS
+
+            return dict(SPECS.values())
+        case "bootstraps":
+            from qtwin.config.bootstrap_specs import BOOTSTRAPS
+
+            return dict(BOOTSTRAPS.values())
+        case "regularisers":
+            from qtwin.config.bootstrap_specs import REGULARISERS
+
+            return dict(REGULARISERS.values())
+        case "nets":
+            from qtwin.nets.names import NAMES
+
+            return dict(NAMES)
+        case "preprocessings":
+            from qtwin.envs.preprocessing import PREPROCESSINGS
+
+            return {name: each.about for name, each in PREPROCESSINGS.items()}
+        case "protocols":
+            from qtwin.envs.preprocessing import PROTOCOLS
+
+            return {name: each.about for name, each in PROTOCOLS.items()}
+        case "methods":
+            from qtwin.config.siamese import METHODS
+
+            return dict(METHODS)
+        case "augmentations":
+            from qtwin.config.siamese_specs import AUGMENTATIONS
+
+            return dict(AUGMENTATIONS.values())
+        case "presets":
+            from qtwin.request.presets import PRESETS
+
+            return {preset.name: f"for {preset.made_for_words}; {preset.source}" for preset in PRESETS.values()}
+        case _:
+            from qtwin.envs.catalog import BRAX, HOMES, names
+
+            found = {name: _about(name, spec) for name, spec in names().items()}
+            found |= {"brax:NAME": f"{HOMES['brax']}: {', '.join(BRAX)} (pip install 'qtwin[brax]')"}
+            found |= {"ale:GAME": f"{HOMES['ale']}: ale:Pong, ale:MsPacman, ... (pip install 'qtwin[atari]')"}
+            found |= {"gym:ID": f"{HOMES['gym']}; a plain ID that no other home has goes there too"}
+            return found | {"envpool:ID": f"{HOMES['envpool']} (pip install 'qtwin[envpool]')"}
+
+
+def _about(name: str, spec: EnvSpec) -> str:
+    obs = f"{spec.num_states} states" if spec.num_states else f"{list(spec.obs_shape)} {spec.obs_dtype}"
+    limit = f", at most {spec.time_limit:,} steps" if spec.time_limit else ""
+    line = f"{obs}, {_actions(spec)}{limit}"
+    if name.startswith("minatar:"):
+        from qtwin.envs.catalog import MINATAR_OWN, MINATAR_STICKY
+
+        if name.removeprefix("minatar:") in MINATAR_OWN:
+            return f"{line}; {MINATAR_STICKY:.0%} of actions repeat the last one, as in MinAtar's own papers"
+        return f"{line}; the minimal action set, gymnax's (MinAtar's own papers: {name}-v0)"
+    if name == "MountainCarContinuous-v0":
+        return f"{line}; unlike in Gymnasium's (gym:{name}) the left wall does not take the car's speed"
+    if name.startswith("probe:"):
+        from qtwin.envs.probe_specs import DESCRIPTIONS
+
+        return f"{line}; {DESCRIPTIONS[name.removeprefix('probe:')]}"
+    return line
+
+
+def _actions(spec: EnvSpec) -> str:
+    if not spec.continuous:
+        return f"{spec.num_actions} actions"
+    count = len(spec.action_low)
+    low, high = f"{min(spec.action_low):g}", f"{max(spec.action_high):g}"
+    # One interval only where all numbers have the same.
+    same = len(set(spec.action_low)) == len(set(spec.action_high)) == 1
+    return f"actions of {count} number{'s' * (count > 1)} {'in' if same else 'within'} [{low}, {high}]"
+
+
+def list_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", metavar="WHAT", help="one of " + ", ".join(LISTS))
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def list_names(arguments: argparse.Namespace) -> int:
+    found = listing(arguments.what)
+    if arguments.json:
+        print(json.dumps(found, indent=1))
+        return 0
+    width = max(len(name) for name in found)
+    for name, about in found.items():
+        print(f"{name:<{width}}  {about}")
+    return 0

@@ -1,0 +1,43 @@
+"""``qtwin rates``: the rate cards of recipes. Read without importing JAX."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+
+from qtwin.agents.catalog import AGENTS
+from qtwin.agents.defaults import AGENT_DEFAULTS
+from qtwin.cli import rate_card
+from qtwin.config.options import read_settings
+from qtwin.errors import Refusal, one_of
+from qtwin.request.command_line import Parser, setting_options, settings_of
+from qtwin.request.presets import preset_of
+
+
+def rates_options(parser: Parser) -> None:
+    parser.add_argument("--preset", metavar="NAME", nargs="+", help="recipes side by side (qtwin list presets)")
+    parser.add_argument("--agent", metavar="NAME", nargs="+", help="agents' own settings side by side")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    setting_options(parser)
+
+
+def rates(arguments: argparse.Namespace) -> int:
+    if arguments.preset and arguments.agent:
+        raise Refusal("a rate card is of presets or of agents, and both came; leave out --agent or --preset")
+    recipes = []
+    for preset in map(preset_of, arguments.preset or ()):
+        recipes += [(name, config, preset) for name, config in preset.recipes.items()]
+    if not recipes:
+        agents = arguments.agent or ["online_q", "dqn", "fqi"]  # the three settings of the three rates
+        recipes = [(agent, AGENT_DEFAULTS[one_of("agent", agent, AGENTS)], None) for agent in agents]
+    said = settings_of(arguments)
+    columns = [
+        rate_card.column(name, dataclasses.replace(config, **read_settings(said, config)), preset)
+        for name, config, preset in recipes
+    ]
+    if arguments.json:
+        print(json.dumps(rate_card.as_json(columns), indent=1))
+    else:
+        rate_card.show(columns)
+    return 0

@@ -1,0 +1,201 @@
+"""What can be measured about a twin while it learns, inside the compiled program, on a fixed probe batch.
+
+Every measure is a pure function of arrays, so that numpy can be asked the same question. `read` puts them together for
+one seed's state; nothing in it changes the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from qtwin.algorithm import Agent, Algorithm
+from qtwin.rng import stream
+from qtwin.state import TrainState
+from qtwin.td.targets import taken
+from qtwin.twin import Twin
+from qtwin.types import Array, Aux, PyTree, Transition
+
+PROBE = 101  # the stream that the probe batch is drawn from
+STATES = 512  # transitions in it, where the replay gives as many
+AHEAD = 4  # gradient steps looked ahead to see how much one changes
+TAIL = 0.01  # of the singular values' sum, that the effective rank leaves out
+DORMANT = 0.1  # of the layer's mean, under which a unit counts as dormant
+LAYERS = 16  # distances by layer at most; above, by the network's parts
+
+
+class Readings(NamedTuple):
+    """What `read` finds in one seed's state. All []; None where the agent or its network does not tell.
+
+    Attributes:
+      value_gap: E |Q - Qbar| over the probe states and all actions.
+      greedy_gap: share of probe states in which online and target network prefer different actions.
+      churn: share of probe states whose greedy action changes with one gradient step (Schaul et al. 2022).
+      target_change: mean |change of y| with one gradient step, moves of the target that fall due included.
+      largest_q: the largest |Q| on the probe states.
+      largest_reward: the largest |r| in the probe batch, of n steps together where a target spans n.
+      effective_rank: srank of the features (Kumar et al. 2021); ``rank_limit`` is the most that it could be.
+      rank_limit: the lesser of probe states and features.
+      dormant: share of hidden units that hardly answer (Sokar et al. 2023).
+      spread: standard deviation of the l2-normalised features, times sqrt(d): near 1 spread out, 0 collapsed (Chen & He
+        2021, section 4.1, for features of both signs; features after a ReLU have less).
+      distances: relative L2 distance between the twins for each layer by name.
+    """
+
+    value_gap: Array | None
+    greedy_gap: Array | None
+    churn: Array | None
+    target_change: Array
+    largest_q: Array | None
+    largest_reward: Array
+    effective_rank: Array | None
+    rank_limit: Array | None
+    dormant: Array | None
+    spread: Array | None
+    distances: dict[str, Array]
+
+
+def probe_of(algorithm: Algorithm, steps_per_cycle: int) -> Callable[[TrainState], Transition]:
+    """``state -> batch``: the probe batch, drawn from the replay as it stands; about `STATES` transitions."""
+    batch = max(algorithm.replay.batch, 1)
+
+    def draw(s: TrainState) -> Transition:
+        drawn = [
+            algorithm.replay.sample(s.replay, stream(s.key, PROBE, i), jnp.int32(i % steps_per_cycle))
+            for i in range(min(-(-STATES // batch), 64))
+        ]
+        together = jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:STATES], *drawn)
+        return together._replace(weight=None, slot=None) if isinstance(together, Transition) else together
+
+    return draw
+
+
+def read(algorithm: Algorithm, one_step: Callable[[TrainState], TrainState]) -> Callable[..., Readings]:
+    """``(state, probe batch) -> Readings``, to be compiled.
+
+    Args:
+      algorithm: its values, its hidden layers, its loss.
+      one_step: ``state -> state``: a gradient step and what process 2 does after it, with nothing collected.
+    """
+    agent = algorithm.agent
+
+    def values(variables, batch: PyTree) -> Array | None:
+        return None if agent.values is None else agent.values(variables, transition_of(batch).obs)
+
+    def y(s: TrainState, batch: PyTree) -> Array:
+        aux: Aux = agent.loss(s.twin, batch, stream(s.key, PROBE, 0))[1]
+        return aux.td_error + aux.q
+
+    def asked(s: TrainState, batch: PyTree) -> tuple[Array | None, Array]:
+        return values(s.twin.online, batch), y(s, batch)
+
+    def look_ahead(s: TrainState, batch: PyTree, first: PyTree) -> tuple[Array | None, Array]:
+        # Only what a gradient step changes goes around the loop: the replay is read where it lies.
+        def step(held: PyTree, _) -> tuple[PyTree, PyTree]:
+            (clock, pair, memory, optimiser, sibling), (q, y) = held
+            now = s._replace(clock=clock, twin=pair, memory=memory, optimiser=optimiser, sibling=sibling)
+            after = one_step(now)
+            later_q, later_y = asked(after, batch)
+            changed = None if q is None else greedy_difference(q, later_q)
+            kept = after.clock, after.twin, after.memory, after.optimiser, after.sibling
+            return (kept, (later_q, later_y)), (changed, jnp.mean(jnp.abs(later_y - y)))
+
+        begin = (s.clock, s.twin, s.memory, s.optimiser, s.sibling), first
+        changed, moved = jax.lax.scan(step, begin, None, length=AHEAD)[1]
+        return None if changed is None else jnp.mean(changed), jnp.mean(moved)
+
+    def process(s: TrainState, batch: PyTree) -> Readings:
+        transition = transition_of(batch)
+        first = asked(s, batch)
+        q, held = first[0], None
+        if q is not None:
+            held = sum(values(copy, batch) for copy in s.twin.targets) / len(s.twin.targets)
+        layers = () if agent.layers is None else agent.layers(s.twin.online, transition.obs)
+        features = layers[-1].reshape(layers[-1].shape[0], -1) if layers else None
+        churn, target_change = look_ahead(s, batch, first)
+        return Readings(
+            value_gap=None if q is None else jnp.mean(jnp.abs(q - held)),
+            greedy_gap=None if q is None else greedy_difference(q, held),
+            churn=churn,
+            target_change=target_change,
+            largest_q=None if q is None else jnp.max(jnp.abs(q)),
+            largest_reward=jnp.max(jnp.abs(transition.reward)),
+            effective_rank=effective_rank(features) if layers else None,
+            rank_limit=jnp.int32(min(features.shape)) if layers else None,
+            dormant=dormant_share(layers) if layers else None,
+            spread=spread(features) if layers else None,
+            distances=layer_distances(s.twin),
+        )
+
+    return process
+
+
+def transition_of(batch: PyTree) -> Transition:
+    """The transitions of a batch, which may hold sequences beside them."""
+    return getattr(batch, "transition", batch)
+
+
+def greedy_difference(q: Array, other: Array) -> Array:
+    """Share of states whose greedy actions differ. [B, A], [B, A] -> []"""
+    return jnp.mean(jnp.argmax(q, axis=-1) != jnp.argmax(other, axis=-1))
+
+
+def effective_rank(features: Array, tail: float = TAIL) -> Array:
+    """srank: the least k with which the k largest singular values hold ``1 - tail`` of their sum. [B, D] -> [] int32
+
+    Kumar et al. (2021), "Implicit under-parameterization inhibits data-efficient deep RL", definition 1.
+    """
+    singular = jnp.linalg.svd(features, compute_uv=False)
+    held = jnp.cumsum(singular) / jnp.maximum(jnp.sum(singular), 1e-30)
+    return 1 + jnp.sum(held < 1.0 - tail, dtype=jnp.int32)
+
+
+def dormant_share(layers: tuple[Array, ...], threshold: float = DORMANT) -> Array:
+    """Share of hidden units whose mean |answer| is at most ``threshold`` of their layer's mean. -> []
+
+    Sokar et al. (2023), "The dormant neuron phenomenon in deep RL", definition 3.1; a convolution's unit is a filter.
+
+    Args:
+      layers: what each hidden layer answers. [B, ..., D]
+    """
+    dormant, units = jnp.float32(0.0), 0
+    for answers in layers:
+        score = jnp.mean(jnp.abs(answers), axis=tuple(range(answers.ndim - 1)))
+        dormant += jnp.sum(score <= threshold * jnp.mean(score))
+        units += score.shape[0]
+    return dormant / units
+
+
+def spread(features: Array) -> Array:
+    """Standard deviation of l2-normalised features, averaged over features, times sqrt(d). [B, D] -> []"""
+    length = jnp.linalg.norm(features, axis=1, keepdims=True)
+    return jnp.mean(jnp.std(features / jnp.maximum(length, 1e-12), axis=0)) * jnp.sqrt(features.shape[1])
+
+
+def layer_distances(pair: Twin) -> dict[str, Array]:
+    """|theta - thetabar| / |theta| for each layer that has a target of its own, by its name. -> {name: []}"""
+    if pair.follower is None:
+        return {}
+    online, target = ({name: v.params[name] for name in pair.parts or v.params} for v in (pair.online, pair.target))
+    leaves = [(path, leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(online)[0]]
+    gaps: dict[str, list] = {}
+    deep = len({path[:-1] for path, _ in leaves}) <= LAYERS
+    for (path, ours), theirs in zip(leaves, jax.tree.leaves(target), strict=True):
+        names = [str(getattr(key, "key", getattr(key, "idx", key))) for key in path]
+        name = ".".join(names[:-1] if deep and len(names) > 1 else names[:1])
+        gaps.setdefault(name, []).append((jnp.sum((ours - theirs) ** 2), jnp.sum(ours**2)))
+    return {
+        name: jnp.sqrt(sum(gap for gap, _ in pairs) / jnp.maximum(sum(size for _, size in pairs), 1e-24))
+        for name, pairs in gaps.items()
+    }
+
+
+def value_of(agent: Agent) -> Callable | None:
+    """``(variables, obs [E, ...], action [E]) -> Q(s, a) [E]``; None where the agent tells no values."""
+    values = agent.values
+    if values is None:
+        return None
+    return lambda variables, obs, action: taken(values(variables, obs), action)

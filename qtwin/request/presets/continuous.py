@@ -1,0 +1,150 @@
+"""The presets of actor-critics: continuous actions, and the soft target at home.
+
+Their targets move at every gradient step, or with a delayed actor at every second one (``soft:0.005/2``). What no
+preset here follows: initialisations other than the two that there are (REDQ's and SAC's authors draw Xavier-uniform
+weights), and gSDE, the noise that depends on the state.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from qtwin.config.config import Config
+from qtwin.request.presets.preset import VECTOR_STEPS, Preset, per_vector_step
+
+_TD3 = Config(  # Fujimoto et al. 2018, as its authors' code has been since 2020
+    "Pendulum-v1", agent="td3", net="mlp:256,256", init="torch", critics=2, actor_every=2, smoothing="0.2:0.5",
+    loss="mse", optimiser="adam", learning_rate=3e-4, collect=1, regress=1, target="soft:0.005/2", warmup=25_000,
+    replay=1_000_000, batch=256, explore="0.1", envs=1, steps=1_000_000,
+)  # fmt: skip
+_TD3_PAPER = dataclasses.replace(_TD3, net="mlp:400,300", learning_rate=1e-3, batch=100, warmup=1_000)
+_SAC = Config(  # Haarnoja et al. 2018b, table 1; the warm-up is that of the released code
+    "Pendulum-v1", agent="sac", net="mlp:256,256", init="torch", critics=2, loss="half-mse", optimiser="adam",
+    learning_rate=3e-4, collect=1, regress=1, target="soft:0.005", warmup=10_000, replay=1_000_000, batch=256,
+    explore="1", envs=1, steps=3_000_000,
+)  # fmt: skip
+_REDQ = dataclasses.replace(
+    _SAC, agent="redq", critics=10, subset=2, loss="mse", regress=20, actor_every=20, warmup=5_000, steps=300_000
+)
+# The target entropies [nats] and the budgets are MBPO's, as in REDQ's code.
+_REDQ_ROWS = tuple(
+    dataclasses.replace(_REDQ, env=f"gym:{env}-v5", target_entropy=entropy, steps=steps)
+    for env, entropy, steps in (
+        ("HalfCheetah", "-3", 400_000), ("Hopper", "-1", 125_000), ("Walker2d", "-3", 300_000),
+        ("Ant", "-4", 300_000), ("Humanoid", "-2", 300_000),
+    )
+)  # fmt: skip
+
+
+def _dropping(c: Config) -> Config:
+    net = "mlp:256,256+layernorm+dropout=0.01"
+    return dataclasses.replace(c, agent="droq", net=net, actor_net="mlp:256,256", critics=2, subset=0)
+
+
+_TQC = dataclasses.replace(
+    _SAC,
+    agent="tqc",
+    net="mlp:512,512,512",
+    actor_net="mlp:256,256",
+    critics=5,
+    quantiles=25,
+    drop=2,
+    warmup=256,
+    steps=1_000_000,
+)
+_CLEANRL = dataclasses.replace(_TD3, agent="ddpg", critics=1, smoothing="0:0")
+
+PAPERS = (
+    Preset(
+        "ddpg", ("*",),
+        dataclasses.replace(
+            _TD3, agent="ddpg", net="mlp:400,300", critics=1, actor_every=1, smoothing="0:0", learning_rate=1e-3,
+            actor_learning_rate=1e-4, target="soft:0.001", warmup=64, batch=64, explore="0.2", steps=2_500_000,
+        ),
+        "Lillicrap et al. 2016, section 7",
+        note="there with batch norm, a weight decay of 1e-2 on the critic, the action let in at its second layer,"
+        " output layers begun within 3e-3 of 0 and Ornstein-Uhlenbeck noise (theta 0.15, sigma 0.2); here without all"
+        " that, and with Gaussian noise; when learning begins is not said, here after one batch",
+    ),
+    Preset(
+        "td3", ("*",), _TD3_PAPER, "Fujimoto et al. 2018, section 6 and the code released with it",
+        note="HalfCheetah and Ant gather 10,000 transitions at random, others 1,000; there gradient steps are taken in"
+        " that time too, here after it",
+        rows=tuple(dataclasses.replace(_TD3_PAPER, env=f"gym:{e}-v5", warmup=10_000) for e in ("HalfCheetah", "Ant")),
+    ),
+    Preset(
+        "sfujim-td3", ("*",), _TD3, "sfujim/TD3, main.py and TD3.py",
+        note="its authors' numbers since 2020, not the paper's; 1,000 transitions of warm-up for InvertedPendulum,"
+        " InvertedDoublePendulum and Reacher there",
+        rows=tuple(
+            dataclasses.replace(_TD3, env=f"gym:{e}", warmup=1_000)
+            for e in ("InvertedPendulum-v5", "InvertedDoublePendulum-v5", "Reacher-v5")
+        ),
+    ),
+    Preset(
+        "sac", ("*",), _SAC, "Haarnoja et al. 2018b, table 1, and rail-berkeley/softlearning",
+        note="the budget is HalfCheetah's, the warm-up ten episodes of 1,000, as in the code; Xavier-uniform weights"
+        " there, torch's here",
+    ),
+    Preset(
+        "redq", ("*",), _REDQ, "Chen et al. 2021 and watchernyu/REDQ",
+        note="MBPO's target entropies where it has them, else minus the size of the action; Xavier-uniform weights"
+        " there, torch's here; there the actor's step sees the critics before their twentieth step, here after it",
+        rows=_REDQ_ROWS,
+    ),
+    Preset(
+        "droq", ("*",), _dropping(_REDQ), "Hiraoka et al. 2022 and its released code (KUCodebase)",
+        note="0.01 is the dropout of all four environments there; target entropies as in redq; the actor's step draws a"
+        " batch of its own there, here it shares that of the twentieth step",
+        rows=tuple(_dropping(row) for row in _REDQ_ROWS if "HalfCheetah" not in row.env),
+    ),
+    Preset(
+        "tqc", ("*",), _TQC, "Kuznetsov et al. 2020 and SamsungLabs/tqc_pytorch",
+        note="Hopper drops 5 quantiles of each critic, HalfCheetah none, others 2; there the policy acts from the first"
+        " transition on, here the first 256 are random",
+        rows=tuple(
+            dataclasses.replace(_TQC, env=f"gym:{name}-v5", drop=drop)
+            for name, drop in (("Hopper", 5), ("HalfCheetah", 0))
+        ),
+    ),
+    Preset(
+        "crossq", ("*",),
+        dataclasses.replace(
+            _SAC, agent="crossq", net="mlp:2048,2048+batchrenorm", actor_net="mlp:256,256+batchrenorm", init="lecun",
+            optimiser="adam:1e-8:0.5", learning_rate=1e-3, actor_every=3, target="tied", warmup=5_000, steps=5_000_000,
+        ),
+        "Bhatt et al. 2024 and adityab/CrossQ, train.py",
+        note="gamma is 0.9999 on Swimmer there; the temperature learns with Adam's usual 0.9 there, here with 0.5 too",
+    ),
+)  # fmt: skip
+CLEANRL = (
+    Preset(
+        "cleanrl-ddpg", ("*",), _CLEANRL, "vwxyzjn/cleanrl, cleanrl/ddpg_continuous_action.py",
+        note="its actor is delayed as TD3's, and the target moves with it; it runs one environment",
+    ),
+    Preset(
+        "cleanrl-td3", ("*",), _TD3, "vwxyzjn/cleanrl, cleanrl/td3_continuous_action.py",
+        note="the numbers of sfujim/TD3", itself=per_vector_step, because=VECTOR_STEPS,
+    ),
+    Preset(
+        "cleanrl-sac", ("*",),
+        dataclasses.replace(
+            _SAC, loss="mse", learning_rate=1e-3, actor_learning_rate=3e-4, warmup=5_000, steps=1_000_000
+        ),
+        "vwxyzjn/cleanrl, cleanrl/sac_continuous_action.py",
+        note="two steps of the actor at every second gradient step there, here one at each; the temperature learns at"
+        " 1e-3 there, at the actor's 3e-4 here; the logarithm of the policy's deviation is squashed into [-5, 2] there",
+        itself=per_vector_step, because=VECTOR_STEPS,
+    ),
+    Preset(
+        "cleanrl-sac-atari", ("ALE/*",),
+        dataclasses.replace(
+            _SAC, env="ale:BeamRider", preprocessing="cleanrl", net="nature", loss="mse", optimiser="adam:1e-4",
+            collect=4, target="hard:2000", warmup=20_000, batch=64, target_entropy="1.9555", steps=5_000_000,
+        ),
+        "vwxyzjn/cleanrl, cleanrl/sac_atari.py", frames=4,
+        note="its period of 8,000 counts transitions; the target entropy is 0.89 of the greatest there is, here that of"
+        " BeamRider's 9 actions; after a lost life FIRE is pressed and the stack begins anew there, here the game and"
+        " its stack go on",
+    ),
+)  # fmt: skip

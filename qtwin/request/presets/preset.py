@@ -1,0 +1,102 @@
+"""What a preset is: a recipe with its source, and what cannot be followed of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from fractions import Fraction
+
+from qtwin.config.config import Config
+from qtwin.config.rates_of import budget
+from qtwin.envs.catalog import is_minatar
+from qtwin.envs.spec import EnvSpec
+from qtwin.errors import Refusal
+from qtwin.target_update.specs import parse
+
+KINDS = {"*": "any environment", "ALE/*": "Atari", "*-MinAtar": "MinAtar"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """A recipe by name.
+
+    Attributes:
+      name: as written after --preset.
+      made_for: environments without their home, or a kind of them (a key of ``KINDS``).
+      config: the recipe; where the environment picks the row, the first of them, or (made for any environment) that of
+        all others.
+      source: where the numbers stand.
+      note: what else there is to know.
+      rows: recipes by environment, each for all its versions.
+      frames: emulator frames behind one transition, None where there is no emulator.
+      itself: what the library itself does with N environments, where that differs from this house (which keeps the
+        ratios): ``(N, config) -> (transitions per gradient step, gradient steps between moves of the target)``.
+      because: why it does.
+    """
+
+    name: str
+    made_for: tuple[str, ...]
+    config: Config
+    source: str
+    note: str = ""
+    rows: tuple[Config, ...] = ()
+    frames: int | None = None
+    itself: Callable[[int, Config], tuple[Fraction, Fraction]] | None = None
+    because: str = ""
+
+    def config_for(self, env: EnvSpec) -> Config:
+        """The recipe for ``env``.
+
+        Raises:
+          Refusal: it has no row for ``env``, where the environment picks it, or is for Atari's frames as papers make
+            them and ``env`` gives the emulator's own screens.
+        """
+        plain = env.id.partition(":")[2]
+        if self.frames and plain.startswith("ALE/"):
+            game = plain.removeprefix("ALE/").partition("-")[0]
+            raise Refusal(
+                f"the preset '{self.name}' is for frames as papers make them, and {env.id} gives the emulator's own"
+                f" screens, {list(env.obs_shape)}; write ale:{game}"
+            )
+        if not self.rows:
+            config = self.config
+            return config if env.preprocessing else dataclasses.replace(config, preprocessing="")
+        rows = {row.env.removeprefix("gym:"): row for row in self.rows}
+        found = rows.get(plain) or {_stem(name): row for name, row in rows.items()}.get(_stem(plain))
+        if found is None and "*" not in self.made_for:
+            raise Refusal(
+                f"the preset '{self.name}' has a recipe for each of {', '.join(rows)} and none for {env.id};"
+                " name one of them, or another preset"
+            )
+        return found or self.config
+
+    def fits(self, env: EnvSpec) -> bool:
+        """Was it made for ``env``?"""
+        plain = env.id.partition(":")[2]
+        atari = env.id.startswith("ale:") or plain.startswith("ALE/")
+        kinds = {"*": True, "ALE/*": atari, "*-MinAtar": is_minatar(env)}
+        return any(kinds.get(kind, plain == kind) for kind in self.made_for)
+
+    @property
+    def made_for_words(self) -> str:
+        """``made_for`` in words."""
+        return ", ".join(KINDS.get(kind, kind) for kind in self.made_for)
+
+    @property
+    def recipes(self) -> dict[str, Config]:
+        """All recipes by their names on a rate card, which have the environment where that picks the row."""
+        rows = {f"{self.name} {row.env.removeprefix('gym:')}": row for row in self.rows}
+        return rows if rows and "*" not in self.made_for else {self.name: self.config} | rows
+
+
+VECTOR_STEPS = "its training frequency counts vector steps"
+
+
+def per_vector_step(envs: int, c: Config) -> tuple[Fraction, Fraction]:
+    """What a library itself does (`Preset.itself`) whose training frequency counts vector steps."""
+    return Fraction(c.collect * envs, c.regress), Fraction(parse(c.target, budget(c)).every)
+
+
+def _stem(name: str) -> str:
+    """``HalfCheetah`` of ``HalfCheetah-v5``."""
+    return name.rpartition("-v")[0] or name

@@ -1,0 +1,111 @@
+"""What a run directory says of its run, and whether it is the one that is asked for. Read without importing JAX."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from qtwin.config.config import Config
+from qtwin.errors import Refusal
+from qtwin.storage.files import replace
+from qtwin.storage.reading import problem, read_record, shown
+from qtwin.storage.schemas import RUN_CONFIG, settings
+
+# How a run is carried out, as far as its bits or its memory depend on it; other options are said anew when it resumes.
+BOUND = {"engine": "auto", "overlap": False, "checkpoints": "5", "frames": "memory", "eval_max_steps": 0}
+MAY_CHANGE = ("steps", "schedule_steps", "frames")
+
+
+def bound(request: Any) -> dict:
+    """What of a request `BOUND` names, as ``config.json`` holds it under "run"."""
+    return {name: getattr(request, name) for name in BOUND}
+
+
+def read_config(out: Path, kind: type = Config) -> dict:
+    """A run's ``config.json``: ``{"config": {...}, "seeds": [...], ...}``, checked field by field.
+
+    Args:
+      out: the run directory.
+      kind: the dataclass that its "config" holds.
+    """
+    file, again = out / "config.json", "train anew to another --out"
+    if not file.exists():
+        raise Refusal(f"there is no run at {out} to go on with ({file.name} is missing); leave --resume out")
+    saved = read_record(file, RUN_CONFIG, again)
+    if kind is Config and "method" in saved["config"]:
+        raise Refusal(
+            f"the run in {out} is one of qtwin siamese, which has an encoder and no policy; write qtwin siamese to"
+            " go on with it, or qtwin.load_encoder to use it"
+        )
+    # A run of an earlier version has no settings that came later, and goes on without them.
+    before = {each.name: each.default for each in dataclasses.fields(kind) if each.default is not dataclasses.MISSING}
+    saved["config"] = before | saved["config"]
+    saved["run"] = BOUND | saved.get("run", {})
+    for name, expected in settings(kind).items():
+        if name not in saved["config"]:
+            raise Refusal(f"{file} is damaged: '{name}' is missing; {again}")
+        if problem(saved["config"][name], expected):
+            raise Refusal(f"{file}: '{name}' has the wrong type ({shown(saved['config'][name])}); {again}")
+    for name, default in BOUND.items():
+        if type(saved["run"][name]) is not type(default):
+            raise Refusal(f"{file}: '{name}' has the wrong type ({shown(saved['run'][name])}); {again}")
+    return saved
+
+
+def as_before(run: dict, before: dict) -> dict:
+    """How a run is carried out, with what was not said aloud (None, or the default) as it was before."""
+    return {name: before[name] if run[name] in (None, BOUND[name]) else run[name] for name in BOUND}
+
+
+def same_run(
+    out: Path,
+    saved: dict,
+    config: Any,
+    seeds: tuple[int, ...],
+    run: dict | None = None,
+    may_change: tuple[str, ...] = (),
+) -> None:
+    """Refuses to go on with a run under other settings, and lists all that differ.
+
+    Args:
+      out: the run directory.
+      saved: from `read_config`.
+      config: what is asked for now, a `Config` or another kind of run's.
+      seeds: likewise.
+      run: likewise, the values of ``BOUND``.
+      may_change: fields that may differ.
+    """
+    before = {field.name: saved["config"][field.name] for field in dataclasses.fields(config)}
+    now = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    if run is not None:
+        before, now = before | {name: saved["run"][name] for name in BOUND}, now | run
+    before["seeds"], now["seeds"] = saved["seeds"], list(seeds)
+    other = [f"{name} {before[name]!r}, not {now[name]!r}" for name in now if before[name] != now[name]]
+    other = [text for text in other if text.split()[0] not in may_change]
+    if other:
+        raise Refusal(
+            f"the run in {out} was started with {'; '.join(other)}: leave {'that' if len(other) == 1 else 'those'} out,"
+            " or train to another --out"
+        )
+
+
+def description_of(config: Any, seeds: tuple[int, ...], **more: Any) -> dict:
+    """What ``config.json`` holds: the settings, the seeds, the versions, and ``more``."""
+    versions = {
+        name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "gymnax", "gymnasium", "numpy")
+    }
+    return {
+        "config": dataclasses.asdict(config),
+        **more,
+        "seeds": list(seeds),
+        "versions": {"python": sys.version.split()[0], **versions},
+    }
+
+
+def write_json(file: Path, value: dict) -> None:
+    """``value`` as a file, whole or not at all."""
+    replace(file, (json.dumps(value, indent=1) + "\n").encode())
