@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from qtwin.agents.catalog import algorithm
+from qtwin.agents.catalog import algorithm, config_of
 from qtwin.config.config import Config
 from qtwin.config.siamese import SiameseConfig
 from qtwin.engine.fleet import fleet_of
@@ -21,7 +21,7 @@ KINDS = {
     "online": Config("probe:action-observation", "online_q", net="linear", **ONE),
     "replay, fused": Config("probe:action-observation", "dqn", net="mlp:8", **LITTLE),
     "prioritised": Config("probe:action-observation", "dqn", net="mlp:8", prioritise="0.6:0.4", **LITTLE),
-    "actor-critic": Config("probe:continuous-constant", "sac", net="mlp:8", loss="half-mse", **LITTLE),
+    "actor-critic": config_of("sac", "probe:continuous-constant", net="mlp:8", loss="half-mse", **LITTLE),
     "replay, hosted": Config("gym:CartPole-v1", "dqn", net="mlp:8", **LITTLE),
 }  # fmt: skip
 

@@ -11,8 +11,7 @@ import pytest
 import transcriptions as papers
 
 from qtwin.acting import policies
-from qtwin.agents.catalog import algorithm
-from qtwin.config.config import Config
+from qtwin.agents.catalog import algorithm, config_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.td.losses import quantile_huber
 from qtwin.twin import twin
@@ -77,7 +76,7 @@ PAPERS = {
 def problem(agent, **settings):
     """An algorithm, a twin whose two networks differ in every number, and a batch."""
     spec = DISCRETE if agent.startswith("discrete") else CONTINUOUS
-    chosen = algorithm(spec, Config(agent=agent.removeprefix("discrete "), **SHARED | settings))
+    chosen = algorithm(spec, config_of(agent=agent.removeprefix("discrete "), **SHARED | settings))
     random = np.random.default_rng(5)
 
     def drawn(leaf):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from qtwin.agents.defaults import AGENT_DEFAULTS
+from qtwin.agents.catalog import AGENTS
 from qtwin.cli import main
 from qtwin.config.config import Config
 from qtwin.config.options import SETTINGS
@@ -172,7 +172,7 @@ if importlib.util.find_spec("ale_py"):
 def directory_with_runs(tmp_path, monkeypatch):
     """A working directory with a full directory, a file, a run under way and two damaged ones."""
     monkeypatch.chdir(tmp_path)
-    good = {"config": dataclasses.asdict(AGENT_DEFAULTS["dqn"]), "env": "gymnax:CartPole-v1", "seeds": [3, 4]}
+    good = {"config": dataclasses.asdict(AGENTS["dqn"].defaults), "env": "gymnax:CartPole-v1", "seeds": [3, 4]}
     wrong = {**good, "config": {**good["config"], "collect": "ten"}}
     for name, text in (("run", json.dumps(good)), ("wrong-type", json.dumps(wrong)), ("damaged", "{")):
         (tmp_path / name).mkdir()
@@ -252,8 +252,8 @@ def test_every_field_of_config_has_an_option():
 
 def test_said_aloud_goes_before_the_preset_before_the_agent(here):
     plain = build("CartPole-v1").config
-    assert plain == AGENT_DEFAULTS["dqn"]
-    assert build("CartPole-v1", agent="fqi").config == AGENT_DEFAULTS["fqi"]
+    assert plain == AGENTS["dqn"].defaults
+    assert build("CartPole-v1", agent="fqi").config == AGENTS["fqi"].defaults
     preset = build("Acrobot-v1", preset="sb3").config
     assert preset == dataclasses.replace(PRESETS["sb3"].config, env="Acrobot-v1")
     aloud = build(
@@ -294,7 +294,7 @@ def test_a_resumed_run_keeps_its_settings_and_its_seeds(here):
     (here / "run" / "config.json").write_text(json.dumps(saved), encoding="utf-8")
     request = build("gymnax:CartPole-v1", out="run", resume=True, settings={"steps": 600_000})
     assert request.config == dataclasses.replace(
-        AGENT_DEFAULTS["dqn"], target="soft:0.005", steps=600_000, schedule_steps=500_000
+        AGENTS["dqn"].defaults, target="soft:0.005", steps=600_000, schedule_steps=500_000
     )
     assert (request.seeds, request.resume) == ((3, 4), True)
 
@@ -303,7 +303,7 @@ def test_a_run_of_an_earlier_version_goes_on_without_the_settings_that_came_late
     saved = json.loads((here / "run" / "config.json").read_text(encoding="utf-8"))
     saved["config"] = {name: value for name, value in saved["config"].items() if "self_predict" not in name}
     (here / "run" / "config.json").write_text(json.dumps(saved), encoding="utf-8")
-    assert build("CartPole-v1", out="run", resume=True).config == AGENT_DEFAULTS["dqn"]
+    assert build("CartPole-v1", out="run", resume=True).config == AGENTS["dqn"].defaults
 
 
 def test_offline_nothing_is_collected(here):

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qtwin.agents.catalog import algorithm
-from qtwin.config.config import Config
+from qtwin.agents.catalog import algorithm, config_of
 from qtwin.engine.fused import fused
 from qtwin.envs.continuous_probes import best_actions, closed_form, continuous_probe, exact_q, points, tables
 from qtwin.envs.probe_specs import CONTINUOUS
@@ -28,7 +27,7 @@ BASE = {
 }  # fmt: skip
 SAC = BASE | {"agent": "sac", "explore": "1", "temperature": "0.001"}
 AGENTS = {
-    "ddpg": BASE | {"agent": "ddpg", "critics": 1},
+    "ddpg": BASE | {"agent": "ddpg"},
     "td3": BASE | {"agent": "td3", "actor_every": 2},
     "sac": SAC,
     "redq": SAC | {"agent": "redq", "critics": 4, "subset": 2},
@@ -90,7 +89,7 @@ def learned(c, names):
     ids=[*AGENTS, "td3 in units", "sac in units"],
 )
 def test_every_agent_learns_every_probe_to_its_exact_values_and_best_actions(agent, names):
-    c = Config("probe", **AGENTS[agent])
+    c = config_of(env="probe", **AGENTS[agent])
     close, values = TOLERANCE.get(agent, 0.05), q_of(c, CONTINUOUS[names[0]])
     for name, online, act in learned(c, names):
         obs, action, exact = exact_q(name, c.discount)
@@ -130,7 +129,7 @@ def test_the_best_squashed_policy_of_a_constant_reward_is_all_but_uniform():
 @pytest.mark.parametrize("agent", SOFT)
 def test_with_a_temperature_the_value_is_the_exact_soft_value(agent):
     alpha = 0.5
-    c = Config("probe", **AGENTS[agent] | {"temperature": f"{alpha}", "learning_rate": 1e-3, "batch": 256})
+    c = config_of(env="probe", **AGENTS[agent] | {"temperature": f"{alpha}", "learning_rate": 1e-3, "batch": 256})
     tent = lambda a: -np.abs(a - 0.5)  # noqa: E731
     exact = {  # the last state's reward is all there is of its value; what comes before has the soft value after it
         "continuous-endless": (1 + GAMMA * alpha * best_soft_value(np.zeros_like, 1.0)) / (1 - GAMMA),

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from qtwin import rng
-from qtwin.agents.catalog import algorithm
-from qtwin.agents.defaults import AGENT_DEFAULTS
+from qtwin.agents.catalog import AGENTS, algorithm
 from qtwin.engine import host_programs
 from qtwin.engine.fused import new_state
 from qtwin.envs.base import JaxEnv, Outcome
@@ -61,9 +60,8 @@ def test_no_row_has_a_matrix_of_its_own():
 
 @pytest.mark.parametrize("agent", ["munchausen_dqn", "iqn", "rainbow"])
 def test_64_environments_that_see_the_same_act_differently_and_greedily_alike(agent):
-    c = dataclasses.replace(
-        AGENT_DEFAULTS[agent], net="mlp:8,6+duelling+noisy=3", prioritise="", quantiles=5, atoms=7, explore="1"
-    )
+    few = {"iqn": {"quantiles": 5}, "rainbow": {"atoms": 7}}.get(agent, {})
+    c = dataclasses.replace(AGENTS[agent].defaults, net="mlp:8,6+duelling+noisy=3", prioritise="", explore="1", **few)
     made = algorithm(ENV, c)
     v, act = made.agent.init(jax.random.key(0)), jax.jit(made.agent.act)
     counts = np.bincount(act(v, ALIKE, jnp.float32(1.0), rng.root(5)), minlength=4)
@@ -77,7 +75,7 @@ def test_environments_of_both_engines_explore_apart_and_by_the_same_draws():
     outcome = Outcome(jnp.float32(0.0), jnp.float32(1.0), ALIKE[0], jnp.bool_(False))
     env = JaxEnv(ENV, lambda key: ((), ALIKE[0]), lambda key, state, action: ((), ALIKE[0], outcome))
     c = dataclasses.replace(
-        AGENT_DEFAULTS["dqn"], net="mlp:8+noisy=3", explore="1", replay=4 * N, envs=N, warmup=0, collect=4 * N
+        AGENTS["dqn"].defaults, net="mlp:8+noisy=3", explore="1", replay=4 * N, envs=N, warmup=0, collect=4 * N
     )
     made = algorithm(ENV, c)
     turn = cycle_of(made.rates, N)

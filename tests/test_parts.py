@@ -1,5 +1,7 @@
 """A network of several parts: which of them learn, when, and which have a target twin."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +11,8 @@ from worlds import walk
 
 from qtwin import rng
 from qtwin.acting.exploration import constant, uniform_actions
-from qtwin.agents.catalog import ACTOR_CRITICS, algorithm
-from qtwin.agents.defaults import CONTINUOUS_DEFAULTS
+from qtwin.agents.catalog import AGENTS, algorithm
 from qtwin.algorithm import Agent, Algorithm, Improvement
-from qtwin.config.config import Config
 from qtwin.engine.fused import fused
 from qtwin.engine.hosted import hosted
 from qtwin.envs.base import JaxEnv
@@ -116,17 +116,18 @@ def test_no_gradient_reaches_the_target_through_any_part():
 
 
 def little(agent, **more):
-    base = CONTINUOUS_DEFAULTS[agent]
+    base = AGENTS[agent].defaults
     net = "mlp:8+batchrenorm" if agent == "crossq" else "mlp:8+layernorm+dropout=0.1" if agent == "droq" else "mlp:8"
     few = {"critics": 3, "subset": 2, "regress": 2, "actor_every": 2} if agent in ("redq", "droq") else {}
     common = {
         "env": "test", "net": net, "actor_net": "mlp:8", "warmup": 8, "replay": 64, "batch": 8, "quantiles": 4,
         "drop": 1, "collect": 4,
     }  # fmt: skip
-    return Config(**{**base.__dict__, **common, **few, **more})
+    wanted = {name: value for name, value in (common | few | more).items() if hasattr(base, name)}
+    return dataclasses.replace(base, **wanted)
 
 
-@pytest.mark.parametrize("agent", ACTOR_CRITICS)
+@pytest.mark.parametrize("agent", [name for name, record in AGENTS.items() if record.acts])
 def test_the_optimisers_hold_no_target_leaf_and_every_part_learns(agent):
     chosen = algorithm(PUSH, little(agent))
     pair, optimiser = begun(chosen)

@@ -10,7 +10,7 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 from spaces import random_space
 
-from qtwin.agents.catalog import algorithm
+from qtwin.agents.catalog import algorithm, config_of
 from qtwin.config.config import Config
 from qtwin.envs.catalog import resolve
 from qtwin.envs.gym_envs import spec_of
@@ -61,7 +61,7 @@ def test_with_the_spaces_in_policy_json_it_acts_in_the_environment_s_own(
     tmp_path, reader, observations, actions, agent
 ):
     spec = spec_of("gym:X-v0", observations, actions, None)
-    c = Config("gym:X-v0", agent=agent, net="mlp:8")
+    c = config_of(agent, "gym:X-v0", net="mlp:8")
     variables = algorithm(spec, c).agent.init(jax.random.key(1))
     variables = jax.tree.map(lambda leaf: 3.0 * np.asarray(leaf), variables)
     export(tmp_path / "policy", spec, c, {0: variables})

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qtwin.agents.catalog import PRIORITISING, algorithm
-from qtwin.config.config import Config
+from qtwin.agents import catalog
+from qtwin.agents.catalog import algorithm, config_of
 from qtwin.engine.fused import fused
 from qtwin.envs.probe_specs import DISCRETE
 from qtwin.envs.probes import exact_q, probe, tables
@@ -73,7 +73,7 @@ def values(c, spec):
         variables = jax.tree.map(lambda leaf: leaf[0], variables)
         if c.agent == "sac":
             return jnp.mean(ensemble(net, c.critics).apply(variables.part("critic"), obs), axis=0)
-        if c.agent in (*PRIORITISING, "pqn"):
+        if catalog.AGENTS[c.agent].weighted or c.agent == "pqn":
             return algorithm(spec, c).agent.values(variables, obs)
         return net.apply(variables, obs)
 
@@ -111,7 +111,7 @@ def test_every_agent_learns_every_probe_to_its_exact_value(agent):
 
     A target that moves when the loss no longer falls comes as near as the loss had fallen.
     """
-    c = Config("probe", **{"net": "mlp:32"} | AGENTS[agent])
+    c = config_of(env="probe", **{"net": "mlp:32"} | AGENTS[agent])
     near = 0.1 if agent in ("iqn", "hl_gauss", "rainbow") else 0.05 if agent == "fqi, until converged" else 0.01
     for name, came, exact in learned(c, VECTOR):
         np.testing.assert_allclose(came, exact, rtol=0.0, atol=near, err_msg=f"{agent}: probe:{name}")
@@ -120,7 +120,7 @@ def test_every_agent_learns_every_probe_to_its_exact_value(agent):
 def test_with_a_temperature_the_value_is_the_exact_soft_value():
     """Of discrete actions a policy can be the best there is: V = alpha log sum_a exp(Q / alpha), hand-checked below."""
     alpha = 0.3
-    c = Config("probe", net="mlp:32", **AGENTS["sac, next to no temperature"] | {"temperature": f"{alpha}"})
+    c = config_of(env="probe", net="mlp:32", **AGENTS["sac, next to no temperature"] | {"temperature": f"{alpha}"})
     assert soft_q("endless", GAMMA, alpha)[0] == pytest.approx((1 + GAMMA * alpha * np.log(2)) / (1 - GAMMA))
     assert soft_q("discounting", GAMMA, alpha)[0] == pytest.approx(GAMMA * (1 + alpha * np.log(2)))
     for name, came, _ in learned(c, VECTOR):
@@ -140,7 +140,7 @@ def soft_q(name, gamma, alpha):
 @pytest.mark.parametrize("agent", ["dqn, max, hard", "online_q", "fqi, double, sweeps"])
 def test_every_agent_learns_the_discrete_probe_with_a_table(agent):
     rate = {"optimiser": "sgd", "learning_rate": 0.5 if agent == "online_q" else 2.0}
-    c = Config("probe", net="table", **AGENTS[agent] | rate)
+    c = config_of(env="probe", net="table", **AGENTS[agent] | rate)
     for name, came, exact in learned(c, STATES):
         np.testing.assert_allclose(came, exact, rtol=0.0, atol=0.01, err_msg=f"{agent}: probe:{name}")
 

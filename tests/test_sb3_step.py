@@ -16,8 +16,7 @@ import pytest
 from safetensors import safe_open
 
 from qtwin.acting import policies
-from qtwin.agents.catalog import algorithm
-from qtwin.config.config import Config
+from qtwin.agents.catalog import algorithm, config_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.processes.regress import gradient_step, optimiser_state
 from qtwin.twin import twin
@@ -26,13 +25,13 @@ from qtwin.types import Clock, Transition, Variables
 FIXTURES = pathlib.Path(__file__).parent / "fixtures"
 SPEC = EnvSpec("gym:Nowhere", (5,), "float32", None, action_low=(-2.0, -1.0), action_high=(2.0, 3.0))
 SHARED = {
-    "env": "gym:Nowhere", "net": "mlp:16,16", "critics": 2, "discount": 0.98, "optimiser": "adam:1e-8",
+    "env": "gym:Nowhere", "net": "mlp:16,16", "discount": 0.98, "optimiser": "adam:1e-8",
     "learning_rate": 1e-3, "batch": 8, "replay": 100, "warmup": 0,
 }  # fmt: skip
 CONFIGS = {
-    "sac": Config(agent="sac", loss="half-mse", temperature="auto:0.3", target="soft:0.02", **SHARED),
-    "td3": Config(agent="td3", loss="mse", smoothing="0.2:0.25", actor_every=2, target="soft:0.02/2", **SHARED),
-    "tqc": Config(agent="tqc", quantiles=7, drop=2, temperature="auto:0.3", target="soft:0.02", **SHARED),
+    "sac": config_of(agent="sac", loss="half-mse", temperature="auto:0.3", target="soft:0.02", **SHARED),
+    "td3": config_of(agent="td3", loss="mse", smoothing="0.2:0.25", actor_every=2, target="soft:0.02/2", **SHARED),
+    "tqc": config_of(agent="tqc", quantiles=7, drop=2, temperature="auto:0.3", target="soft:0.02", **SHARED),
 }
 # Their TQC takes the mean over the critics where the paper, and this library, take the sum.
 CRITICS_LOSS = {"sac": 1.0, "td3": 1.0, "tqc": 2.0}

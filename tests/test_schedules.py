@@ -8,7 +8,7 @@ import pytest
 
 import qtwin
 from qtwin.acting import exploration
-from qtwin.agents.defaults import AGENT_DEFAULTS
+from qtwin.agents.catalog import AGENTS
 from qtwin.cli import main
 from qtwin.config.config import Config
 from qtwin.config.rates_of import budget, horizon
@@ -19,7 +19,7 @@ from qtwin.request.schedules import in_words, schedules_of
 from qtwin.request.train import build
 from qtwin.run.logs import read_points
 
-DQN = dataclasses.replace(AGENT_DEFAULTS["dqn"], steps=10_000, warmup=500)
+DQN = dataclasses.replace(AGENTS["dqn"].defaults, steps=10_000, warmup=500)
 
 
 def begun(out, config):
@@ -82,7 +82,7 @@ def test_the_budget_of_the_schedules_can_be_said(tmp_path):
         build("CartPole-v1", settings={"regress": 100, "schedule_steps": 2**31 - 1})
 
 
-PQN = dataclasses.replace(AGENT_DEFAULTS["pqn"], steps=10_240, collect=256, regress=4, batch=64, envs=4)
+PQN = dataclasses.replace(AGENTS["pqn"].defaults, steps=10_240, collect=256, regress=4, batch=64, envs=4)
 FALLS_TO_0 = {
     "the learning rate": PQN,
     "tau of --target": dataclasses.replace(DQN, target="cosine:0.05"),
@@ -90,7 +90,7 @@ FALLS_TO_0 = {
     "tau of --self-predict-target": dataclasses.replace(DQN, self_predict="byol", self_predict_target="cosine:0.05"),
     "epsilon": dataclasses.replace(DQN, explore="1:0:100%"),
     "the exploration noise": dataclasses.replace(
-        AGENT_DEFAULTS["td3"], env="Pendulum-v1", explore="0.1:0:90%", steps=10_000
+        AGENTS["td3"].defaults, env="Pendulum-v1", explore="0.1:0:90%", steps=10_000
     ),
 }
 
@@ -142,8 +142,8 @@ def test_what_is_told_of_schedules():
 
 
 def test_fitted_q_iteration_whose_memory_is_its_budget_goes_on_with_no_other(tmp_path):
-    out = begun(tmp_path / "run", AGENT_DEFAULTS["fqi"])
-    assert gone_on(out, steps=50_000) == AGENT_DEFAULTS["fqi"]
+    out = begun(tmp_path / "run", AGENTS["fqi"].defaults)
+    assert gone_on(out, steps=50_000) == AGENTS["fqi"].defaults
     for steps in (60_000, 40_000):
         with pytest.raises(Refusal, match="memory of this run holds the 50,000"):
             gone_on(out, steps=steps)
@@ -242,5 +242,5 @@ def test_a_warm_up_that_uses_up_exploration_is_told_before_the_run(settings, eps
 
 
 def test_no_agent_s_own_settings_use_up_their_exploration():
-    for name, config in AGENT_DEFAULTS.items():
-        assert build(config.env, agent=name).notes == ()
+    for name, record in AGENTS.items():
+        assert build(record.defaults.env, agent=name).notes == ()

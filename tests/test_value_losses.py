@@ -9,9 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qtwin.agents.catalog import algorithm
-from qtwin.agents.defaults import AGENT_DEFAULTS
-from qtwin.config.config import Config
+from qtwin.agents.catalog import AGENTS, algorithm, becoming
 from qtwin.envs.catalog import resolve
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
@@ -265,8 +263,8 @@ def test_double_and_munchausen_dqn_are_dqn_with_their_bootstrap():
     obs, next_obs = random.normal(size=(2, 6, 4)).astype(np.float32)
     batch = Transition(obs, np.int32([0, 1, 1, 0, 1, 0]), random.normal(size=6), np.full(6, 0.9), next_obs)
     for agent in ("double_dqn", "munchausen_dqn"):
-        c = AGENT_DEFAULTS[agent]
-        each = [algorithm(env, c).agent, algorithm(env, Config(**{**vars(c), "agent": "dqn"})).agent]
+        c = AGENTS[agent].defaults
+        each = [algorithm(env, c).agent, algorithm(env, becoming(c, "dqn")).agent]
         pair = Twin(each[0].init(jax.random.key(0)), each[0].init(jax.random.key(1)))
         one, two = (jax.value_and_grad(_loss(a, pair, batch))(pair.online.params) for a in each)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), one, two)
@@ -278,7 +276,8 @@ def _loss(agent, pair, batch):
 
 @pytest.mark.parametrize("agent", ["c51", "hl_gauss", "qr_dqn", "iqn"])
 def test_an_exported_policy_has_the_values_that_its_agent_acts_by(agent, tmp_path):
-    c = dataclasses.replace(AGENT_DEFAULTS[agent], net="mlp:8,4+duelling+noisy", quantiles=5, atoms=7)
+    few = {"quantiles": 5} if "q" in agent else {"atoms": 7}
+    c = dataclasses.replace(AGENTS[agent].defaults, net="mlp:8,4+duelling+noisy", **few)
     made = algorithm(CARTPOLE, c).agent
     v, obs = made.init(jax.random.key(0)), jnp.linspace(-1.0, 1.0, 12).reshape(3, 4)
     policy.export(tmp_path / "policy", CARTPOLE, c, {0: jax.tree.map(np.asarray, v)})
@@ -291,7 +290,7 @@ def test_an_exported_policy_has_the_values_that_its_agent_acts_by(agent, tmp_pat
         ({"agent": "c51", "bootstrap": "mellowmax:5"}, "carries the distribution of one action"),
         ({"agent": "c51", "loss": "mse"}, "by cross-entropy"),
         ({"agent": "c51", "support": "10:-10"}, "VMIN:VMAX"),
-        ({"agent": "c51", "atoms": 1}, "nothing to learn"),
+        ({"agent": "c51", "atoms": 1}, "at least 2, not 1"),
         ({"agent": "rainbow", "prioritise": "2:1"}, "0.6:0.4"),
         ({"agent": "qr_dqn", "quantiles": 0}, "at least 1"),
         ({"agent": "qr_dqn", "loss": "half-mse"}, "quantiles by their own loss"),
@@ -305,13 +304,13 @@ def test_an_exported_policy_has_the_values_that_its_agent_acts_by(agent, tmp_pat
         ({"agent": "dqn", "prioritise": "0.6:0.4", "replay": 0, "batch": 1}, "used once and forgotten"),
         ({"agent": "pqn", "replay": 100}, "--replay 0"),
         ({"agent": "pqn", "batch": 100}, "whole epochs"),
-        ({"agent": "pqn", "trace": 1.5}, "is lambda"),
+        ({"agent": "pqn", "trace": 1.5}, "between 0 and 1, not 1.5"),
         ({"agent": "stream_q", "envs": 2}, "--envs 1"),
         ({"agent": "stream_q", "bootstrap": "double"}, "bootstraps with 'max'"),
         ({"agent": "dqn", "anneal": "yes"}, "is for pqn"),
         ({"agent": "stream_q", "anneal": "yes"}, "is for pqn"),
         ({"agent": "dqn", "reward_scale": "0.1"}, "--reward-scale, which is for pqn or stream_q"),
-        ({"agent": "dqn", "support": "-20:20"}, "for c51 or rainbow or hl_gauss"),
+        ({"agent": "dqn", "support": "-20:20"}, "for c51 or hl_gauss or rainbow"),
         ({"agent": "c51", "sigma": "0.5"}, "for hl_gauss"),
         ({"agent": "stream_q", "optimiser": "sgd"}, "no use for --optimiser; leave it out"),
         ({"agent": "sac", "subset": "1"}, "for redq"),
@@ -329,7 +328,7 @@ def test_what_the_mathematics_does_not_allow_is_refused(settings, sentence):
 
 
 def test_a_support_that_does_not_cover_the_returns_seen_is_told_with_both():
-    c = dataclasses.replace(AGENT_DEFAULTS["c51"], support="-10:10")
+    c = dataclasses.replace(AGENTS["c51"].defaults, support="-10:10")
     few = {"train_return": [9.0, None], "train_length": [9.0, None]}
     many = {"train_return": [500.0, 20.0], "train_length": [500.0, 20.0]}  # (1 - 0.99^500) / 0.01 = 99.3
     assert outside_support(c, [few]) == ""
@@ -337,7 +336,7 @@ def test_a_support_that_does_not_cover_the_returns_seen_is_told_with_both():
         c, [few, many]
     )
     assert outside_support(dataclasses.replace(c, support="0:100"), [few, many]) == ""
-    assert outside_support(AGENT_DEFAULTS["dqn"], [many]) == ""
+    assert outside_support(AGENTS["dqn"].defaults, [many]) == ""
 
 
 @pytest.mark.parametrize("agent", ["c51", "hl_gauss", "dqn"])

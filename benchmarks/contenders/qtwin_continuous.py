@@ -25,7 +25,7 @@ def main() -> None:
     import jax
 
     from qtwin.agents.catalog import algorithm as build
-    from qtwin.config.config import Config
+    from qtwin.agents.catalog import config_of
     from qtwin.engine.fused import fused
     from qtwin.engine.hosted import hosted
     from qtwin.envs.catalog import resolve
@@ -33,15 +33,15 @@ def main() -> None:
     from qtwin.rates import cycle_of
 
     warm_up, first, width = (100, 10, "mlp:8") if args.smoke else (WARM_UP, FIRST, "mlp:256,256")
-    config = Config(
+    config = config_of(
+        args.agent,
         "Pendulum-v1" if args.smoke else args.env,
-        agent=args.agent,
         net=width,
         init="torch",
         loss="half-mse" if args.agent == "sac" else "mse",
         learning_rate=3e-4,
         actor_every=1 if args.agent == "sac" else 2,
-        smoothing="0.2:0.5",
+        **({"smoothing": "0.2:0.5"} if args.agent == "td3" else {}),
         collect=1,
         regress=1,
         target="soft:0.005" if args.agent == "sac" else "soft:0.005/2",

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from script import RESULTS, ROOT, keep_row, options, parse, read_rows, where_from
 from training import TINY, run_here, tiny_run
 
-from qtwin.agents.catalog import ACTOR_CRITICS, AGENTS
+from qtwin.agents.catalog import AGENTS
 from qtwin.config.siamese import METHODS
 
 SHORT = ["--log-points", "2", "--checkpoints", "2", "--quiet"]
@@ -32,8 +32,8 @@ STEPS = {"pqn": "20000", "redq": "1200", "droq": "1200"}  # long cycles; twenty 
 def requests(pictures: Path) -> dict[str, list[str]]:
     """By name, the words of ``qtwin``."""
     found = {}
-    for agent in AGENTS:
-        env = "Pendulum-v1" if agent in ACTOR_CRITICS else "CartPole-v1"
+    for agent, record in AGENTS.items():
+        env = "Pendulum-v1" if record.acts else "CartPole-v1"
         warmup = [] if agent in ("pqn", "stream_q", "online_q") else ["--warmup", "1000"]
         words = ["--agent", agent, "--steps", STEPS.get(agent, "2500"), *warmup, *TRAIN]
         found[agent] = ["train", env, *words]

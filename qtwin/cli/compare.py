@@ -6,8 +6,10 @@ import argparse
 import shlex
 from pathlib import Path
 
-from qtwin.config.options import SETTINGS, number, option, whole
+from qtwin.agents.catalog import every_setting
+from qtwin.config.options import number, option, whole
 from qtwin.errors import Refusal
+from qtwin.request.command_line import setting_options
 from qtwin.storage.reading import plain
 
 
@@ -24,16 +26,14 @@ def compare_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log-points", metavar="N", default="20", help="evaluations on the way")
     parser.add_argument("--engine", metavar="E", default="auto", help="auto, fused (in JAX) or hosted (in Python)")
     parser.add_argument("--quiet", action="store_true", help="say nothing")
-    group = parser.add_argument_group("settings", "each takes one value or several; every combination is run")
-    for field, (takes, means) in SETTINGS.items():
-        group.add_argument(option(field), dest=field, metavar=takes, nargs="+", help=means)
+    setting_options(parser, "each takes one value or several; every combination is run", nargs="+")
 
 
 def compare(arguments: argparse.Namespace) -> int:
     from qtwin.lab import compare as lab
     from qtwin.lab.grid import Protocol, cells_of, default_folder
 
-    said = {name: getattr(arguments, name) for name in ("agent", "preset", *SETTINGS)}
+    said = {name: getattr(arguments, name) for name in ("agent", "preset", *every_setting())}
     said = {name: values for name, values in said.items() if values is not None}
     protocol = Protocol(
         arguments.env,

@@ -24,7 +24,7 @@ def listing(what: str) -> dict[str, str]:
         case "agents":
             from qtwin.agents.catalog import AGENTS
 
-            return dict(AGENTS)
+            return {name: record.about for name, record in AGENTS.items()}
         case "targets":
             from qtwin.target_update.specs import SPECS
 

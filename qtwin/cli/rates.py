@@ -6,11 +6,10 @@ import argparse
 import dataclasses
 import json
 
-from qtwin.agents.catalog import AGENTS
-from qtwin.agents.defaults import AGENT_DEFAULTS
+from qtwin.agents.catalog import agent_of
 from qtwin.cli import rate_card
 from qtwin.config.options import read_settings
-from qtwin.errors import Refusal, one_of
+from qtwin.errors import Refusal
 from qtwin.request.command_line import Parser, setting_options, settings_of
 from qtwin.request.presets import preset_of
 
@@ -30,7 +29,7 @@ def rates(arguments: argparse.Namespace) -> int:
         recipes += [(name, config, preset) for name, config in preset.recipes.items()]
     if not recipes:
         agents = arguments.agent or ["online_q", "dqn", "fqi"]  # the three settings of the three rates
-        recipes = [(agent, AGENT_DEFAULTS[one_of("agent", agent, AGENTS)], None) for agent in agents]
+        recipes = [(agent, agent_of(agent).defaults, None) for agent in agents]
     said = settings_of(arguments)
     columns = [
         rate_card.column(name, dataclasses.replace(config, **read_settings(said, config)), preset)

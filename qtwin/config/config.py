@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """A run, in the order in which an algorithm reads: NETWORK, TARGET, LOSS, RATES.
+
+    What only some agents have a use for are settings of their own (`qtwin.agents.own`). They stand beside these as
+    fields of the same object, ``c.quantiles``: `config_class` puts the two together, and
+    `qtwin.agents.catalog.config_of` makes one.
 
     Attributes:
       env: the environment, ``CartPole-v1`` or with its home ``gym:CartPole-v1``.
@@ -22,26 +29,6 @@ class Config:
       bootstrap: how the TD target uses the target network, ``max``, ``double``, ... (``qtwin list bootstraps``).
       discount: gamma.
       n_step: steps of reward in a TD target. [transitions]
-      trace: lambda, how much of what comes later counts in a return (``pqn``, ``stream_q``).
-      reward_scale: what rewards are multiplied by where they are learned from (``pqn``, ``stream_q``); 0 divides them
-        by the running deviation of their discounted sum (``stream_q``).
-      atoms: K, atoms or classes that a value is a distribution over, within ``support`` (``c51``, ``rainbow``,
-        ``hl_gauss``).
-      support: their range, ``VMIN:VMAX``. Values begin near its middle, as the atoms are about equally likely at first.
-      sigma: standard deviation of a target in widths of a class (``hl_gauss``).
-      actor_net: the actor's network where that differs; empty is as ``net``. (Actor-critics only, like all that follow
-        up to ``loss``.)
-      critics: critics in the ensemble.
-      subset: critics, drawn at random, over which a target takes the smallest value (REDQ); 0 is all of them.
-      actor_learning_rate: of the actor; 0 is as ``learning_rate``.
-      actor_every: gradient steps of the critics between two of the actor. [gradient steps]
-      smoothing: noise on the target policy's action, ``SIGMA:CLIP`` in units of half the action's range (TD3).
-      temperature: of the entropy bonus, ``auto`` or ``auto:START`` (learned), or one constant number (SAC).
-      target_entropy: that a learned temperature holds the policy to, ``auto`` (minus the size of the action; 0.98 of
-        the greatest, where actions are discrete) or a number. [nats]
-      quantiles: quantiles of each critic, and of them ``drop`` dropped from the top for each critic (TQC); quantiles of
-        each action (``qr_dqn``), or fractions drawn for a loss (``iqn``).
-      drop: see ``quantiles``.
       normalise: of observations, ``none`` or ``running`` (by the mean and deviation of all that was learned from).
       loss: ``huber``, ``mse`` or ``half-mse``; of distributions ``cross-entropy``, of quantiles ``huber``.
       regularise: what else keeps the online network near the target, ``none``, ``functional:KAPPA`` or ``proximal:C``.
@@ -55,7 +42,6 @@ class Config:
       optimiser: ``adam[:EPS[:B1]]``, ``sgd`` or ``rmsprop[:EPS[:inside|outside]]`` (centred; where EPS stands to the
         root).
       learning_rate: of the optimiser.
-      anneal: the learning rate falls in a straight line to 0 over the run (``pqn``).
       max_gradient_norm: gradients are scaled down to this norm; 0 leaves them as they are.
       collect: transitions per cycle, over all environments; 0 is offline. [transitions]
       regress: gradient steps per cycle. [gradient steps]
@@ -86,21 +72,6 @@ class Config:
     bootstrap: str = "max"
     discount: float = 0.99
     n_step: int = 1
-    trace: float = 0.0
-    reward_scale: float = 1.0
-    atoms: int = 51
-    support: str = "-10:10"
-    sigma: float = 0.75
-    actor_net: str = ""
-    critics: int = 2
-    subset: int = 0
-    actor_learning_rate: float = 0.0
-    actor_every: int = 1
-    smoothing: str = "0:0"
-    temperature: str = "auto"
-    target_entropy: str = "auto"
-    quantiles: int = 25
-    drop: int = 2
     normalise: str = "none"
     loss: str = "mse"
     regularise: str = "none"
@@ -111,7 +82,6 @@ class Config:
     augment: str = "none"
     optimiser: str = "adam"
     learning_rate: float = 2.5e-4
-    anneal: bool = False
     max_gradient_norm: float = 0.0
     collect: int = 10
     regress: int = 1
@@ -127,3 +97,36 @@ class Config:
     schedule_steps: int = 0
     data: str = ""
     preprocessing: str = ""
+
+
+@functools.cache
+def config_class(own: type) -> type[Config]:
+    """The class of a run of agents whose own settings are ``own``, a frozen dataclass: its fields behind `Config`'s."""
+    if not dataclasses.fields(own):
+        return Config
+    clash = {field.name for field in dataclasses.fields(own)} & {field.name for field in dataclasses.fields(Config)}
+    if clash:
+        raise TypeError(f"{own.__name__}: {', '.join(sorted(clash))} is a setting of every agent already")
+    return dataclasses.make_dataclass("Config", [], bases=(own, Config), frozen=True)
+
+
+def setting(
+    default: Any,
+    takes: str,
+    means: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    read: Callable[[str], Any] | None = None,
+) -> Any:
+    """A field of an agent's own settings, as its option on the command line has it.
+
+    Args:
+      default: of the agent, where its record says nothing else; its type is the setting's.
+      takes: what the option takes, ``K`` or ``VMIN:VMAX``.
+      means: what it means, with its unit, in one line of ``--help``.
+      least, most: the bounds of a number.
+      read: reads a text, and raises a `Refusal` where it means nothing.
+    """
+    about = {"takes": takes, "means": means, "least": least, "most": most, "read": read}
+    return dataclasses.field(default=default, metadata=about)

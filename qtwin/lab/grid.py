@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from qtwin.agents.catalog import AGENTS, reads
+from qtwin.agents.catalog import AGENTS, every_setting, reads
 from qtwin.config.config import Config
-from qtwin.config.options import SETTINGS, option
+from qtwin.config.options import option
 from qtwin.errors import Refusal
 from qtwin.request.train import Request, build
 from qtwin.storage.files import replace
@@ -88,13 +88,14 @@ def cells_of(protocol: Protocol, options: dict[str, Sequence[str]]) -> list[Cell
             "a comparison needs an option with several values, and each came with one; write for example"
             " --target hard:100 soft:0.005 tied"
         )
-    cells = []
+    cells, known = [], every_setting()
     for values in itertools.product(*options.values()):
         chosen = dict(zip(options, values, strict=True))
         differs = {name: chosen[name] for name in varied}
         # What all cells share may be for some of the agents alone: --support beside DQN and C51.
-        others = {name for name in SETTINGS if len(options.get(name, ())) == 1 and _for_others(name, options, chosen)}
-        settings = {name: value for name, value in chosen.items() if name in SETTINGS and name not in others}
+        others = {name for name in known if len(options.get(name, ())) == 1 and _for_others(name, options, chosen)}
+        chosen = {name: value for name, value in chosen.items() if name not in others}
+        settings = {name: value for name, value in chosen.items() if name in known}
         try:
             request = build(
                 protocol.env, agent=chosen.get("agent"), preset=chosen.get("preset"), seeds=protocol.seeds,

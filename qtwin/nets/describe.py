@@ -36,21 +36,25 @@ VALUES = {
     "quantiles": "the output is [num_actions, {0}]; output = the mean over the {0}",
     "fractions": "output = the mean over tau = (i + 1/2) / {0}, i = 0 ... {0} - 1",
 }
-KINDS = {"c51": "atoms", "rainbow": "atoms", "hl_gauss": "classes", "qr_dqn": "quantiles", "iqn": "fractions"}
-FRACTIONS = 32  # that iqn's policy averages over
+FRACTIONS = 32  # that a policy averages over where its network is asked by them
 
 
-def gives_of(c: Config) -> Gives:
-    """What the network of ``c.agent`` gives for each action."""
-    match KINDS.get(c.agent, ""):
-        case "":
-            return Gives()
+def gives_of(output: str, c: Config) -> Gives:
+    """What a network gives for each action.
+
+    Args:
+      output: of the agent's record (`qtwin.agents.info.AgentInfo`).
+      c: the run, with the numbers that the agent's own settings hold.
+    """
+    match output:
         case "quantiles":
             return Gives("quantiles", c.quantiles)
         case "fractions":
             return Gives("fractions", FRACTIONS)
-        case kind:
-            return Gives(kind, c.atoms, c.support)
+        case "atoms" | "classes":
+            return Gives(output, c.atoms, c.support)
+        case _:
+            return Gives()
 
 
 def check_gives(file: Path, gives: list) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qtwin.agents.catalog import AGENTS
 from qtwin.config import option_specs
 from qtwin.config.config import Config
 from qtwin.envs.spec import EnvSpec
@@ -13,8 +14,8 @@ def check_data(c: Config, spec: EnvSpec) -> None:
     """Refuses a recording that does not fit: the options beside it, its own contents."""
     if c.collect:
         raise Refusal(f"with --data nothing is collected, and --collect {c.collect} came; leave one of them out")
-    if c.agent == "online_q":
-        raise Refusal("the agent online_q learns from what it does, not from --data; write --agent fqi")
+    if not AGENTS[c.agent].offline:
+        raise Refusal(f"the agent {c.agent} learns from what it does, not from --data; write --agent fqi")
     from qtwin.replay.dataset import load_dataset
 
     load_dataset(c.data, spec)
@@ -39,8 +40,7 @@ def check_memory(c: Config, transitions: int, warmup: int) -> None:
                 f" write --batch {transitions} or less, or --replay 10000"
             )
         return
-    # Fitted Q-iteration keeps everything, which is never more than the budget.
-    replay = min(c.replay, c.steps) if c.agent == "fqi" else c.replay
+    replay = min(c.replay, c.steps) if AGENTS[c.agent].keeps == "everything" else c.replay
     if replay < c.batch:
         raise Refusal(
             f"the replay holds {replay} transitions and a batch needs {c.batch}; write --replay {c.batch} or more, or"

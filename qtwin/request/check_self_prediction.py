@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from qtwin.agents.catalog import AGENTS
 from qtwin.config import option_specs
 from qtwin.config.config import Config
 from qtwin.config.options import option
@@ -14,7 +15,6 @@ from qtwin.nets.names import parse as parse_net
 from qtwin.request.check_target import is_plain
 from qtwin.target_update.specs import parse as parse_target
 
-AGENTS = ("dqn", "fqi")
 BESIDE = ("self_predict_target", "self_predict_steps", "self_predict_weight", "augment")
 
 
@@ -30,9 +30,10 @@ def check_self_prediction(c: Config, spec: EnvSpec) -> None:
                 )
         return
     choice = option_specs.self_predict_choice(c)
-    if c.agent not in AGENTS:
+    if not AGENTS[c.agent].self_predicts:
+        able = [record.name for record in AGENTS.values() if record.self_predicts]
         raise Refusal(
-            f"--self-predict stands beside the Q loss of {' and '.join(AGENTS)}, and the agent {c.agent} came;"
+            f"--self-predict stands beside the Q loss of {' and '.join(able)}, and the agent {c.agent} came;"
             f" {'leave it out' if spec.continuous else 'write --agent dqn'}"
         )
     if c.data:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtwin.agents.catalog import ACTOR_CRITICS, BOOTSTRAPPED
+from qtwin.agents.catalog import AGENTS
 from qtwin.config.bootstrap_specs import parse, parse_regulariser
 from qtwin.config.config import Config
 from qtwin.config.rates_of import budget
@@ -15,22 +15,13 @@ def check_target(c: Config) -> None:
     """Refuses a target, a bootstrap or a regulariser that makes no sense for ``c.agent``."""
     bootstrap, regulariser = parse(c.bootstrap), parse_regulariser(c.regularise)
     rule = parse_target(c.target, budget(c))
-    if c.agent in ACTOR_CRITICS:
-        if bootstrap.kind != "max":
-            raise Refusal(
-                f"the agent {c.agent} bootstraps from its actor's action, and --bootstrap {c.bootstrap} came; leave it"
-                " out"
-            )
-    elif c.agent == "online_q" and bootstrap.kind != "max":
-        raise Refusal(
-            f"the agent online_q bootstraps with 'max', not '{c.bootstrap}'; write --agent dqn for the others"
-        )
-    if c.agent not in BOOTSTRAPPED and regulariser.kind != "none":
-        raise Refusal(f"--regularise {c.regularise} is for {_or(BOOTSTRAPPED)}, not {c.agent}; leave it out")
-    if not is_plain(rule) and (c.agent not in BOOTSTRAPPED or c.self_predict):
+    any_target = AGENTS[c.agent].any_target
+    if not any_target and regulariser.kind != "none":
+        raise Refusal(f"--regularise {c.regularise} is for {_any_target()}, not {c.agent}; leave it out")
+    if not is_plain(rule) and (not any_target or c.self_predict):
         beside = "a --self-predict" if c.self_predict else f"the agent {c.agent}"
         raise Refusal(
-            f"--target {c.target} is for {_or(BOOTSTRAPPED)} alone, and {beside} came with it; write for example"
+            f"--target {c.target} is for {_any_target()} alone, and {beside} came with it; write for example"
             " --target hard:500"
         )
     if rule.parts and c.net in ("table", "linear"):
@@ -59,7 +50,7 @@ def _check_several(c: Config, rule: TargetUpdate, networks: int) -> None:
     if not several:
         return
     what = f"--bootstrap {c.bootstrap}" if networks > 1 else f"--target {c.target}"
-    if c.agent != "dqn" or c.self_predict:
+    if not AGENTS[c.agent].several or c.self_predict:
         raise Refusal(f"{what} lets several networks learn side by side and is for the agent dqn; write --agent dqn")
     if networks > 1 and (rule.shift is not None or not is_plain(rule)):
         raise Refusal(f"{what} and --target {c.target} both change what a target is; write --target hard:500")
@@ -69,5 +60,5 @@ def _check_several(c: Config, rule: TargetUpdate, networks: int) -> None:
         raise Refusal(f"{what} takes no regulariser, and --regularise {c.regularise} came; leave it out")
 
 
-def _or(names: tuple[str, ...]) -> str:
-    return f"the agents {' and '.join(names)}"
+def _any_target() -> str:
+    return f"the agents {' and '.join(record.name for record in AGENTS.values() if record.any_target)}"

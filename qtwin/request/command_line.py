@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, NoReturn
 
+from qtwin.agents.catalog import every_setting, own_settings
 from qtwin.config.options import SETTINGS, option
 from qtwin.errors import Refusal
 from qtwin.request.config_file import config_option, said
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 
 ENV_TIMEOUT = "60"  # seconds
+OVER = "over the preset's, over the agent's own"
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,16 +42,27 @@ class Parser(argparse.ArgumentParser):
         return [name for action in self._actions for name in action.option_strings if name.startswith("--")]
 
 
-def setting_options(parser: Parser) -> None:
-    """The options that set fields of `Config`."""
-    group = parser.add_argument_group("settings", "over the preset's, over the agent's own")
+def setting_options(parser: argparse.ArgumentParser, about: str = OVER, nargs: str | None = None) -> None:
+    """The options that set fields of `Config`, and those that some agents have for themselves, by their names.
+
+    Args:
+      parser: takes them.
+      about: what ``--help`` says of all of them.
+      nargs: of each of them, "+" where an option takes several values.
+    """
+    group = parser.add_argument_group("settings", about)
     for field, (takes, means) in SETTINGS.items():
-        group.add_argument(option(field), dest=field, metavar=takes, help=means)
+        group.add_argument(option(field), dest=field, metavar=takes, help=means, nargs=nargs)
+    for agents, fields in own_settings().items():
+        group = parser.add_argument_group(f"settings of {', '.join(agents)}")
+        for name, field in fields.items():
+            takes, means = field.metadata["takes"], field.metadata["means"]
+            group.add_argument(option(name), dest=name, metavar=takes, help=means, nargs=nargs)
 
 
 def settings_of(arguments: argparse.Namespace) -> dict[str, str]:
     """The settings that were said aloud, by the names of `Config`'s fields."""
-    said = {field: getattr(arguments, field, None) for field in (*SETTINGS, "data")}
+    said = {field: getattr(arguments, field, None) for field in (*every_setting(), "data")}
     return {field: value for field, value in said.items() if value is not None}
 
 
@@ -86,5 +99,5 @@ def request_of(arguments: argparse.Namespace) -> Request:
     asked = said(arguments)
     if "env" not in asked:
         raise Refusal("qtwin train needs ENV and none came; write qtwin train CartPole-v1")
-    settings = {field: asked.pop(field) for field in (*SETTINGS, "data") if field in asked}
+    settings = {field: asked.pop(field) for field in (*every_setting(), "data") if field in asked}
     return build(**{"env_timeout": ENV_TIMEOUT} | asked, settings=settings)

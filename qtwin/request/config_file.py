@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from qtwin.agents.catalog import AGENTS, readers_of, reads
 from qtwin.config.options import option, yes
 from qtwin.errors import Refusal, Unusable, nearest, one_of
 from qtwin.storage.files import LARGEST_JSON, read_bytes, read_json
@@ -88,7 +89,7 @@ def _flat(found: dict, path: Path) -> dict[str, Any]:
             raise Refusal(f"{path}: '{part}' is expected to hold names with values")
     for part in found:
         one_of(f"part of {path}", part, ("config", "env", "run", "seeds", "versions"))
-    flat = {**found["config"], **found.get("run", {})}
+    flat = {**_own(found["config"]), **found.get("run", {})}
     seeds = found.get("seeds", [])
     if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
         raise Refusal(f"{path}: 'seeds' are whole numbers, not {str(seeds)[:60]}")
@@ -97,6 +98,14 @@ def _flat(found: dict, path: Path) -> dict[str, Any]:
             raise Refusal(f"{path}: 'seeds' are consecutive, not {str(seeds)[:60]}")
         flat |= {"seed": seeds[0], "seeds": len(seeds)}
     return flat
+
+
+def _own(config: dict) -> dict:
+    """A run's settings without those of other agents, which runs of earlier versions hold as well."""
+    agent = config.get("agent")
+    if not isinstance(agent, str) or agent not in AGENTS:
+        return config
+    return {name: value for name, value in config.items() if not readers_of(name) or reads(agent, name)}
 
 
 def _value(value: Any, name: str, default: Any, path: Path) -> Any:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from qtwin.agents.catalog import AGENTS
 from qtwin.config.config import Config
 from qtwin.errors import Refusal
 from qtwin.storage.files import replace
@@ -41,6 +42,8 @@ def read_config(out: Path, kind: type = Config) -> dict:
             f"the run in {out} is one of qtwin siamese, which has an encoder and no policy; write qtwin siamese to"
             " go on with it, or qtwin.load_encoder to use it"
         )
+    if kind is Config:
+        kind = _kind_of(saved["config"], file, again)
     # A run of an earlier version has no settings that came later, and goes on without them.
     before = {each.name: each.default for each in dataclasses.fields(kind) if each.default is not dataclasses.MISSING}
     saved["config"] = before | saved["config"]
@@ -54,6 +57,14 @@ def read_config(out: Path, kind: type = Config) -> dict:
         if type(saved["run"][name]) is not type(default):
             raise Refusal(f"{file}: '{name}' has the wrong type ({shown(saved['run'][name])}); {again}")
     return saved
+
+
+def _kind_of(config: dict, file: Path, again: str) -> type[Config]:
+    """The class of a run's settings, which hangs on its agent."""
+    agent = config.get("agent", "dqn")
+    if not isinstance(agent, str) or agent not in AGENTS:
+        raise Refusal(f"{file} is damaged: there is no agent {shown(agent)}; {again}")
+    return AGENTS[agent].config
 
 
 def as_before(run: dict, before: dict) -> dict:

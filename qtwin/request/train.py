@@ -7,8 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from qtwin.agents.catalog import ACTOR_CRITICS, AGENTS, READ_BY, fits, reads
-from qtwin.agents.defaults import AGENT_DEFAULTS
+from qtwin.agents.catalog import AGENTS, agent_of, fits, readers_of, reads
 from qtwin.config import option_specs
 from qtwin.config.config import Config
 from qtwin.config.options import number, option, read_settings, whole
@@ -32,6 +31,7 @@ from qtwin.request.schedules import check_schedules, used_up, with_schedules_of
 
 ENGINES = ("auto", "fused", "hosted")
 FRAMES = ("memory", "disk")
+MANY = 7  # agents that are still named where a setting is for them alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,9 +162,9 @@ def build(
         base, saved_seeds = base_config(agent, chosen, spec), None
     if chosen and not chosen.fits(spec):
         notes = (f"the preset '{chosen.name}' was made for {chosen.made_for_words}, not for {spec.id}",)
+    check_read(base, settings or {})
     config = dataclasses.replace(base, env=base.env if saved_seeds else env, **read_settings(settings or {}, base))
     spec = resolve(config.env, config.preprocessing)
-    _check_read(config, base, settings or {})
     check(config, spec)
     if saved:
         config = with_schedules_of(saved[0], config, "schedule_steps" in (settings or {}))
@@ -196,9 +196,9 @@ def build(
 def base_config(agent: str | None, preset: Preset | None, spec: EnvSpec) -> Config:
     """What a preset or an agent runs on ``spec`` when nothing else is asked for."""
     if agent is not None:
-        one_of("agent", agent, AGENTS)
+        agent_of(agent)
     if preset is None:
-        return AGENT_DEFAULTS[agent or ("sac" if spec.continuous else "dqn")]
+        return AGENTS[agent or ("sac" if spec.continuous else "dqn")].defaults
     config = preset.config_for(spec)
     if agent not in (None, config.agent):
         raise Refusal(
@@ -208,13 +208,16 @@ def base_config(agent: str | None, preset: Preset | None, spec: EnvSpec) -> Conf
     return config
 
 
-def _check_read(c: Config, base: Config, said: dict[str, Any]) -> None:
-    """Refuses what was said aloud and is nothing to the agent, where it is not what the agent or preset has anyway."""
-    for field in said:
-        if not reads(c.agent, field) and getattr(c, field) != getattr(base, field):
-            others = READ_BY[field]
-            whose = f", which is for {' or '.join(others)}" if len(others) <= len(ACTOR_CRITICS) else ""
-            raise Refusal(f"the agent {c.agent} has no use for {option(field)}{whose}; leave it out")
+def check_read(base: Config, said: dict[str, Any]) -> None:
+    """Refuses a setting that means nothing to the agent of ``base``, where it is not what the recipe has anyway."""
+    for field, value in said.items():
+        readers = readers_of(field)
+        if not readers or reads(base.agent, field):
+            continue
+        if hasattr(base, field) and str(value) == str(getattr(base, field)):
+            continue
+        whose = f", which is for {' or '.join(readers)}" if len(readers) <= MANY else ""
+        raise Refusal(f"the agent {base.agent} has no use for {option(field)}{whose}; leave it out")
 
 
 def check(c: Config, spec: EnvSpec) -> None:
@@ -223,7 +226,7 @@ def check(c: Config, spec: EnvSpec) -> None:
     parse_net(c.net, spec)
     one_of("initialisation", c.init, option_specs.INIT_NAMES)
     if c.init == "sparse":
-        for net in (c.net, c.actor_net or c.net):
+        for net in (c.net, getattr(c, "actor_net", "") or c.net):
             _check_sparse(parse_net(net, spec), spec)
     one_of("loss", c.loss, option_specs.LOSS_NAMES)
     option_specs.optimiser_choice(c.optimiser)
@@ -236,8 +239,6 @@ def check(c: Config, spec: EnvSpec) -> None:
             f"--normalise running needs observations that have a mean, and {spec.id} gives the index of a state; leave"
             " it out"
         )
-    if c.agent in ACTOR_CRITICS:
-        _check_actor(c, spec)
     check_self_prediction(c, spec)
     if not 0.0 <= c.discount <= 1.0:
         raise Refusal(f"--discount is a number between 0 and 1, not {c.discount:g}; write for example --discount 0.99")
@@ -267,29 +268,11 @@ def _check_sparse(net: NetName, spec: EnvSpec) -> None:
         )
 
 
-def _check_actor(c: Config, spec: EnvSpec) -> None:
-    """Refuses what makes no sense for an actor-critic."""
-    parse_net(c.actor_net or c.net, spec)
-    option_specs.smoothing_choice(c.smoothing)
-    option_specs.temperature_choice(c.temperature)
-    option_specs.target_entropy_choice(c.target_entropy, spec)
-    for field in ("critics", "actor_every", "quantiles"):
-        if getattr(c, field) < 1:
-            raise Refusal(f"{option(field)} is a whole number of at least 1, not {getattr(c, field)}; write 2")
-    if c.subset > c.critics:
-        raise Refusal(f"a target takes {c.subset} critics of {c.critics}; write --subset {c.critics} or less")
-    if c.agent == "tqc" and c.loss != AGENT_DEFAULTS["tqc"].loss:
-        raise Refusal(f"the agent tqc learns quantiles by their own loss, and --loss {c.loss} came; leave it out")
-    if c.agent == "tqc" and c.drop >= c.quantiles:
-        raise Refusal(
-            f"of {c.quantiles} quantiles {c.drop} are dropped and none is left; write --drop {c.quantiles - 1} or less"
-        )
-
-
 def _saved(out: str | None, env: str, spec: EnvSpec) -> tuple[Config, tuple[int, ...], dict]:
     saved = read_config(Path(place_of(out, True)))
-    known = {field.name for field in dataclasses.fields(Config)}
-    config = Config(**{name: value for name, value in saved["config"].items() if name in known})
+    kind = AGENTS[saved["config"]["agent"]].config
+    known = {field.name for field in dataclasses.fields(kind)}
+    config = kind(**{name: value for name, value in saved["config"].items() if name in known})
     if resolve(config.env).id != spec.id:
         raise Refusal(
             f"the run in {out} learns {config.env}, not {env}; write qtwin train {config.env} --resume --out {out}"

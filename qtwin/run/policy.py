@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from qtwin.agents.catalog import ACTOR_CRITICS
+from qtwin.agents.catalog import AGENTS
 from qtwin.config.bootstrap_specs import parse as parse_bootstrap
 from qtwin.config.config import Config
 from qtwin.envs.actions import translator
@@ -39,15 +39,6 @@ OUTPUTS = {
 }
 
 
-def output_of(agent: str, spec: EnvSpec) -> str:
-    """What the network that acts gives: a key of ``OUTPUTS``."""
-    if agent not in ACTOR_CRITICS:
-        return "values"
-    if not spec.continuous:
-        return "logits"
-    return "tanh" if agent in ("ddpg", "td3") else "tanh of the mean"
-
-
 def export(folder: Path, spec: EnvSpec, config: Config, variables: dict[int, Variables]) -> None:
     """Writes ``policy.json`` and a ``seed-S.safetensors`` for each seed.
 
@@ -63,13 +54,14 @@ def export(folder: Path, spec: EnvSpec, config: Config, variables: dict[int, Var
     from qtwin.run.checkpoint import named_leaves
 
     folder.mkdir(parents=True, exist_ok=True)
-    acts = "actor" if config.agent in ACTOR_CRITICS else "q" if config.self_predict else last_of(config)
+    agent = AGENTS[config.agent]
+    acts = "actor" if agent.acts else "q" if config.self_predict else last_of(config)
     for seed, online in variables.items():
         network = online.part(acts) if acts else online
         named = named_leaves(network.params) | {f"stats.{k}": v for k, v in named_leaves(network.stats).items()}
         save_file(named, str(folder / f"seed-{seed}.safetensors"))
-    net, output = (config.actor_net if acts == "actor" else "") or config.net, output_of(config.agent, spec)
-    gives = gives_of(config)
+    net, output = (config.actor_net if acts == "actor" else "") or config.net, agent.policy_output(spec)
+    gives = gives_of(agent.output, config)
     description = {
         "format": FORMAT,
         "env": spec.id,

@@ -7,14 +7,9 @@ follow a library (gSDE, say), its note says so.
 
 from __future__ import annotations
 
-from qtwin.agents.catalog import AGENTS as AGENTS  # their descriptions, beside their numbers
-from qtwin.agents.defaults import CONTINUOUS_DEFAULTS as CONTINUOUS_DEFAULTS
-from qtwin.agents.defaults import VALUE_DEFAULTS as VALUE_DEFAULTS
-from qtwin.config.config import Config as Config
 from qtwin.errors import one_of
 from qtwin.request.presets.continuous import CLEANRL, PAPERS
 from qtwin.request.presets.discrete import DISCRETE
-from qtwin.request.presets.discrete import ZOO_SPELLING as ZOO_SPELLING
 from qtwin.request.presets.preset import Preset
 from qtwin.request.presets.sb3 import SB3
 from qtwin.request.presets.value_based import VALUE_BASED

@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import dataclasses
 
+from qtwin.agents.catalog import becoming, config_of
 from qtwin.config.config import Config
 from qtwin.request.presets.preset import VECTOR_STEPS, Preset, per_vector_step
 
-_TD3 = Config(  # Fujimoto et al. 2018, as its authors' code has been since 2020
-    "Pendulum-v1", agent="td3", net="mlp:256,256", init="torch", critics=2, actor_every=2, smoothing="0.2:0.5",
+_TD3 = config_of(  # Fujimoto et al. 2018, as its authors' code has been since 2020
+    "td3", "Pendulum-v1", net="mlp:256,256", init="torch", critics=2, actor_every=2, smoothing="0.2:0.5",
     loss="mse", optimiser="adam", learning_rate=3e-4, collect=1, regress=1, target="soft:0.005/2", warmup=25_000,
     replay=1_000_000, batch=256, explore="0.1", envs=1, steps=1_000_000,
 )  # fmt: skip
 _TD3_PAPER = dataclasses.replace(_TD3, net="mlp:400,300", learning_rate=1e-3, batch=100, warmup=1_000)
-_SAC = Config(  # Haarnoja et al. 2018b, table 1; the warm-up is that of the released code
-    "Pendulum-v1", agent="sac", net="mlp:256,256", init="torch", critics=2, loss="half-mse", optimiser="adam",
+_SAC = config_of(  # Haarnoja et al. 2018b, table 1; the warm-up is that of the released code
+    "sac", "Pendulum-v1", net="mlp:256,256", init="torch", critics=2, loss="half-mse", optimiser="adam",
     learning_rate=3e-4, collect=1, regress=1, target="soft:0.005", warmup=10_000, replay=1_000_000, batch=256,
     explore="1", envs=1, steps=3_000_000,
 )  # fmt: skip
-_REDQ = dataclasses.replace(
-    _SAC, agent="redq", critics=10, subset=2, loss="mse", regress=20, actor_every=20, warmup=5_000, steps=300_000
+_REDQ = becoming(
+    _SAC, "redq", critics=10, subset=2, loss="mse", regress=20, actor_every=20, warmup=5_000, steps=300_000
 )
 # The target entropies [nats] and the budgets are MBPO's, as in REDQ's code.
 _REDQ_ROWS = tuple(
@@ -38,12 +39,12 @@ _REDQ_ROWS = tuple(
 
 def _dropping(c: Config) -> Config:
     net = "mlp:256,256+layernorm+dropout=0.01"
-    return dataclasses.replace(c, agent="droq", net=net, actor_net="mlp:256,256", critics=2, subset=0)
+    return becoming(c, "droq", net=net, actor_net="mlp:256,256", critics=2)
 
 
-_TQC = dataclasses.replace(
+_TQC = becoming(
     _SAC,
-    agent="tqc",
+    "tqc",
     net="mlp:512,512,512",
     actor_net="mlp:256,256",
     critics=5,
@@ -52,13 +53,15 @@ _TQC = dataclasses.replace(
     warmup=256,
     steps=1_000_000,
 )
-_CLEANRL = dataclasses.replace(_TD3, agent="ddpg", critics=1, smoothing="0:0")
+_CLEANRL = becoming(
+    _TD3,
+    "ddpg",
+)
 
 PAPERS = (
     Preset(
         "ddpg", ("*",),
-        dataclasses.replace(
-            _TD3, agent="ddpg", net="mlp:400,300", critics=1, actor_every=1, smoothing="0:0", learning_rate=1e-3,
+        becoming(_TD3, "ddpg", net="mlp:400,300", actor_every=1, learning_rate=1e-3,
             actor_learning_rate=1e-4, target="soft:0.001", warmup=64, batch=64, explore="0.2", steps=2_500_000,
         ),
         "Lillicrap et al. 2016, section 7",
@@ -109,8 +112,7 @@ PAPERS = (
     ),
     Preset(
         "crossq", ("*",),
-        dataclasses.replace(
-            _SAC, agent="crossq", net="mlp:2048,2048+batchrenorm", actor_net="mlp:256,256+batchrenorm", init="lecun",
+        becoming(_SAC, "crossq", net="mlp:2048,2048+batchrenorm", actor_net="mlp:256,256+batchrenorm", init="lecun",
             optimiser="adam:1e-8:0.5", learning_rate=1e-3, actor_every=3, target="tied", warmup=5_000, steps=5_000_000,
         ),
         "Bhatt et al. 2024 and adityab/CrossQ, train.py",

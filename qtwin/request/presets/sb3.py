@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 
+from qtwin.agents.catalog import becoming, config_of
 from qtwin.config.config import Config
 from qtwin.request.presets.preset import VECTOR_STEPS, Preset, per_vector_step
 
-_DDPG = Config(
-    "Pendulum-v1", agent="ddpg", net="mlp:400,300", init="torch", critics=1, loss="mse", optimiser="adam",
+_DDPG = config_of(
+    "ddpg", "Pendulum-v1", net="mlp:400,300", init="torch", loss="mse", optimiser="adam",
     learning_rate=1e-3, collect=1, regress=1, target="soft:0.005", warmup=100, replay=1_000_000, batch=256,
     explore="0", envs=1, steps=1_000_000,
 )  # fmt: skip
-_SAC = dataclasses.replace(
-    _DDPG, agent="sac", net="mlp:256,256", critics=2, loss="half-mse", learning_rate=3e-4, explore="1"
-)
-_CROSSQ = dataclasses.replace(
-    _SAC, agent="crossq", net="mlp:1024,1024+batchrenorm", actor_net="mlp:256,256+batchrenorm", actor_every=3,
+_SAC = becoming(_DDPG, "sac", net="mlp:256,256", critics=2, loss="half-mse", learning_rate=3e-4, explore="1")
+_CROSSQ = becoming(_SAC, "crossq", net="mlp:1024,1024+batchrenorm", actor_net="mlp:256,256+batchrenorm", actor_every=3,
     optimiser="adam:1e-8:0.5", learning_rate=1e-3, target="tied",
 )  # fmt: skip
 _MUJOCO = {"HalfCheetah": {}, "Ant": {}, "Hopper": {}, "Walker2d": {}, "Humanoid": {"steps": 2_000_000}, "Swimmer": {}}
@@ -27,11 +25,11 @@ _MUJOCO = {"HalfCheetah": {}, "Ant": {}, "Hopper": {}, "Walker2d": {}, "Humanoid
 
 def _delayed(c: Config) -> Config:
     """TD3 with the numbers of a DDPG: SB3's DDPG is its TD3 with one critic, no smoothing and no delay."""
-    return dataclasses.replace(c, agent="td3", critics=2, actor_every=2, smoothing="0.2:0.5", target="soft:0.005/2")
+    return becoming(c, "td3", critics=2, actor_every=2, smoothing="0.2:0.5", target="soft:0.005/2")
 
 
 def _truncated(c: Config) -> Config:
-    return dataclasses.replace(c, agent="tqc", quantiles=25, drop=5 if "Hopper" in c.env else 2)
+    return becoming(c, "tqc", quantiles=25, drop=5 if "Hopper" in c.env else 2)
 
 
 def _mujoco(base: Config, swimmer: float) -> tuple[Config, ...]:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 
-from qtwin.agents.defaults import VALUE_DEFAULTS
+from qtwin.agents.catalog import AGENTS, becoming
 from qtwin.request.presets.discrete import DISCRETE
 from qtwin.request.presets.preset import Preset
 
 _DOPAMINE = {preset.name: preset.config for preset in DISCRETE}["dopamine"]
-_C51 = dataclasses.replace(
-    _DOPAMINE, agent="c51", loss="cross-entropy", atoms=51, support="-10:10", optimiser="adam:3.125e-4",
+_C51 = becoming(_DOPAMINE, "c51", loss="cross-entropy", atoms=51, support="-10:10", optimiser="adam:3.125e-4",
     learning_rate=2.5e-4,
 )  # fmt: skip
 _QUANTILES = dataclasses.replace(_DOPAMINE, loss="huber", n_step=3, optimiser="adam:3.125e-4", learning_rate=5e-5)
 _RANKED = "ranked by {} there, by {} here"
 _PERIOD = "its period of 8,000 counts agent steps"
-_PQN = VALUE_DEFAULTS["pqn"]
-_STREAM = VALUE_DEFAULTS["stream_q"]
+_PQN = AGENTS["pqn"].defaults
+_STREAM = AGENTS["stream_q"].defaults
 _STREAMED = "a truncated episode is a terminated one there; normalised observations are kept within 10 deviations here"
 
 VALUE_BASED = (
@@ -34,19 +33,18 @@ VALUE_BASED = (
     ),
     Preset(
         "dopamine-quantile", ("ALE/*",),
-        dataclasses.replace(_QUANTILES, agent="qr_dqn", quantiles=200, prioritise="0.5:0.5:0.5"),
+        becoming(_QUANTILES, "qr_dqn", quantiles=200, prioritise="0.5:0.5:0.5"),
         "google/dopamine, dopamine/jax/agents/quantile/configs/quantile.gin", frames=4,
         note=f"{_RANKED.format('the quantile loss', 'the mean of the quantiles')}; {_PERIOD}",
     ),
     Preset(
-        "dopamine-iqn", ("ALE/*",), dataclasses.replace(_QUANTILES, agent="iqn", quantiles=64),
+        "dopamine-iqn", ("ALE/*",), becoming(_QUANTILES, "iqn", quantiles=64),
         "google/dopamine, dopamine/jax/agents/implicit_quantile/configs/implicit_quantile.gin", frames=4,
         note=f"cosines of i = 1 ... 64 there, of i = 0 ... 63 here, as in the paper; {_PERIOD}",
     ),
     Preset(
         "rainbow", ("ALE/*",),
-        dataclasses.replace(
-            _C51, preprocessing="nature", agent="rainbow", net="nature+duelling+noisy", bootstrap="double", n_step=3,
+        becoming(_C51, "rainbow", preprocessing="nature", net="nature+duelling+noisy", bootstrap="double", n_step=3,
             optimiser="adam:1.5e-4", learning_rate=6.25e-5, explore="1", prioritise="0.5:0.4",
         ),
         "Hessel et al. 2018, table 1", frames=4,
