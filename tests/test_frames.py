@@ -23,7 +23,7 @@ from qtwin.errors import Refusal
 from qtwin.processes.collect_hosted import Episodes, Gatherer
 from qtwin.rates import Cycle, Rates
 from qtwin.replay.frame_packer import Framer
-from qtwin.replay.frames import Framed, FrameRow, _complete, frame_ring
+from qtwin.replay.frames import Framed, FrameRing, FrameRow, frame_ring
 from qtwin.replay.mapped import Mapped
 from qtwin.replay.priority import prioritised
 from qtwin.replay.size import bytes_per_frame, bytes_per_transition, replay_bytes, room_for, room_on_disk
@@ -199,7 +199,8 @@ def test_priorities_over_frames_are_of_the_complete_transitions_and_of_no_other(
 ):
     """After every chunk all that are complete can be drawn, new ones with the largest priority, others with theirs."""
     capacity, expected, random = 311 + 40 * envs, {}, np.random.default_rng(0)
-    every = jax.jit(lambda memory: _complete(memory, jnp.arange(capacity), capacity, stack, n_step))
+    ring = FrameRing(world(stack), capacity, 8, GAMMA, n_step, 0)
+    every = jax.jit(lambda memory: ring.complete(memory, jnp.arange(capacity)))
     update = jax.jit(lambda replay, *given: replay.update(*given), static_argnums=0)
 
     def look(replay, state, rows):

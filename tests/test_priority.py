@@ -9,8 +9,9 @@ from scipy.stats import chi2
 from qtwin.config.option_specs import prioritise_choice
 from qtwin.errors import Refusal
 from qtwin.rates import Cycle
-from qtwin.replay.priority import CHILDREN, at, draw, empty, prioritised, put, put_in_a_row
+from qtwin.replay.priority import prioritised
 from qtwin.replay.ring import ring
+from qtwin.replay.sum_tree import CHILDREN, at, draw, empty, put, put_in_a_row
 from qtwin.types import Aux, Timestep
 
 SCALARS = Timestep(*(jax.ShapeDtypeStruct((), kind) for kind in ["f4", "i4", "f4", "f4", "f4", "?"]))

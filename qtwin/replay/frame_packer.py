@@ -18,8 +18,8 @@ class Framer:
     """Turns vector steps into rows of frames, and hands them on by the number of steps among them.
 
     Args:
-      row: makes a `qtwin.replay.frames.FrameRow`.
-      chunk: makes a `qtwin.replay.frames.Framed`.
+      row: makes a `qtwin.replay.frame_rows.FrameRow`.
+      chunk: makes a `qtwin.replay.frame_rows.Framed`.
       env: whose observations are stacks.
     """
 

@@ -1,12 +1,12 @@
 """Prioritised replay: Schaul, Quan, Antonoglou & Silver, "Prioritized experience replay", 2016, algorithm 1.
 
-Priorities stand in a tree of sums whose nodes have 128 children: three levels hold two million transitions, and a level
-is one gather and one sum over rows that a processor reads in one go. A parent is always computed anew from its
-children, never corrected by a difference, so that its error is that of one sum, however many updates there were.
+Priorities stand in a tree of sums (`qtwin.replay.sum_tree`).
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -16,13 +16,11 @@ from qtwin.errors import Refusal
 from qtwin.rates import Cycle
 from qtwin.replay.base import Bulk, Replay
 from qtwin.replay.sequences import Sequences
+from qtwin.replay.sum_tree import Tree, at, draw, empty, put, put_in_a_row
 from qtwin.types import Array, Aux, PyTree, Timestep, Transition
 
-CHILDREN = 128
 SMALLEST = 1e-6  # added to every priority, so that no transition is lost for ever (section 3.3, epsilon)
 LARGEST = 1e30  # the sum over a tree of these is still a float32
-
-Tree = tuple[Array, ...]  # the levels [rows, CHILDREN], leaves first; the last has one row
 
 
 class PriorityState(NamedTuple):
@@ -68,59 +66,99 @@ def prioritised(
         topmost level tells them apart; below it chance is drawn anew, since one float32 cannot tell a million leaves
         apart evenly. Either way a transition comes B P(i) times in the mean.
     """
-    capacity, batch = plain.capacity, plain.batch
+    made = Prioritised(plain, alpha, beta, over, span, stratified)
 
-    def init(example: Timestep, cycle: Cycle) -> PriorityState:
-        least = cycle.transitions + (span - 1) * cycle.envs
+    def ragged() -> Replay:
+        return prioritised(plain.ragged(), alpha, beta, over, span, stratified)
+
+    return Replay(
+        plain.capacity, plain.batch, made.init, made.add, made.sample,
+        ragged=None if plain.ragged is None else ragged,
+        cut=None if plain.cut is None else made.cut,
+        at=made.at, update=made.update, framer=plain.framer,
+        bulk=None if plain.bulk is None else _beside(plain.bulk),
+    )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Prioritised:
+    """The numbers of `prioritised`, and its functions as `qtwin.replay.base.Replay` describes them.
+
+    Attributes:
+      plain, alpha, beta, over, span, stratified: as the arguments of `prioritised`.
+    """
+
+    plain: Replay
+    alpha: float
+    beta: tuple[float, float]
+    over: int
+    span: int
+    stratified: bool
+
+    def init(self, example: Timestep, cycle: Cycle) -> PriorityState:
+        capacity = self.plain.capacity
+        least = cycle.transitions + (self.span - 1) * cycle.envs
         if capacity < least:
             raise Refusal(
                 f"prioritised replay holds {capacity} transitions, and a cycle with those that wait for their n steps"
                 f" are {least}; write --replay {least} or more"
             )
         none = [jnp.zeros((), jnp.int32) for _ in range(3)]
-        return PriorityState(plain.init(example, cycle), empty(capacity), jnp.ones(()), *none)
+        return PriorityState(self.plain.init(example, cycle), empty(capacity), jnp.ones(()), *none)
 
-    def add(state: PriorityState, chunk: PyTree) -> PriorityState:
-        memory = plain.add(state.memory, chunk)
-        if plain.ready is not None:
-            first, can, new = plain.ready(memory, chunk)
-            before = at(state.tree, (first + jnp.arange(can.shape[0])) % capacity)
-            value = jnp.where(new | (before == 0), state.largest, before)
-            tree = put_in_a_row(state.tree, first, jnp.where(can, value, 0.0), capacity)
-            return state._replace(memory=memory, tree=tree)
+    def add(self, state: PriorityState, chunk: PyTree) -> PriorityState:
+        memory = self.plain.add(state.memory, chunk)
+        if self.plain.ready is not None:
+            return state._replace(memory=memory, tree=self._where_ready(state, memory, chunk))
         steps, envs = jax.tree.leaves(chunk)[0].shape[:2]
-        came, waiting = steps * envs, (span - 1) * envs
-        # Those that have their n steps now can be drawn; the newest, which wait for them, cannot. Written at once: were
-        # there two writes with a read of the sums between, XLA would copy the tree.
-        order = jnp.arange(came + waiting)
-        can = (order < came) & (state.count + order >= waiting)
-        tree = put_in_a_row(state.tree, state.head - waiting, jnp.where(can, state.largest, 0.0), capacity)
+        came, capacity = steps * envs, self.plain.capacity
         return state._replace(
             memory=memory,
-            tree=tree,
+            tree=self._as_they_come(state, came, (self.span - 1) * envs),
             head=(state.head + came) % capacity,
             count=jnp.minimum(state.count + came, capacity),
         )
 
-    def sample(state: PriorityState, key: Array, step: Array) -> Transition | Sequences:
+    def _where_ready(self, state: PriorityState, memory: PyTree, chunk: PyTree) -> Tree:
+        """The tree after ``chunk`` went into ``memory``, which says itself which of its slots are complete."""
+        capacity = self.plain.capacity
+        first, can, new = self.plain.ready(memory, chunk)
+        before = at(state.tree, (first + jnp.arange(can.shape[0])) % capacity)
+        value = jnp.where(new | (before == 0), state.largest, before)
+        return put_in_a_row(state.tree, first, jnp.where(can, value, 0.0), capacity)
+
+    def _as_they_come(self, state: PriorityState, came: int, waiting: int) -> Tree:
+        """The tree after so many transitions came, the newest ``waiting`` of which wait for their n steps."""
+        # Those that have their n steps now can be drawn; the newest, which wait for them, cannot. Written at once: were
+        # there two writes with a read of the sums between, XLA would copy the tree.
+        order = jnp.arange(came + waiting)
+        can = (order < came) & (state.count + order >= waiting)
+        values = jnp.where(can, state.largest, 0.0)
+        return put_in_a_row(state.tree, state.head - waiting, values, self.plain.capacity)
+
+    def sample(self, state: PriorityState, key: Array, step: Array) -> Transition | Sequences:
         del step
         first, rest = jax.random.split(key)
-        start = jax.random.uniform(first, (batch,))
-        if stratified:
-            start = (jnp.arange(batch) + start) / batch
+        start = jax.random.uniform(first, (self.plain.batch,))
+        if self.stratified:
+            start = (jnp.arange(self.plain.batch) + start) / self.plain.batch
         slots, chosen = draw(state.tree, start, rest)
-        done = jnp.minimum(state.updates / max(over, 1), 1.0)
-        exponent = beta[0] + (beta[1] - beta[0]) * done
-        weight = (jnp.min(chosen) / chosen) ** exponent  # N and the sum of all leave no trace in the quotient
-        found = plain.at(state.memory, slots)
-        if isinstance(found, Sequences):
-            return found._replace(transition=found.transition._replace(weight=weight, slot=slots))
-        return found._replace(weight=weight, slot=slots)
+        weight = self.weights(chosen, state.updates)
+        return _on_transition(self.plain.at(state.memory, slots), lambda t: t._replace(weight=weight, slot=slots))
 
-    def update(state: PriorityState, found: Transition | Sequences, aux: Aux) -> PriorityState:
+    def weights(self, chosen: Array, updates: Array) -> Array:
+        """Importance weights of transitions with these p**alpha, the largest of them 1. [B]"""
+        done = jnp.minimum(updates / max(self.over, 1), 1.0)
+        exponent = self.beta[0] + (self.beta[1] - self.beta[0]) * done
+        return (jnp.min(chosen) / chosen) ** exponent  # N and the sum of all leave no trace in the quotient
+
+    def at(self, state: PriorityState, slots: Array) -> Transition | Sequences:
+        return self.plain.at(state.memory, slots)
+
+    def update(self, state: PriorityState, found: Transition | Sequences, aux: Aux) -> PriorityState:
         slot = (found.transition if isinstance(found, Sequences) else found).slot
         priority = jnp.abs(aux.td_error) if aux.priority is None else aux.priority
-        value = jnp.minimum((priority + SMALLEST) ** alpha, LARGEST)
+        value = jnp.minimum((priority + SMALLEST) ** self.alpha, LARGEST)
         # A priority that is none (negative, NaN, infinite) leaves the one there was.
         value = jnp.where(jnp.isfinite(priority) & (priority >= 0), value, at(state.tree, slot))
         # A transition that was drawn twice gets one priority, the same whichever write comes last.
@@ -129,93 +167,25 @@ def prioritised(
         largest = jnp.maximum(state.largest, jnp.max(value))
         return state._replace(tree=put(state.tree, slot, value), largest=largest, updates=state.updates + 1)
 
-    def inside(function):
-        return lambda state, *others: state._replace(memory=function(state.memory, *others))
-
-    def beside(bulk: Bulk) -> Bulk:
-        def take(state: PriorityState) -> tuple[PriorityState, Array]:
-            memory, column = bulk.take(state.memory)
-            return state._replace(memory=memory), column
-
-        def give(state: PriorityState, column: Array) -> PriorityState:
-            return state._replace(memory=bulk.give(state.memory, column))
-
-        return bulk._replace(take=take, give=give, head=lambda state: bulk.head(state.memory))
-
-    def ragged() -> Replay:
-        return prioritised(plain.ragged(), alpha, beta, over, span, stratified)
-
-    return Replay(
-        capacity, batch, init, add, sample,
-        ragged=None if plain.ragged is None else ragged,
-        cut=None if plain.cut is None else inside(plain.cut),
-        at=lambda state, slots: plain.at(state.memory, slots), update=update, framer=plain.framer,
-        bulk=None if plain.bulk is None else beside(plain.bulk),
-    )  # fmt: skip
+    def cut(self, state: PriorityState, *which: Array) -> PriorityState:
+        return state._replace(memory=self.plain.cut(state.memory, *which))
 
 
-def empty(leaves: int) -> Tree:
-    """A tree of sums over ``leaves`` zeros."""
-    levels, rows = [], leaves
-    while not levels or rows > 1:
-        rows = -(-rows // CHILDREN)
-        levels.append(jnp.zeros((rows, CHILDREN)))
-    return tuple(levels)
+def _on_transition(found: Transition | Sequences, change: Callable[[Transition], Transition]) -> PyTree:
+    """A batch with ``change`` applied to its transitions."""
+    if isinstance(found, Sequences):
+        return found._replace(transition=change(found.transition))
+    return change(found)
 
 
-def at(tree: Tree, slots: Array) -> Array:
-    """The leaves at ``slots``. [B] -> [B]"""
-    return tree[0][slots // CHILDREN, slots % CHILDREN]
+def _beside(bulk: Bulk) -> Bulk:
+    """The same column of a memory that has priorities beside it."""
 
+    def take(state: PriorityState) -> tuple[PriorityState, Array]:
+        memory, column = bulk.take(state.memory)
+        return state._replace(memory=memory), column
 
-def put(tree: Tree, slots: Array, values: Array) -> Tree:
-    """The tree with ``values`` [B] at the leaves ``slots`` [B]."""
-    return summed(_written(tree, slots, values), slots // CHILDREN)
+    def give(state: PriorityState, column: Array) -> PriorityState:
+        return state._replace(memory=bulk.give(state.memory, column))
 
-
-def put_in_a_row(tree: Tree, first: Array, values: Array, leaves: int) -> Tree:
-    """The same for slots that follow one another from ``first`` on, around the end of ``leaves``."""
-    slots = (first + jnp.arange(values.shape[0])) % leaves
-    touched = jnp.arange(min(values.shape[0], values.shape[0] // CHILDREN + 3))
-    rows = slots // CHILDREN if values.shape[0] < 4 else (slots[0] // CHILDREN + touched) % tree[0].shape[0]
-    return summed(_written(tree, slots, values), rows)
-
-
-def _written(tree: Tree, slots: Array, values: Array) -> Tree:
-    return (tree[0].at[slots // CHILDREN, slots % CHILDREN].set(values), *tree[1:])
-
-
-def summed(tree: Tree, rows: Array) -> Tree:
-    """The tree with all sums over the leaves' ``rows`` computed anew."""
-    levels = list(tree)
-    for depth in range(len(levels) - 1):
-        sums = jnp.sum(levels[depth][rows], axis=1)
-        levels[depth + 1] = levels[depth + 1].at[rows // CHILDREN, rows % CHILDREN].set(sums)
-        rows = rows // CHILDREN
-    return tuple(levels)
-
-
-def draw(tree: Tree, start: Array, key: Array) -> tuple[Array, Array]:
-    """Leaves in proportion to their values; never one that is 0.
-
-    Args:
-      tree: with at least one leaf that is not 0.
-      start: in [0, 1], where to look on the topmost level. [B]
-      key: chance for the levels below.
-
-    Returns:
-      slots [B] int32, and their values [B].
-    """
-    index, share = jnp.zeros(start.shape, jnp.int32), start
-    for depth, level in enumerate(reversed(tree)):
-        children = level[index]  # [B, CHILDREN]
-        if depth:
-            share = jax.random.uniform(jax.random.fold_in(key, depth), start.shape)
-        mass = jnp.cumsum(children, axis=1)
-        # Rounding can make a share of all but 1 pass the end, or a sum grow where a child is 0.
-        there = children > 0
-        past = there & (mass > share[:, None] * mass[:, -1:])
-        last = CHILDREN - 1 - jnp.argmax(there[:, ::-1], axis=1)
-        child = jnp.where(jnp.any(past, axis=1), jnp.argmax(past, axis=1), last)
-        index = index * CHILDREN + child.astype(jnp.int32)
-    return index, jnp.take_along_axis(children, child[:, None], axis=1)[:, 0]
+    return bulk._replace(take=take, give=give, head=lambda state: bulk.head(state.memory))
