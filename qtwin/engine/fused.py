@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from qtwin import rng
 from qtwin.acting.exploration import nothing_held
@@ -20,6 +20,7 @@ from qtwin.algorithm import Algorithm
 from qtwin.engine.cycle import cycle
 from qtwin.engine.evaluation import greedy_episodes
 from qtwin.engine.played import EVAL_MAX_STEPS
+from qtwin.engine.spread import Spread
 from qtwin.envs.base import JaxEnv
 from qtwin.envs.spec import EnvSpec
 from qtwin.measure import diagnostics
@@ -32,9 +33,6 @@ from qtwin.rng import EVALUATE, INIT, stream
 from qtwin.state import TrainState, empty_tally, no_faults
 from qtwin.twin import twin
 from qtwin.types import Clock, Timestep
-
-SHARED = PartitionSpec()
-BY_SEED = PartitionSpec("seed")
 
 
 def new_state(algorithm: Algorithm, env: JaxEnv, turn: Cycle, key) -> TrainState:
@@ -163,72 +161,36 @@ def fused(
       judge: how the values of evaluation episodes are held against what followed; None leaves it.
     """
     turn = cycle_of(algorithm.rates, envs)
-    devices = list(devices or jax.devices()[:1])
-    mesh = Mesh(np.array(devices), ("seed",))
+    spread = Spread.over(list(devices or jax.devices()[:1]), lanes)
     turn_once = fused_cycle(algorithm, env, turn, drop)
     gather = collect(algorithm, env, envs, 1, random=True, drop=drop)
-
-    # The clock does not depend on the seed, so lanes share it: the conditional on it stays a conditional under vmap.
-    axes = TrainState(None, *[0] * (len(TrainState._fields) - 1))
-
-    def local(function: Callable, out_axes, by_seed: bool) -> Callable:
-        """``function`` of one seed's state, for all the seeds of one device."""
-
-        def on_device(state: TrainState, *others):
-            state = state._replace(clock=jax.tree.map(lambda leaf: leaf[0], state.clock))
-            if lanes > 1:
-                in_axes = (axes, *[0 if by_seed else None] * len(others))
-                out = jax.vmap(function, in_axes=in_axes, out_axes=out_axes)(state, *others)
-            else:
-                rest = jax.tree.map(lambda leaf: leaf[0], state._replace(clock=()))
-                others = jax.tree.map(lambda leaf: leaf[0], others) if by_seed else others
-                out = function(rest._replace(clock=state.clock), *others)
-                if not isinstance(out, TrainState):
-                    return jax.tree.map(lambda leaf: leaf[None], out)
-                out = jax.tree.map(lambda leaf: leaf[None], out._replace(clock=()))._replace(clock=out.clock)
-            if isinstance(out, TrainState):
-                out = out._replace(clock=jax.tree.map(lambda leaf: leaf[None], out.clock))
-            return out
-
-        return on_device
-
-    def program(function: Callable, others: int, out_axes=axes, donate: bool = True, by_seed: bool = False) -> Callable:
-        spread = jax.shard_map(
-            local(function, out_axes, by_seed),
-            mesh=mesh,
-            in_specs=(BY_SEED, *[BY_SEED if by_seed else SHARED] * others),
-            out_specs=BY_SEED,
-            check_vma=False,
-        )
-        return jax.jit(spread, donate_argnums=0 if donate else ())
-
-    def begin_on_device(keys):
-        states = jax.vmap(lambda key: new_state(algorithm, env, turn, key))(keys)
-        return states._replace(clock=jax.tree.map(lambda leaf: leaf[:1], states.clock))
-
-    begin_all = jax.jit(jax.shard_map(begin_on_device, mesh=mesh, in_specs=BY_SEED, out_specs=BY_SEED, check_vma=False))
+    begin_all = spread.begin(lambda key: new_state(algorithm, env, turn, key))
 
     def init(seeds) -> TrainState:
-        if len(seeds) != len(devices) * lanes:
-            raise ValueError(f"expected {len(devices) * lanes} seeds, got {len(seeds)}")
-        keys = jax.vmap(rng.root)(jnp.asarray(seeds, jnp.uint32))
-        return begin_all(jax.device_put(keys, NamedSharding(mesh, BY_SEED)))
+        if len(seeds) != spread.seeds:
+            raise ValueError(f"expected {spread.seeds} seeds, got {len(seeds)}")
+        return begin_all(jax.vmap(rng.root)(jnp.asarray(seeds, jnp.uint32)))
 
     def test(s: TrainState, count):
         key = stream(s.key, EVALUATE, count)
         return greedy_episodes(algorithm.agent, env, s.twin.online, episodes, key, judge, limit, drop)
 
-    warm_up = program(lambda s, steps: jax.lax.fori_loop(0, steps, lambda _, s: gather(s), s), 1)
-    advance = program(lambda s, cycles, steps: jax.lax.fori_loop(0, cycles, lambda _, s: turn_once(s, steps), s), 2)
-    evaluate = program(test, 1, out_axes=0, donate=False)
+    def measured(function: Callable, others: int, by_seed: bool = False) -> Callable:
+        return spread.program(function, others, out_axes=0, donate=False, by_seed=by_seed)
+
+    warm_up = spread.program(lambda s, steps: jax.lax.fori_loop(0, steps, lambda _, s: gather(s), s), 1)
+    advance = spread.program(
+        lambda s, cycles, steps: jax.lax.fori_loop(0, cycles, lambda _, s: turn_once(s, steps), s), 2
+    )
+    evaluate = measured(test, 1)
     return Fused(
         turn,
-        mesh,
+        spread.mesh,
         init,
         lambda s, steps: warm_up(s, np.int32(steps)),
         lambda s, cycles: advance(s, np.int32(cycles), np.int32(turn.gradient_steps)),
         advance,
         lambda s, count: evaluate(s, np.int32(count)),
-        program(diagnostics.probe_of(algorithm, turn.gradient_steps), 0, out_axes=0, donate=False),
-        program(diagnostics.read(algorithm, one_step(algorithm, turn)), 1, out_axes=0, donate=False, by_seed=True),
+        measured(diagnostics.probe_of(algorithm, turn.gradient_steps), 0),
+        measured(diagnostics.read(algorithm, one_step(algorithm, turn)), 1, by_seed=True),
     )

@@ -120,6 +120,7 @@ def until_converged(tolerance: float, at_most: int, window: int = 100) -> Target
         spec=f"until:{tolerance:g}/{at_most}", every=at_most, tau=1.0, tied=False,
         init=lambda params: fresh(), watch=watch,
         due=lambda fit, clock: fit.converged | (clock.age >= at_most), move=move, counts=lambda gradient_steps: None,
+        shared_clock=False,
     )  # fmt: skip
 
 

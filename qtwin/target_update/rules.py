@@ -36,6 +36,7 @@ class TargetUpdate(NamedTuple):
       counts: ``gradient steps -> moves`` where the moves come in no even period; None inside where the regression
         decides.
       shift: ``(memory, online) -> online`` where a move takes the online networks along (``chain``).
+      shared_clock: it moves at the same gradient steps for every seed; False where that depends on the loss.
     """
 
     spec: str
@@ -51,6 +52,7 @@ class TargetUpdate(NamedTuple):
     parts: tuple[str, ...] = ()
     counts: Callable[[int], int | None] | None = None
     shift: Callable[[PyTree, PyTree], PyTree] | None = None
+    shared_clock: bool = True
 
     @property
     def mean_age(self) -> float:
