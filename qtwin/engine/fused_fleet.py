@@ -10,19 +10,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from qtwin.algorithm import Algorithm
+from qtwin.engine.fleet_base import FleetBase
 from qtwin.engine.fused import fused
 from qtwin.engine.played import Played, eval_steps
+from qtwin.engine.spread import lanes_for
 from qtwin.envs.base import JaxEnv
 from qtwin.measure.diagnostics import Readings
-from qtwin.measure.overestimation import Foresight, Judged, judged
-from qtwin.state import Faults, Tally, TrainState, keyed, part_of, unkeyed
+from qtwin.measure.overestimation import Foresight
+from qtwin.state import TrainState, keyed, part_of, unkeyed
 from qtwin.twin import distance
 from qtwin.types import Clock, PyTree, Variables
 
 _distances = jax.jit(jax.vmap(distance))
 
 
-class FusedFleet:
+class FusedFleet(FleetBase):
     """K seeds of the fused engine: as many at a time as there are CPU cores, or all at once on an accelerator."""
 
     resets_at_checkpoints = False
@@ -51,23 +53,17 @@ class FusedFleet:
           drop: an environment that gives what is not finite is replaced.
           eval_max_steps, judge: as for `fleet_of`.
         """
-        devices = jax.devices()
-        lanes = 1
-        if devices[0].platform != "cpu" and not algorithm.rates.target_update.spec.startswith("until"):
-            lanes = -(-len(seeds) // len(devices))  # `until` moves each seed's target at its own time: no shared clock
-        devices = devices[: min(len(devices), -(-len(seeds) // lanes))]
-        self.seeds, self.name = tuple(seeds), env.spec.id
-        self._width = len(devices) * lanes
-        self._lanes = lanes
-        self._play = play
-        self.eval_max_steps = eval_steps(env.spec, eval_max_steps)
-        self._engine = fused(algorithm, env, envs, devices, lanes, episodes, drop, self.eval_max_steps, judge)
-        self._ledgers, self._probes, self._cut = [], [], [0] * len(self.seeds)
-        self.turn = self._engine.turn
+        devices, seeds = jax.devices(), tuple(seeds)
+        shared_clock = algorithm.rates.target_update.shared_clock
+        self._lanes = lanes_for(len(seeds), len(devices), devices[0].platform, shared_clock)
+        devices = devices[: min(len(devices), -(-len(seeds) // self._lanes))]
+        self._width = len(devices) * self._lanes
+        self._play_outside, limit = play, eval_steps(env.spec, eval_max_steps)
+        self._engine = fused(algorithm, env, envs, devices, self._lanes, episodes, drop, limit, judge)
+        super().__init__(seeds, env.spec.id, self._engine.turn, limit)
         # The last group is filled up with its last seed: a core that would stand idle runs it twice, and the copy is
         # dropped. Cheaper than a second compilation for a group of another size.
-        groups = [self.seeds[i : i + self._width] for i in range(0, len(self.seeds), self._width)]
-        self._states = [self._engine.init(group + group[-1:] * (self._width - len(group))) for group in groups]
+        self._states = [self._engine.init(group) for group in self._groups(list(seeds))]
 
     def compile(self) -> float:
         start = time.perf_counter()
@@ -84,55 +80,11 @@ class FusedFleet:
     def advance(self, cycles: int) -> None:
         self._states = [self._engine.advance(state, cycles) for state in self._states]
 
-    def wait(self) -> None:
-        jax.block_until_ready(self._states)
-
-    def clocks(self) -> list[Clock]:
-        each = [[np.asarray(count) for count in state.clock] for state in self._states]
-        places = (divmod(k, self._width) for k in range(len(self.seeds)))
-        return [Clock(*[int(count[i // self._lanes]) for count in each[group]]) for group, i in places]
-
     def twin_distances(self) -> list[float]:
         return np.concatenate([_distances(state.twin) for state in self._states])[: len(self.seeds)].tolist()
 
-    def take_tallies(self) -> list[Tally]:
-        tallies = [part_of(state.tally, i) for state, i in self._each()]
-
-        def cleared(old):
-            return jax.device_put(np.zeros(old.shape, old.dtype), old.sharding)
-
-        self._states = [state._replace(tally=jax.tree.map(cleared, state.tally)) for state in self._states]
-        return tallies
-
     def lost(self) -> list[int]:
         return [faults.lost for faults in self.faults()]
-
-    def faults(self) -> list[Faults]:
-        each = [jax.tree.map(np.asarray, state.faults) for state in self._states]
-        return [Faults(*[int(count[i]) for count in each[k // self._width]]) for k, (_, i) in enumerate(self._each())]
-
-    def evaluate(self, count: int) -> np.ndarray:
-        if self._play is not None:
-            played = [self._play(self.variables(i), (seed, count)) for i, seed in enumerate(self.seeds)]
-            self._cut = [int(each.cut.sum()) for each in played]
-            return np.stack([each.returns for each in played])
-        played = [jax.tree.map(np.asarray, self._engine.evaluate(state, count)) for state in self._states]
-        self._ledgers, seeds = [each.ledger for each in played], len(self.seeds)
-        self._cut = np.concatenate([each.cut.sum(axis=1) for each in played])[:seeds].tolist()
-        return np.concatenate([each.returns for each in played])[:seeds]
-
-    def cut(self) -> list[int]:
-        return self._cut
-
-    def judged(self) -> list[Judged | None]:
-        if not self._ledgers or self._ledgers[0] is None:
-            return [None] * len(self.seeds)
-        return [judged(part_of(*self._of_seed(self._ledgers, k))) for k in range(len(self.seeds))]
-
-    def take_probe(self) -> list[PyTree]:
-        self._probes = [self._engine.probe(state) for state in self._states]
-        drawn = jax.tree.map(np.asarray, self._probes)
-        return [part_of(*self._of_seed(drawn, k)) for k in range(len(self.seeds))]
 
     def set_probe(self, probes: list[PyTree]) -> None:
         if not self._probes:
@@ -142,16 +94,9 @@ class FusedFleet:
             for like, group in zip(self._probes, self._groups(probes), strict=True)
         ]
 
-    def read(self) -> list[Readings]:
-        found = [self._engine.read(s, probe) for s, probe in zip(self._states, self._probes, strict=True)]
-        found = jax.tree.map(np.asarray, found)  # whole: one seed's part of an array on a mesh costs a program each
-        return [part_of(*self._of_seed(found, k)) for k in range(len(self.seeds))]
-
-    def variables(self, seed_index: int) -> Variables:
-        return part_of(*self._of_seed([state.twin.online for state in self._states], seed_index))
-
     def snapshot(self, seed_index: int) -> TrainState:
-        state, i = self._each()[seed_index]
+        group, i = divmod(seed_index, self._width)
+        state = self._states[group]
         rest = part_of(unkeyed(state._replace(clock=())), i)
         return rest._replace(clock=part_of(state.clock, i // self._lanes))
 
@@ -176,8 +121,25 @@ class FusedFleet:
         groups = [of_seeds[i : i + self._width] for i in range(0, len(of_seeds), self._width)]
         return [group + group[-1:] * (self._width - len(group)) for group in groups]
 
-    def _of_seed(self, of_groups: list, k: int) -> tuple[PyTree, int]:
-        return of_groups[k // self._width], k % self._width
+    def _part(self, of_groups: list[PyTree], k: int) -> PyTree:
+        return part_of(of_groups[k // self._width], k % self._width)
 
-    def _each(self) -> list[tuple[TrainState, int]]:
-        return [(self._states[k // self._width], k % self._width) for k in range(len(self.seeds))]
+    def _clock(self, of_groups: list[Clock], k: int) -> Clock:
+        return part_of(of_groups[k // self._width], k % self._width // self._lanes)
+
+    def _without_tally(self, state: TrainState) -> TrainState:
+        def cleared(old):
+            return jax.device_put(np.zeros(old.shape, old.dtype), old.sharding)
+
+        return state._replace(tally=jax.tree.map(cleared, state.tally))
+
+    def _draw_probes(self) -> list[PyTree]:
+        return [self._engine.probe(state) for state in self._states]
+
+    def _read_groups(self) -> list[Readings]:
+        return [self._engine.read(state, probe) for state, probe in zip(self._states, self._probes, strict=True)]
+
+    def _play(self, count: int) -> list[Played]:
+        if self._play_outside is not None:
+            return [self._play_outside(self.variables(k), (seed, count)) for k, seed in enumerate(self.seeds)]
+        return self._of_each([self._engine.evaluate(state, count) for state in self._states])

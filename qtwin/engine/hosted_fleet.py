@@ -14,24 +14,25 @@ import numpy as np
 
 from qtwin.algorithm import Algorithm
 from qtwin.engine.evaluation import SIDE_BY_SIDE, host_episodes, player
+from qtwin.engine.fleet_base import FleetBase
 from qtwin.engine.fused import one_step
 from qtwin.engine.hosted import hosted
 from qtwin.engine.played import Played, eval_steps
 from qtwin.envs.base import HostEnv, for_evaluation
 from qtwin.measure.diagnostics import Readings, probe_of, read
-from qtwin.measure.overestimation import Foresight, Judged, judged
+from qtwin.measure.overestimation import Foresight
 from qtwin.replay.base import Bulk
 from qtwin.replay.mapped import Mapped, check_device
-from qtwin.state import Faults, Tally, TrainState, keyed, unkeyed
+from qtwin.state import TrainState, keyed, unkeyed
 from qtwin.storage.block_store import Column
 from qtwin.twin import distance
-from qtwin.types import Array, Clock, PyTree, Variables
+from qtwin.types import Array, Clock, PyTree
 
 _distance = jax.jit(distance)
 COMPILING_STEPS = 2  # vector steps of warm-up before the cycle that everything is compiled for
 
 
-class HostedFleet:
+class HostedFleet(FleetBase):
     """K seeds of the hosted engine, each with environments and a thread of its own.
 
     The threads share Python's lock while they step environments, and run side by side while they act and learn.
@@ -62,30 +63,26 @@ class HostedFleet:
           Refusal: ``frames`` where the learner computes on an accelerator.
           ValueError: ``frames`` with a replay that keeps none.
         """
-        self.seeds = tuple(seeds)
         if frames is not None:
             check_device(jax.devices()[0])
             if algorithm.replay.bulk is None:
                 raise ValueError("this replay keeps no frames that could lie on a disk")
-        bulk = algorithm.replay.bulk
-        self._disks = [None if frames is None else Mapped(frames, bulk.shape, bulk.dtype) for _ in self.seeds]
-        self._threads = ThreadPoolExecutor(len(self.seeds), "qtwin-seed")
-        self._algorithm, self._make_env, self._envs, self._overlap = algorithm, make_env, envs, overlap
-        self._games = [make_env(envs) for _ in self.seeds]
-        self.name = self._games[0].spec.id
+        bulk, seeds = algorithm.replay.bulk, tuple(seeds)
+        self._algorithm, self._episodes, self._judge = algorithm, episodes, judge
+        self._disks = [None if frames is None else Mapped(frames, bulk.shape, bulk.dtype) for _ in seeds]
+        self._threads = ThreadPoolExecutor(len(seeds), "qtwin-seed")
+        self._games = [make_env(envs) for _ in seeds]
         paired = zip(self._games, self._disks, strict=True)
         self._engines = [hosted(algorithm, games, overlap, disk=disk) for games, disk in paired]
         self._test_env = for_evaluation(make_env)(min(episodes, SIDE_BY_SIDE))
-        self._episodes, self.eval_max_steps = episodes, eval_steps(self._games[0].spec, eval_max_steps)
-        self._act, self._judge = player(algorithm.agent), judge
-        self._played: list[Played] = []
-        self._probes = []
-        self.turn = self._engines[0].turn
+        spec, turn = self._games[0].spec, self._engines[0].turn
+        super().__init__(seeds, spec.id, turn, eval_steps(spec, eval_max_steps))
+        self._act = player(algorithm.agent)
         ragged = getattr(self._test_env, "ragged", False) and algorithm.replay.ragged is not None
         remembered = algorithm._replace(replay=algorithm.replay.ragged()) if ragged else algorithm
-        self._probe = jax.jit(probe_of(remembered, self.turn.gradient_steps))
-        self._read = jax.jit(read(remembered, one_step(remembered, self.turn)))
-        self._states = [engine.init(seed) for engine, seed in zip(self._engines, self.seeds, strict=True)]
+        self._probe = jax.jit(probe_of(remembered, turn.gradient_steps))
+        self._read = jax.jit(read(remembered, one_step(remembered, turn)))
+        self._states = [engine.init(seed) for engine, seed in zip(self._engines, seeds, strict=True)]
 
     def compile(self) -> float:
         start = time.perf_counter()
@@ -105,59 +102,15 @@ class HostedFleet:
     def advance(self, cycles: int) -> None:
         self._states = list(self._threads.map(lambda e, s: e.advance(s, cycles), self._engines, self._states))
 
-    def wait(self) -> None:
-        jax.block_until_ready(self._states)
-
-    def clocks(self) -> list[Clock]:
-        return [Clock(*[int(count) for count in state.clock]) for state in self._states]
-
     def twin_distances(self) -> list[float]:
         return [float(_distance(state.twin)) for state in self._states]
-
-    def take_tallies(self) -> list[Tally]:
-        tallies = [jax.tree.map(np.asarray, state.tally) for state in self._states]
-        self._states = [state._replace(tally=jax.tree.map(jnp.zeros_like, state.tally)) for state in self._states]
-        return tallies
 
     def lost(self) -> list[int]:
         """Each seed's environments that were lost and replaced, since this process began."""
         return [getattr(games, "lost_so_far", 0) for games in self._games]
 
-    def faults(self) -> list[Faults]:
-        return [Faults(*[int(count) for count in state.faults]) for state in self._states]
-
-    def evaluate(self, count: int) -> np.ndarray:
-        how = self._judge, self.eval_max_steps
-        self._played = [
-            host_episodes(self._act, self._test_env, state.twin.online, self._episodes, (seed, count), *how)
-            for seed, state in zip(self.seeds, self._states, strict=True)
-        ]
-        return np.stack([played.returns for played in self._played])
-
-    def cut(self) -> list[int]:
-        return [int(played.cut.sum()) for played in self._played] or [0] * len(self.seeds)
-
-    def judged(self) -> list[Judged | None]:
-        ledgers = [played.ledger for played in self._played] or [None] * len(self.seeds)
-        return [None if ledger is None else judged(ledger) for ledger in ledgers]
-
-    def take_probe(self) -> list[PyTree]:
-        self._probes = [self._probe(self._bare(state)) for state in self._states]
-        return [jax.tree.map(np.asarray, probe) for probe in self._probes]
-
     def set_probe(self, probes: list[PyTree]) -> None:
         self._probes = [jax.tree.map(jnp.asarray, probe) for probe in probes]
-
-    def read(self) -> list[Readings]:
-        pairs = zip(self._states, self._probes, strict=True)
-        return [jax.tree.map(np.asarray, self._read(self._bare(state), probe)) for state, probe in pairs]
-
-    @staticmethod
-    def _bare(state: TrainState) -> TrainState:
-        return state._replace(world=())
-
-    def variables(self, seed_index: int) -> Variables:
-        return jax.tree.map(np.asarray, self._states[seed_index].twin.online)
 
     def snapshot(self, seed_index: int) -> TrainState:
         return jax.tree.map(np.asarray, unkeyed(self._states[seed_index]))
@@ -176,6 +129,29 @@ class HostedFleet:
         for engine in self._engines:
             engine.close()
         self._test_env.close()
+
+    def _part(self, of_groups: list[PyTree], k: int) -> PyTree:
+        return jax.tree.map(np.asarray, of_groups[k])  # a group is one seed
+
+    def _clock(self, of_groups: list[Clock], k: int) -> Clock:
+        return of_groups[k]
+
+    def _without_tally(self, state: TrainState) -> TrainState:
+        return state._replace(tally=jax.tree.map(jnp.zeros_like, state.tally))
+
+    def _draw_probes(self) -> list[PyTree]:
+        return [self._probe(state._replace(world=())) for state in self._states]
+
+    def _read_groups(self) -> list[Readings]:
+        pairs = zip(self._states, self._probes, strict=True)
+        return [self._read(state._replace(world=()), probe) for state, probe in pairs]
+
+    def _play(self, count: int) -> list[Played]:
+        how = self._judge, self.eval_max_steps
+        return [
+            host_episodes(self._act, self._test_env, state.twin.online, self._episodes, (seed, count), *how)
+            for seed, state in zip(self.seeds, self._states, strict=True)
+        ]
 
 
 def _placed(old: TrainState, new: TrainState, bulk: Bulk | None = None, disk: Mapped | None = None) -> TrainState:
