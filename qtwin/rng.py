@@ -113,3 +113,8 @@ ROLLED_BACK = 2**31 - 1  # stands for no consumer: a run that went back to a che
 def stream(key: Array, consumer: int, count: Array) -> Array:
     """The key for one consumer's ``count``-th draw."""
     return jax.random.fold_in(jax.random.fold_in(key, consumer), count)
+
+
+def host_seed(entropy: tuple[int, ...]) -> int:
+    """A seed for environments in Python, drawn from these numbers; at most 2**31 - 1, which every simulator takes."""
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)

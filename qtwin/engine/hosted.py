@@ -11,8 +11,9 @@ checkpoint (`Hosted.rejoin`), in a run that is never stopped as well; DQN Zoo do
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import jax
@@ -23,12 +24,13 @@ from qtwin import rng
 from qtwin.acting.exploration import nothing_held
 from qtwin.algorithm import Algorithm
 from qtwin.engine.host_programs import programs
+from qtwin.engine.learner import Learner
 from qtwin.envs.base import HostEnv
 from qtwin.errors import Refusal
 from qtwin.processes.collect_hosted import Episodes, Gatherer
 from qtwin.rates import Cycle, cycle_of
 from qtwin.replay.mapped import Mapped
-from qtwin.state import TrainState
+from qtwin.state import TrainState, World
 from qtwin.types import Array, PyTree, Variables
 
 FRAMED_STEPS = 16  # vector steps of the warm-up that frames are written for at once: a call costs as much as 300 rows
@@ -97,113 +99,140 @@ def hosted(
     linked = getattr(host_env, "ragged", False) and algorithm.replay.ragged is not None
     framer = None if algorithm.replay.framer is None else algorithm.replay.framer()
     device = device or jax.devices()[0]
-    actor = jax.devices("cpu")[0] if overlap and device.platform != "cpu" else device
     run = programs(algorithm, host_env.spec, turn, linked, device.platform, disk is not None)
-    bulk = algorithm.replay.bulk
     gatherer = Gatherer(host_env, run.keys, linked, framer)
-    # On the CPU, XLA runs one thread's calls one after another: only from a thread of its own can the regression run
-    # beside the calls that act.
-    pool = ThreadPoolExecutor(1, "qtwin-regress") if overlap else None
-    gradient_steps = np.int32(turn.gradient_steps)
-
-    def to_actor(variables: Variables) -> Variables:
-        if not overlap:
-            return variables  # read before the next regression takes its buffers over
-        return _copy(variables) if actor == device else jax.device_put(variables, actor)
-
-    def parted(state: TrainState) -> tuple[TrainState, Array | tuple]:
-        """What compiled calls take over and give back, and what they only read: the column on the disk."""
-        core = state._replace(world=(), key=())
-        return (core, ()) if disk is None else (core._replace(replay=bulk.take(core.replay)[0]), disk.array)
-
-    def whole(core: TrainState) -> TrainState:
-        return core if disk is None else core._replace(replay=bulk.give(core.replay, disk.array))
-
-    def nothing() -> PyTree:
-        return jax.device_put(nothing_held(turn.envs, algorithm.zeta), actor)
-
-    def init(seed: int) -> TrainState:
-        key = jax.device_put(rng.root(np.uint32(seed)), device)
-        state = run.start(key)
-        if disk is not None:
-            state = state._replace(replay=bulk.give(state.replay, disk.begin()))
-        acting = to_actor(state.twin.online) if overlap else ()
-        world = gatherer.start(seed, Outside(np.zeros((), np.int32), acting), jax.device_put(key, actor))
-        return state._replace(world=world._replace(held=nothing()), key=key)
-
-    def rejoin(state: TrainState, boundary: int) -> TrainState:
-        run_seed = np.asarray(jax.random.key_data(state.key)).ravel().tolist()
-        seed = int(np.random.SeedSequence([*run_seed, boundary]).generate_state(1)[0] >> 1)
-        outside = state.world.env._replace(acting=jax.device_put(state.world.env.acting, actor))
-        world = gatherer.start(seed, outside, jax.device_put(state.key, actor))
-        core, key = jax.device_put((parted(state)[0], state.key), device)
-        # The episodes under way are over, and no return of n steps may go on into the new ones.
-        replay = core.replay if run.cut is None else run.cut(core.replay)
-        return whole(core._replace(replay=replay))._replace(world=world._replace(held=nothing()), key=key)
-
-    def remember(core: TrainState, chunk: PyTree, transitions: int) -> TrainState:
-        if disk is not None:
-            chunk, rows = bulk.take_rows(chunk)
-            jax.block_until_ready(core)  # who reads from the disk has to be done before it is written to
-            disk.write(rows, int(bulk.head(core.replay)))
-        return run.remember(core, chunk, np.int32(transitions))
-
-    def warm_up(state: TrainState, vector_steps: int) -> TrainState:
-        (core, _), world, episodes = parted(state), state.world, Episodes()
-        done = int(core.clock.transitions)
-
-        def write(core: TrainState, chunk: PyTree, transitions: int) -> TrainState:
-            return jax.block_until_ready(remember(core, chunk, transitions))  # then a framer's room is free
-
-        # Beside the environments, which wait for nothing that is written here.
-        with ThreadPoolExecutor(1, "qtwin-remember") as beside:
-            written = _Ready(core)
-            while vector_steps:
-                steps = min(vector_steps, 1 if framer is None else FRAMED_STEPS)
-                chunk, world = gatherer.gather(None, None, world, done, steps, episodes)
-                written = beside.submit(write, written.result(), chunk, steps * turn.envs)
-                done, vector_steps = done + steps * turn.envs, vector_steps - steps
-            core = written.result()
-        return whole(core)._replace(world=world, key=state.key, tally=episodes.into(core.tally))
-
-    def advance(state: TrainState, cycles: int) -> TrainState:
-        (core, column), world, episodes = parted(state), state.world, Episodes()
-        done = int(core.clock.transitions)
-
-        def learn(core: TrainState, chunk: PyTree) -> tuple[TrainState, Variables]:
-            if run.way == "together":
-                core = run.learn(core, state.key, chunk, gradient_steps)
-            else:
-                core = remember(core, chunk, turn.transitions)
-                if run.way == "apart":
-                    core = run.regress_all(core, column, state.key, gradient_steps)
-                else:
-                    for _ in range(turn.gradient_steps):
-                        core = run.regress_once(core, column, state.key)
-            return core, to_actor(core.twin.online)
-
-        acting = world.env.acting
-        learned = _Ready((core, to_actor(core.twin.online)))
-        for _ in range(cycles):
-            if not overlap:
-                core, acting = learned.result()
-            chunk, world = gatherer.gather(run.act, acting, world, done, turn.vector_steps, episodes)
-            if overlap:
-                core, acting = learned.result()
-            learned = pool.submit(learn, core, chunk) if overlap else _Ready(learn(core, chunk))
-            done += turn.transitions
-        core, _ = learned.result()
-        world = world._replace(env=world.env._replace(acting=acting if overlap else ()))
-        return whole(core)._replace(world=world, key=state.key, tally=episodes.into(core.tally))
+    learner = Learner(run, turn, algorithm.replay.bulk, disk)
+    engine = _Engine(gatherer, learner, Beside.of(overlap, device), algorithm.zeta)
 
     def close() -> None:
-        if pool is not None:
-            pool.shutdown()
+        engine.beside.close()
         if disk is not None:
             disk.close()
         host_env.close()
 
-    return Hosted(turn, init, warm_up, advance, rejoin, close)
+    return Hosted(turn, engine.init, engine.warm_up, engine.advance, engine.rejoin, close)
+
+
+class Beside(NamedTuple):
+    """What runs beside the collection: with overlap the regression, else nothing.
+
+    Attributes:
+      device: where replay and regression live.
+      actor: where acting is done.
+      pool: the thread that the regression runs in; None without overlap.
+    """
+
+    device: jax.Device
+    actor: jax.Device
+    pool: ThreadPoolExecutor | None
+
+    @classmethod
+    def of(cls, overlap: bool, device: jax.Device) -> Beside:
+        """With overlap or without, for a learner on ``device``."""
+        if not overlap:
+            return cls(device, device, None)
+        actor = jax.devices("cpu")[0] if device.platform != "cpu" else device
+        # On the CPU, XLA runs one thread's calls one after another: only from a thread of its own can the regression
+        # run beside the calls that act.
+        return cls(device, actor, ThreadPoolExecutor(1, "qtwin-regress"))
+
+    @property
+    def overlap(self) -> bool:
+        """Is a cycle collected while the one before is learned from?"""
+        return self.pool is not None
+
+    def acting(self, variables: Variables) -> Variables:
+        """The network to act with, as it is now, whatever becomes of ``variables``."""
+        if not self.overlap:
+            return variables  # read before the next regression takes its buffers over
+        return _copy(variables) if self.actor == self.device else jax.device_put(variables, self.actor)
+
+    def begin(self, job: Callable, *given: PyTree) -> Future | _Ready:
+        """Does a job: by the time it is asked for its result with overlap, else now."""
+        return self.pool.submit(job, *given) if self.overlap else _Ready(job(*given))
+
+    def close(self) -> None:
+        """Ends the thread."""
+        if self.pool is not None:
+            self.pool.shutdown()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Engine:
+    """One seed of the hosted engine; its functions are those of `Hosted`.
+
+    Attributes:
+      gatherer: process 1, with the environments.
+      learner: processes 2 and 3, and the replay.
+      beside: what overlaps.
+      zeta: the algorithm's, of random actions that last.
+    """
+
+    gatherer: Gatherer
+    learner: Learner
+    beside: Beside
+    zeta: float
+
+    def init(self, seed: int) -> TrainState:
+        key = jax.device_put(rng.root(np.uint32(seed)), self.beside.device)
+        state = self.learner.start(key)
+        acting = self.beside.acting(state.twin.online) if self.beside.overlap else ()
+        return state._replace(world=self._begun(seed, Outside(np.zeros((), np.int32), acting), key), key=key)
+
+    def rejoin(self, state: TrainState, boundary: int) -> TrainState:
+        run_seed = np.asarray(jax.random.key_data(state.key)).ravel().tolist()
+        seed = rng.host_seed((*run_seed, boundary))
+        outside = state.world.env._replace(acting=jax.device_put(state.world.env.acting, self.beside.actor))
+        world = self._begun(seed, outside, state.key)
+        core, key = jax.device_put((self.learner.core_of(state), state.key), self.beside.device)
+        return self.learner.whole(self.learner.cut(core))._replace(world=world, key=key)
+
+    def _begun(self, seed: int, outside: Outside, key: Array) -> World:
+        """N new episodes."""
+        world = self.gatherer.start(seed, outside, jax.device_put(key, self.beside.actor))
+        return world._replace(held=jax.device_put(nothing_held(self.learner.turn.envs, self.zeta), self.beside.actor))
+
+    def warm_up(self, state: TrainState, vector_steps: int) -> TrainState:
+        core, world, episodes = self.learner.core_of(state), state.world, Episodes()
+        done, envs = int(core.clock.transitions), self.learner.turn.envs
+
+        def write(core: TrainState, chunk: PyTree, transitions: int) -> TrainState:
+            # When it is done, a framer's room is free.
+            return jax.block_until_ready(self.learner.remember(core, chunk, transitions))
+
+        # Beside the environments, which wait for nothing that is written here.
+        with ThreadPoolExecutor(1, "qtwin-remember") as thread:
+            written = _Ready(core)
+            while vector_steps:
+                steps = min(vector_steps, FRAMED_STEPS if self.gatherer.framed else 1)
+                chunk, world = self.gatherer.gather(None, None, world, done, steps, episodes)
+                written = thread.submit(write, written.result(), chunk, steps * envs)
+                done, vector_steps = done + steps * envs, vector_steps - steps
+            core = written.result()
+        return self.learner.whole(core)._replace(world=world, key=state.key, tally=episodes.into(core.tally))
+
+    def advance(self, state: TrainState, cycles: int) -> TrainState:
+        core, world, episodes = self.learner.core_of(state), state.world, Episodes()
+        done, turn, overlap = int(core.clock.transitions), self.learner.turn, self.beside.overlap
+        acting = world.env.acting
+        learned = _Ready((core, self.beside.acting(core.twin.online)))
+        for _ in range(cycles):
+            if not overlap:
+                core, acting = learned.result()
+            act = self.learner.run.act
+            chunk, world = self.gatherer.gather(act, acting, world, done, turn.vector_steps, episodes)
+            if overlap:
+                core, acting = learned.result()
+            learned = self.beside.begin(self._learn, core, state.key, chunk)
+            done += turn.transitions
+        core, _ = learned.result()
+        world = world._replace(env=world.env._replace(acting=acting if overlap else ()))
+        return self.learner.whole(core)._replace(world=world, key=state.key, tally=episodes.into(core.tally))
+
+    def _learn(self, core: TrainState, key: Array, chunk: PyTree) -> tuple[TrainState, Variables]:
+        """A cycle's processes 2 and 3; and the network that acts once they are done."""
+        core = self.learner.learn(core, key, chunk)
+        return core, self.beside.acting(core.twin.online)
 
 
 class _Ready(NamedTuple):

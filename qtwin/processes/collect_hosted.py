@@ -69,6 +69,11 @@ class Gatherer:
         self._vector_steps = -1  # no environment has been started
         self._forget()
 
+    @property
+    def framed(self) -> bool:
+        """Do the chunks hold single frames?"""
+        return self._framer is not None
+
     def start(self, seed: int, outside: PyTree, key: PyTree) -> World:
         """Begins N new episodes from ``seed``.
 
