@@ -1,10 +1,13 @@
 """Greedy episodes, in environments written in JAX and in those in Python: played to their end, or cut where they go on
 for too long.
+
+What counts in them is said once, in `Referee`, for arrays of numpy and of JAX alike; only the stepping is said twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +16,88 @@ import numpy as np
 from qtwin import rng
 from qtwin.algorithm import Agent
 from qtwin.engine.played import EVAL_MAX_STEPS, Played, eval_steps
-from qtwin.envs.base import HostEnv, JaxEnv, Score, for_evaluation
+from qtwin.envs.base import HostEnv, JaxEnv, Outcome, Score, for_evaluation
 from qtwin.interrupts import poll
 from qtwin.measure.diagnostics import value_of
-from qtwin.measure.overestimation import Foresight
+from qtwin.measure.overestimation import Foresight, Ledger
 from qtwin.processes.nonfinite import not_finite
 from qtwin.types import Array, Variables
 
 SIDE_BY_SIDE = 16  # environments in Python that episodes are played in
+
+
+class Seats(NamedTuple):
+    """Episodes under way, one in each of E seats.
+
+    Attributes:
+      returns: undiscounted, so far. [E]
+      steps: so far. [E] int [transitions]
+      ledger: what came of the values in all episodes of a seat; None where nothing is judged.
+    """
+
+    returns: Array
+    steps: Array
+    ledger: Ledger | None
+
+
+class Referee(NamedTuple):
+    """What counts in an evaluation episode, and when it is over.
+
+    Attributes:
+      limit: steps after which an episode that does not end is cut, which counts as a truncation. [transitions]
+      foresight: judges the values in them; None leaves it.
+      xp: ``numpy`` or ``jax.numpy``.
+    """
+
+    limit: int
+    foresight: Foresight | None
+    xp: Any
+
+    @classmethod
+    def of(cls, limit: int, foresight: Foresight | None, xp: Any) -> Referee:
+        """One whose foresight knows of the limit."""
+        return cls(limit, None if foresight is None else foresight.within(limit), xp)
+
+    def begin(self, seats: int, told: bool = False) -> Seats:
+        """New episodes in all seats.
+
+        Args:
+          seats: E.
+          told: values will be told, so there is a ledger from the start; else it begins with the first of them.
+        """
+        ledger = self.foresight.begin(seats, self.xp) if told and self.foresight is not None else None
+        return Seats(self.xp.zeros(seats), self.xp.zeros(seats, self.xp.int32), ledger)
+
+    def step(
+        self, seats: Seats, q: Array | None, outcome: Outcome, score: Score, counts: Array
+    ) -> tuple[Seats, Array, Array]:
+        """One more step of the episodes.
+
+        Args:
+          seats: before it.
+          q: Q(s, a) of the state acted in and the action taken [E]; None where the agent tells none.
+          outcome: what the action led to, each field [E].
+          score: what that adds to the return, and whether the whole game is over.
+          counts: whose step is one of an episode that counts. [E] bool
+
+        Returns:
+          the seats after it, and whose episode ended by itself and whose is cut because it did not. [E] bool
+        """
+        returns = seats.returns + self.xp.where(counts, score.reward, 0.0)
+        steps = seats.steps + counts
+        over = score.over & counts
+        cut = (steps >= self.limit) & counts & ~over
+        ledger = seats.ledger
+        if q is not None and self.foresight is not None:
+            ledger = self.foresight.begin(len(steps), self.xp) if ledger is None else ledger
+            q, last = self.xp.asarray(q), outcome.last | cut
+            ledger = self.foresight.step(ledger, q, outcome.reward, last, outcome.discount, counts, self.xp)
+        return Seats(returns, steps, ledger), over, cut
+
+    def anew(self, seats: Seats, which: Array) -> Seats:
+        """The seats with new episodes in some. [E] bool"""
+        returns, steps = self.xp.where(which, 0.0, seats.returns), self.xp.where(which, 0, seats.steps)
+        return seats._replace(returns=returns, steps=steps)
 
 
 def greedy_episodes(
@@ -50,32 +127,33 @@ def greedy_episodes(
     """
     begin_key, play = jax.random.split(key)
     state, obs = jax.vmap(env.reset)(jax.random.split(begin_key, episodes))
-    none = jnp.zeros(episodes, jnp.float32)
-    value = None if foresight is None else value_of(agent)
-    foresight = None if value is None else foresight.within(limit)
-    ledger = None if foresight is None else foresight.begin(episodes, jnp)
+    value, referee = value_of(agent), Referee.of(limit, foresight, jnp)
+    none = jnp.zeros(episodes, bool)
 
     def going_on(carry):
-        t, _, _, _, done, _ = carry
-        return (t < limit) & ~jnp.all(done)
+        return jnp.any(carry[4])
 
     def step(carry):
-        t, state, obs, returns, done, ledger = carry
+        t, state, obs, seats, playing, cut = carry
         act_key, step_key = jax.random.split(jax.random.fold_in(play, t))
         action = agent.act(variables, obs, jnp.float32(0.0), act_key)
         q = None if value is None else value(variables, obs, action)
         state, obs, outcome = jax.vmap(env.step)(jax.random.split(step_key, episodes), state, action)
         if drop:
-            lost = not_finite(obs, outcome)
-            gain, discount = jnp.where(lost, 0.0, outcome.reward), jnp.where(lost, 1.0, outcome.discount)
-            outcome = outcome._replace(reward=gain, discount=discount, last=outcome.last | lost)
-        if foresight is not None:
-            last = outcome.last | (t + 1 >= limit)
-            ledger = foresight.step(ledger, q, outcome.reward, last, outcome.discount, ~done, jnp)
-        return t + 1, state, obs, returns + jnp.where(done, 0.0, outcome.reward), done | outcome.last, ledger
+            outcome = _ended_where_lost(obs, outcome)
+        seats, over, short = referee.step(seats, q, outcome, Score(outcome.reward, outcome.last), playing)
+        return t + 1, state, obs, seats, playing & ~(over | short), cut | short
 
-    end = jax.lax.while_loop(going_on, step, (jnp.int32(0), state, obs, none, none > 0, ledger))
-    return Played(end[3], ~end[4], end[5])
+    seats = referee.begin(episodes, value is not None)
+    _, _, _, seats, _, cut = jax.lax.while_loop(going_on, step, (jnp.int32(0), state, obs, seats, ~none, none))
+    return Played(seats.returns, cut, seats.ledger)
+
+
+def _ended_where_lost(obs: Array, outcome: Outcome) -> Outcome:
+    """An episode that comes to what is not finite is over, and that step adds nothing. [E]"""
+    lost = not_finite(obs, outcome)
+    gain, discount = jnp.where(lost, 0.0, outcome.reward), jnp.where(lost, 1.0, outcome.discount)
+    return outcome._replace(reward=gain, discount=discount, last=outcome.last | lost)
 
 
 def player(agent: Agent) -> Callable:
@@ -139,40 +217,61 @@ def host_episodes(
     Returns:
       each field [episodes], one seat's after another's; the ledger's [N].
     """
-    seats = env.num_envs
-    share = np.array([len(range(i, episodes, seats)) for i in range(seats)])
-    running, steps, waits = np.zeros(seats), np.zeros(seats, int), np.zeros(seats, bool)
-    done: list[list[tuple[float, bool]]] = [[] for _ in range(seats)]
-    key, ledger, begun = rng.root(entropy[-1]), None, 1
-    foresight = None if foresight is None else foresight.within(limit)
-    obs = env.reset(_seed_of(entropy))
-    while (left := share > [len(d) for d in done]).any():
-        if not (left & ~waits).any():
-            obs = env.reset(_seed_of((*entropy, begun)))
-            begun, waits = begun + 1, np.zeros(seats, bool)
-            running[:], steps[:] = 0.0, 0
+    referee, key = Referee.of(limit, foresight, np), rng.root(entropy[-1])
+    turns, seats, begun = Turns(episodes, env.num_envs), referee.begin(env.num_envs), 1
+    obs = env.reset(rng.host_seed(entropy))
+    while turns.left.any():
+        if not turns.playing.any():
+            obs = env.reset(rng.host_seed((*entropy, begun)))
+            seats, begun = referee.anew(seats, np.ones(env.num_envs, bool)), begun + 1
+            turns.begin_anew()
         poll()
         action, q = act(variables, obs, np.float32(0.0), key)
         obs, outcome, valid = env.step(np.asarray(action))
         score = getattr(env, "score", None) or Score(outcome.reward, outcome.last)
-        ones = np.ones(seats, bool) if valid is None else valid
-        steps += ones
-        running += np.where(ones, score.reward, 0.0)
-        over = score.over & ones & ~waits
-        short = (steps >= limit) & ones & ~over & left & ~waits
-        if q is not None and foresight is not None:
-            ledger = foresight.begin(seats) if ledger is None else ledger
-            last, wanted = outcome.last | short, ones & left & ~waits
-            ledger = foresight.step(ledger, np.asarray(q), outcome.reward, last, outcome.discount, wanted)
-        if getattr(env, "lost", None) is not None:
-            running[env.lost], steps[env.lost] = 0.0, 0  # that episode is played anew
-        for i in np.flatnonzero(over | short):
-            done[i].append((running[i], bool(short[i])))
-            running[i], steps[i] = 0.0, 0
-        waits = waits | short
-    played = [each for d, n in zip(done, share, strict=True) for each in d[:n]]
-    return Played(np.array([r for r, _ in played], np.float32), np.array([cut for _, cut in played], bool), ledger)
+        counts = turns.playing if valid is None else turns.playing & valid
+        seats, over, cut = referee.step(seats, q, outcome, score, counts)
+        turns.record(seats.returns, over, cut)
+        lost = getattr(env, "lost", None)  # that episode is played anew
+        seats = referee.anew(seats, over | cut if lost is None else over | cut | lost)
+    returns, cut = turns.played()
+    return Played(returns, cut, seats.ledger)
 
 
-def _seed_of(entropy: tuple[int, ...]) -> int:
-    return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
+class Turns:
+    """Whose turn it is among the seats, and what has been played.
+
+    Attributes:
+      left: which seats have episodes to play. [N] bool
+
+    Args:
+      episodes: how many are wanted.
+      seats: that share them.
+    """
+
+    def __init__(self, episodes: int, seats: int):
+        self._share = np.array([len(range(i, episodes, seats)) for i in range(seats)])
+        self._played: list[list[tuple[float, bool]]] = [[] for _ in range(seats)]
+        self._waits = np.zeros(seats, bool)
+        self.left = self._share > 0
+
+    @property
+    def playing(self) -> Array:
+        """Which of these play one now, and do not wait for the others. [N] bool"""
+        return self.left & ~self._waits
+
+    def record(self, returns: Array, over: Array, cut: Array) -> None:
+        """Writes down the episodes that are over; a seat whose episode was cut waits. Each [N]"""
+        for i in np.flatnonzero(over | cut):
+            self._played[i].append((returns[i], bool(cut[i])))
+            self.left[i] = len(self._played[i]) < self._share[i]
+        self._waits = self._waits | cut
+
+    def begin_anew(self) -> None:
+        """All environments have begun anew: nobody waits."""
+        self._waits[:] = False
+
+    def played(self) -> tuple[Array, Array]:
+        """The returns [episodes] and which were cut [episodes], one seat's after another's."""
+        every = [each for played in self._played for each in played]
+        return np.array([r for r, _ in every], np.float32), np.array([cut for _, cut in every], bool)
