@@ -7,9 +7,11 @@ augmentation), or following it softly (BYOL; SPR without; CURL), while the TD ta
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +24,12 @@ from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import q_network
 from qtwin.nets.net import Net
 from qtwin.nets.transition import bilinear, latent_model, linear, normed_linear
+from qtwin.replay.sequences import Sequences
 from qtwin.siamese.augment import shift
 from qtwin.siamese.losses import cosine
 from qtwin.target_update import specs
 from qtwin.twin import Sibling, Twin
-from qtwin.types import Array, Aux, Variables
+from qtwin.types import Array, Aux, Transition, Variables
 
 WIDTH = 128  # of a projection: CURL's, and that of MinAtar's head; SPR's is the first layer of its Q head
 SHARPNESS = 0.1  # of CURL's logits, in its released code for Atari
@@ -37,83 +40,147 @@ def self_predictive(algorithm: Algorithm, env: EnvSpec, c: Config) -> Algorithm:
 
     Its network is the part "q" of a larger one, which acts and is exported as it would be alone.
     """
-    choice, encoder = self_predict_choice(c), q_network(env, c.net, c.init, c.normalise)
-    view, inner = views(c, env), algorithm.agent
-
-    # NETWORK: the agent's own under "q", and beside it what predicts
-    @functools.cache  # and not before it is needed: shapes are asked of the network itself
-    def beside() -> dict[str, Net]:
-        obs = jax.ShapeDtypeStruct((1, *env.obs_shape), env.obs_dtype)
-        latent = jax.eval_shape(lambda key, o: encoder.encode(inner.init(key), o), key_shape(), obs).shape[1:]
-        size = math.prod(latent)
-        if not choice.rolls:
-            return {"projector": normed_linear(size, WIDTH, c.init), "product": bilinear(WIDTH)}
-        return {
-            "model": latent_model(latent, env.num_actions, c.init),
-            "projector": linear(size, WIDTH, c.init),
-            "predictor": linear(WIDTH, WIDTH, c.init),
-        }
-
-    def init(key: Array) -> Variables:
-        q = inner.init(key)  # as it would begin alone
-        others = {name: net.init(jax.random.fold_in(key, i)).params for i, (name, net) in enumerate(beside().items())}
-        return Variables({"q": q.params, **others}, {"q": q.stats} if jax.tree.leaves(q.stats) else {})
+    choice, inner = self_predict_choice(c), algorithm.agent
+    encoder = q_network(env, c.net, c.init, c.normalise)
+    beside = Beside(inner, encoder, env, c.init, choice.rolls)
+    if choice.rolls:
+        loss = Prediction(beside, views(c, env), choice.weight, c.self_predict_steps).loss
+    else:
+        loss = Contrast(beside, views(c, env), choice.weight).loss
 
     def act(variables: Variables, obs: Array, epsilon: Array, key: Array) -> Array:
         return inner.act(variables.part("q"), obs, epsilon, key)
 
-    def apply(name: str, variables: Variables, inputs) -> Array:
-        return beside()[name].apply(variables.part(name), inputs)
-
-    # TARGET: z~ = g_target(f_target(s)), the sibling's encoder and projector, behind a stop-gradient
-    def projected(variables: Variables, latents: Array) -> Array:
-        return apply("projector", variables, latents.reshape(latents.shape[0], -1))
-
-    def latents_of(variables: Variables, obs: Array) -> Array:
-        return encoder.encode(variables.part("q"), obs)
-
-    # LOSS: sum_k -cos(q(g(z^_{t+k})), sg z~_{t+k}) with z^_{t+k+1} = h(z^_{t+k}, a_{t+k}) (SPR, equations 1 to 4)
-    def prediction(twin: Twin, obs: Array, sequences, key: Array) -> Array:
-        future = view(key, flat(sequences.obs[:, 1:]))
-        target = projected(twin.sibling, rescaled(latents_of(twin.sibling, future)))
-        z, ahead = rescaled(latents_of(twin.online, obs)), []
-        for k in range(c.self_predict_steps):
-            z = rescaled(apply("model", twin.online, (z, sequences.action[:, k])))
-            ahead.append(z)
-        predicted = apply("predictor", twin.online, projected(twin.online, flat(jnp.stack(ahead, axis=1))))
-        similarity = cosine(predicted, target).reshape(sequences.mask.shape)
-        return -jnp.mean(jnp.sum(similarity * sequences.mask, axis=1))
-
-    # or LOSS: -log exp(q W k_i) / sum_j exp(q W k_j) over the batch, two views of each observation (CURL, equation 4)
-    def contrast(twin: Twin, obs: Array, key: Array) -> Array:
-        first, second = view(jax.random.fold_in(key, 0), obs), view(jax.random.fold_in(key, 1), obs)
-        query = projected(twin.online, latents_of(twin.online, first))
-        keys = projected(twin.sibling, latents_of(twin.sibling, second))
-        logits = SHARPNESS * apply("product", twin.online, query) @ keys.T
-        return -jnp.mean(jnp.diagonal(jax.nn.log_softmax(logits, axis=1)))
-
-    def loss(twin: Twin, batch, key: Array) -> tuple[Array, Aux]:
-        own = [jax.random.fold_in(key, i) for i in range(3)]
-        if choice.rolls:  # the Q loss sees the augmented batch (SPR, section 2.4)
-            transition = batch.transition
-            transition = transition._replace(
-                obs=view(own[0], transition.obs), next_obs=view(own[1], transition.next_obs)
-            )
-            self_loss = prediction(twin, transition.obs, batch, own[2])
-        else:  # and here the batch as it is (CURL's released code)
-            transition, self_loss = batch, contrast(twin, batch.obs, own[2])
-        q_loss, aux = inner.loss(twin.part("q"), transition, key)
-        stats = None if aux.stats is None else twin.online.stats_with("q", aux.stats)
-        return q_loss + choice.weight * self_loss, aux._replace(stats=stats, self_loss=self_loss)
-
-    # RATES: the agent's, and the second target's own
-    rule = specs.parse(choice.target, budget(c))
-
     def of_q(function: Callable | None) -> Callable | None:
         return None if function is None else lambda variables, obs: function(variables.part("q"), obs)
 
-    agent = Agent(init, act, loss, of_q(inner.values), of_q(inner.layers))
+    # RATES: the agent's, and the second target's own
+    rule = specs.parse(choice.target, budget(c))
+    agent = Agent(beside.init, act, loss, of_q(inner.values), of_q(inner.layers))
     return algorithm._replace(agent=agent, twinned=("q",), sibling=Sibling(("q", "projector"), rule))
+
+
+@dataclasses.dataclass(frozen=True)
+class Beside:
+    """NETWORK: the agent's own under "q", and beside it what predicts.
+
+    Attributes:
+      inner: the agent.
+      encoder: its network, which tells the latents.
+      env: what is seen and done.
+      initial: how layers begin, as ``Config.init``.
+      rolls: latents are rolled ahead by a model (SPR); else compared as they are (CURL).
+    """
+
+    inner: Agent
+    encoder: Net
+    env: EnvSpec
+    initial: str
+    rolls: bool
+
+    @functools.cached_property  # and not before it is needed: shapes are asked of the network itself
+    def nets(self) -> dict[str, Net]:
+        """The other networks by name."""
+
+        def encode(key: Array, obs: Array) -> Array:
+            return self.encoder.encode(self.inner.init(key), obs)
+
+        obs = jax.ShapeDtypeStruct((1, *self.env.obs_shape), self.env.obs_dtype)
+        latent = jax.eval_shape(encode, key_shape(), obs).shape[1:]
+        size = math.prod(latent)
+        if not self.rolls:
+            return {"projector": normed_linear(size, WIDTH, self.initial), "product": bilinear(WIDTH)}
+        return {
+            "model": latent_model(latent, self.env.num_actions, self.initial),
+            "projector": linear(size, WIDTH, self.initial),
+            "predictor": linear(WIDTH, WIDTH, self.initial),
+        }
+
+    def init(self, key: Array) -> Variables:
+        q = self.inner.init(key)  # as it would begin alone
+        others = {name: net.init(jax.random.fold_in(key, i)).params for i, (name, net) in enumerate(self.nets.items())}
+        return Variables({"q": q.params, **others}, {"q": q.stats} if jax.tree.leaves(q.stats) else {})
+
+    def apply(self, name: str, variables: Variables, inputs) -> Array:
+        """What one of the other networks answers."""
+        return self.nets[name].apply(variables.part(name), inputs)
+
+    # TARGET: z~ = g_target(f_target(s)), the sibling's encoder and projector, behind a stop-gradient
+    def projected(self, variables: Variables, latents: Array) -> Array:
+        """g: [B, *latent] -> [B, WIDTH]"""
+        return self.apply("projector", variables, latents.reshape(latents.shape[0], -1))
+
+    def latents(self, variables: Variables, obs: Array) -> Array:
+        """f: [B, *obs_shape] -> [B, *latent]"""
+        return self.encoder.encode(variables.part("q"), obs)
+
+    def joined(
+        self, twin: Twin, transition: Transition, key: Array, weight: float, self_loss: Array
+    ) -> tuple[Array, Aux]:
+        """The agent's own loss on ``transition``, and ``weight`` times the other beside it."""
+        q_loss, aux = self.inner.loss(twin.part("q"), transition, key)
+        stats = None if aux.stats is None else twin.online.stats_with("q", aux.stats)
+        return q_loss + weight * self_loss, aux._replace(stats=stats, self_loss=self_loss)
+
+
+class Prediction(NamedTuple):
+    """LOSS: sum_k -cos(q(g(z^_{t+k})), sg z~_{t+k}) with z^_{t+k+1} = h(z^_{t+k}, a_{t+k}) (SPR, equations 1 to 4).
+
+    Attributes:
+      beside: the networks.
+      view: ``(key, obs) -> obs``, the augmentation.
+      weight: of this loss beside the agent's.
+      steps: K, how far ahead.
+    """
+
+    beside: Beside
+    view: Callable[[Array, Array], Array]
+    weight: float
+    steps: int
+
+    def loss(self, twin: Twin, batch: Sequences, key: Array) -> tuple[Array, Aux]:
+        own = [jax.random.fold_in(key, i) for i in range(3)]
+        transition = batch.transition  # the Q loss sees the augmented batch (SPR, section 2.4)
+        obs, next_obs = self.view(own[0], transition.obs), self.view(own[1], transition.next_obs)
+        transition = transition._replace(obs=obs, next_obs=next_obs)
+        return self.beside.joined(twin, transition, key, self.weight, self.prediction(twin, obs, batch, own[2]))
+
+    def prediction(self, twin: Twin, obs: Array, sequences: Sequences, key: Array) -> Array:
+        """From ``obs`` [B, *obs_shape], the augmented first ones of the sequences."""
+        beside, future = self.beside, self.view(key, flat(sequences.obs[:, 1:]))
+        target = beside.projected(twin.sibling, rescaled(beside.latents(twin.sibling, future)))
+        z, ahead = rescaled(beside.latents(twin.online, obs)), []
+        for k in range(self.steps):
+            z = rescaled(beside.apply("model", twin.online, (z, sequences.action[:, k])))
+            ahead.append(z)
+        projected = beside.projected(twin.online, flat(jnp.stack(ahead, axis=1)))
+        similarity = cosine(beside.apply("predictor", twin.online, projected), target).reshape(sequences.mask.shape)
+        return -jnp.mean(jnp.sum(similarity * sequences.mask, axis=1))
+
+
+class Contrast(NamedTuple):
+    """Or LOSS: -log exp(q W k_i) / sum_j exp(q W k_j) over the batch, two views of each observation (CURL, equation 4).
+
+    Attributes:
+      beside, view, weight: as `Prediction`'s.
+    """
+
+    beside: Beside
+    view: Callable[[Array, Array], Array]
+    weight: float
+
+    def loss(self, twin: Twin, batch: Transition, key: Array) -> tuple[Array, Aux]:
+        # The Q loss sees the batch as it is (CURL's released code).
+        self_loss = self.contrast(twin, batch.obs, jax.random.fold_in(key, 2))
+        return self.beside.joined(twin, batch, key, self.weight, self_loss)
+
+    def contrast(self, twin: Twin, obs: Array, key: Array) -> Array:
+        beside, view = self.beside, self.view
+        first, second = view(jax.random.fold_in(key, 0), obs), view(jax.random.fold_in(key, 1), obs)
+        query = beside.projected(twin.online, beside.latents(twin.online, first))
+        keys = beside.projected(twin.sibling, beside.latents(twin.sibling, second))
+        logits = SHARPNESS * beside.apply("product", twin.online, query) @ keys.T
+        return -jnp.mean(jnp.diagonal(jax.nn.log_softmax(logits, axis=1)))
 
 
 def views(c: Config, env: EnvSpec) -> Callable[[Array, Array], Array]:
