@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from qtwin.engine.fused import in_one_program, state_around, when_due
 from qtwin.envs.spec import EnvSpec
 from qtwin.processes.collect import acting
 from qtwin.processes.regress import regress
-from qtwin.processes.update_target import targets
+from qtwin.processes.update_target import Process, targets
 from qtwin.rates import Cycle
 from qtwin.rng import ACT, stream
 from qtwin.state import TrainState
@@ -70,57 +71,88 @@ def programs(
     """
     if linked:
         algorithm = algorithm._replace(replay=algorithm.replay.ragged())
-
-    by = acting(algorithm, spec)
-
-    def act(variables: Variables, obs: Array, key_data: Array, count: Array, held: PyTree) -> tuple[Array, PyTree]:
-        return by(variables, obs, algorithm.explore(count), rng.wrap(key_data), held)
-
-    def keys(key: Array, first: Array) -> tuple[Array, Array]:
-        drawn = jax.vmap(lambda count: stream(key, ACT, count))(first + jnp.arange(KEYS))
-        return jax.random.key_data(drawn), jax.vmap(lambda key: uniform_actions(spec, turn.envs, key))(drawn)
-
-    def remember(s: TrainState, chunk: PyTree, transitions: Array) -> TrainState:
-        clock = s.clock._replace(transitions=s.clock.transitions + transitions)
-        chunk = chunk if algorithm.relabel is None else algorithm.relabel(s.twin, chunk)
-        return s._replace(clock=clock, replay=algorithm.replay.add(s.replay, chunk))
-
-    def start(key: Array) -> TrainState:
-        return state_around(algorithm, spec, turn, (), key)
-
-    def without(s: TrainState) -> TrainState:
-        return s._replace(replay=algorithm.replay.bulk.take(s.replay)[0]) if outside else s
-
-    def with_it(s: TrainState, column: Array | tuple) -> TrainState:
-        return s._replace(replay=algorithm.replay.bulk.give(s.replay, column)) if outside else s
-
-    def learn(s: TrainState, key: Array, chunk: PyTree, gradient_steps: Array) -> TrainState:
-        turn_once = in_one_program(algorithm, turn, lambda s: remember(s, chunk, turn.transitions))
-        return turn_once(s._replace(key=key), gradient_steps)._replace(key=())
-
-    def regress_all(s: TrainState, column: Array | tuple, key: Array, gradient_steps: Array) -> TrainState:
-        turn_once = in_one_program(algorithm, turn, lambda s: s)
-        return without(turn_once(with_it(s, column)._replace(key=key), gradient_steps)._replace(key=()))
-
-    def regress_once(s: TrainState, column: Array | tuple, key: Array) -> TrainState:
-        step = cycle(lambda s: s, process_3, targets(algorithm), 1, lambda step, times: step, when_due)
-        return without(step(with_it(s, column)._replace(key=key))._replace(key=()))
-
-    process_3 = regress(algorithm, turn.gradient_steps)
+    calls = Calls(algorithm, spec, turn, outside)
     way = "together" if algorithm.replay.framer is None else "apart"
-    if platform == "cpu" and len(spec.obs_shape) > 1 and _convolves(process_3, start):
+    if platform == "cpu" and len(spec.obs_shape) > 1 and _convolves(calls.process_3, calls.start):
         way = "stepwise"
     return Programs(
-        start=jax.jit(lambda key: without(start(key))),
-        act=jax.jit(act),
-        keys=jax.jit(keys),
-        remember=jax.jit(remember, donate_argnums=0),
-        learn=jax.jit(learn, donate_argnums=0),
-        regress_all=jax.jit(regress_all, donate_argnums=0),
-        regress_once=jax.jit(regress_once, donate_argnums=0),
+        start=jax.jit(lambda key: calls.without(calls.start(key))),
+        act=jax.jit(calls.act),
+        keys=jax.jit(calls.keys),
+        remember=jax.jit(calls.remember, donate_argnums=0),
+        learn=jax.jit(calls.learn, donate_argnums=0),
+        regress_all=jax.jit(calls.regress_all, donate_argnums=0),
+        regress_once=jax.jit(calls.regress_once, donate_argnums=0),
         way=way,
         cut=algorithm.replay.cut,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Calls:
+    """The functions of `Programs` before they are compiled, which says what each of them is.
+
+    Attributes:
+      algorithm: its replay is the one for chunks of the kind that come.
+      spec: of the environments.
+      turn: the cycle in whole numbers.
+      outside: the replay's largest column lies outside of the state.
+    """
+
+    algorithm: Algorithm
+    spec: EnvSpec
+    turn: Cycle
+    outside: bool
+
+    @functools.cached_property
+    def process_3(self) -> Process:
+        return regress(self.algorithm, self.turn.gradient_steps)
+
+    @functools.cached_property
+    def _by(self) -> Callable:
+        return acting(self.algorithm, self.spec)
+
+    def start(self, key: Array) -> TrainState:
+        return state_around(self.algorithm, self.spec, self.turn, (), key)
+
+    def act(
+        self, variables: Variables, obs: Array, key_data: Array, count: Array, held: PyTree
+    ) -> tuple[Array, PyTree]:
+        return self._by(variables, obs, self.algorithm.explore(count), rng.wrap(key_data), held)
+
+    def keys(self, key: Array, first: Array) -> tuple[Array, Array]:
+        drawn = jax.vmap(lambda count: stream(key, ACT, count))(first + jnp.arange(KEYS))
+        return jax.random.key_data(drawn), jax.vmap(lambda k: uniform_actions(self.spec, self.turn.envs, k))(drawn)
+
+    def remember(self, s: TrainState, chunk: PyTree, transitions: Array) -> TrainState:
+        algorithm, clock = self.algorithm, s.clock._replace(transitions=s.clock.transitions + transitions)
+        chunk = chunk if algorithm.relabel is None else algorithm.relabel(s.twin, chunk)
+        return s._replace(clock=clock, replay=algorithm.replay.add(s.replay, chunk))
+
+    def learn(self, s: TrainState, key: Array, chunk: PyTree, gradient_steps: Array) -> TrainState:
+        def process_1(s: TrainState) -> TrainState:
+            return self.remember(s, chunk, self.turn.transitions)
+
+        turn_once = in_one_program(self.algorithm, self.turn, process_1)
+        return turn_once(s._replace(key=key), gradient_steps)._replace(key=())
+
+    def regress_all(self, s: TrainState, column: Array | tuple, key: Array, gradient_steps: Array) -> TrainState:
+        turn_once = in_one_program(self.algorithm, self.turn, lambda s: s)
+        s = self.with_it(s, column)._replace(key=key)
+        return self.without(turn_once(s, gradient_steps)._replace(key=()))
+
+    def regress_once(self, s: TrainState, column: Array | tuple, key: Array) -> TrainState:
+        moving = targets(self.algorithm)
+        step = cycle(lambda s: s, self.process_3, moving, 1, lambda step, times: step, when_due)
+        return self.without(step(self.with_it(s, column)._replace(key=key))._replace(key=()))
+
+    def without(self, s: TrainState) -> TrainState:
+        """``s`` without the column that lies outside."""
+        return s._replace(replay=self.algorithm.replay.bulk.take(s.replay)[0]) if self.outside else s
+
+    def with_it(self, s: TrainState, column: Array | tuple) -> TrainState:
+        """The inverse."""
+        return s._replace(replay=self.algorithm.replay.bulk.give(s.replay, column)) if self.outside else s
 
 
 def _convolves(process_3: Callable[[TrainState], TrainState], start: Callable[[Array], TrainState]) -> bool:

@@ -6,6 +6,7 @@ one seed's state; nothing in it changes the run.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from qtwin.rng import stream
 from qtwin.state import TrainState
 from qtwin.td.targets import taken
 from qtwin.twin import Twin
-from qtwin.types import Array, Aux, PyTree, Transition
+from qtwin.types import Array, Aux, PyTree, Transition, Variables
 
 PROBE = 101  # the stream that the probe batch is drawn from
 STATES = 512  # transitions in it, where the replay gives as many
@@ -80,42 +81,30 @@ def read(algorithm: Algorithm, one_step: Callable[[TrainState], TrainState]) -> 
       algorithm: its values, its hidden layers, its loss.
       one_step: ``state -> state``: a gradient step and what process 2 does after it, with nothing collected.
     """
-    agent = algorithm.agent
+    return Reader(algorithm.agent, one_step).read
 
-    def values(variables, batch: PyTree) -> Array | None:
-        return None if agent.values is None else agent.values(variables, transition_of(batch).obs)
 
-    def y(s: TrainState, batch: PyTree) -> Array:
-        aux: Aux = agent.loss(s.twin, batch, stream(s.key, PROBE, 0))[1]
-        return aux.td_error + aux.q
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """How one seed's state is read.
 
-    def asked(s: TrainState, batch: PyTree) -> tuple[Array | None, Array]:
-        return values(s.twin.online, batch), y(s, batch)
+    Attributes:
+      agent: its values, its hidden layers, its loss.
+      one_step: as the argument of `read`.
+    """
 
-    def look_ahead(s: TrainState, batch: PyTree, first: PyTree) -> tuple[Array | None, Array]:
-        # Only what a gradient step changes goes around the loop: the replay is read where it lies.
-        def step(held: PyTree, _) -> tuple[PyTree, PyTree]:
-            (clock, pair, memory, optimiser, sibling), (q, y) = held
-            now = s._replace(clock=clock, twin=pair, memory=memory, optimiser=optimiser, sibling=sibling)
-            after = one_step(now)
-            later_q, later_y = asked(after, batch)
-            changed = None if q is None else greedy_difference(q, later_q)
-            kept = after.clock, after.twin, after.memory, after.optimiser, after.sibling
-            return (kept, (later_q, later_y)), (changed, jnp.mean(jnp.abs(later_y - y)))
+    agent: Agent
+    one_step: Callable[[TrainState], TrainState]
 
-        begin = (s.clock, s.twin, s.memory, s.optimiser, s.sibling), first
-        changed, moved = jax.lax.scan(step, begin, None, length=AHEAD)[1]
-        return None if changed is None else jnp.mean(changed), jnp.mean(moved)
-
-    def process(s: TrainState, batch: PyTree) -> Readings:
-        transition = transition_of(batch)
-        first = asked(s, batch)
+    def read(self, s: TrainState, batch: PyTree) -> Readings:
+        transition, layers_of = transition_of(batch), self.agent.layers
+        first = self.q_and_y(s, batch)
         q, held = first[0], None
         if q is not None:
-            held = sum(values(copy, batch) for copy in s.twin.targets) / len(s.twin.targets)
-        layers = () if agent.layers is None else agent.layers(s.twin.online, transition.obs)
+            held = sum(self.values(copy, batch) for copy in s.twin.targets) / len(s.twin.targets)
+        layers = () if layers_of is None else layers_of(s.twin.online, transition.obs)
         features = layers[-1].reshape(layers[-1].shape[0], -1) if layers else None
-        churn, target_change = look_ahead(s, batch, first)
+        churn, target_change = self.look_ahead(s, batch, first)
         return Readings(
             value_gap=None if q is None else jnp.mean(jnp.abs(q - held)),
             greedy_gap=None if q is None else greedy_difference(q, held),
@@ -130,7 +119,32 @@ def read(algorithm: Algorithm, one_step: Callable[[TrainState], TrainState]) -> 
             distances=layer_distances(s.twin),
         )
 
-    return process
+    def values(self, variables: Variables, batch: PyTree) -> Array | None:
+        """Q(s, a) of every action in the probe states. [B, A]"""
+        return None if self.agent.values is None else self.agent.values(variables, transition_of(batch).obs)
+
+    def q_and_y(self, s: TrainState, batch: PyTree) -> tuple[Array | None, Array]:
+        """The online network's values [B, A], and the TD target y [B]."""
+        q = self.values(s.twin.online, batch)
+        aux: Aux = self.agent.loss(s.twin, batch, stream(s.key, PROBE, 0))[1]
+        return q, aux.td_error + aux.q
+
+    def look_ahead(self, s: TrainState, batch: PyTree, first: PyTree) -> tuple[Array | None, Array]:
+        """The mean churn and the mean |change of y| of `AHEAD` gradient steps; ``first`` is `q_and_y` before them."""
+
+        # Only what a gradient step changes goes around the loop: the replay is read where it lies.
+        def step(held: PyTree, _) -> tuple[PyTree, PyTree]:
+            (clock, pair, memory, optimiser, sibling), (q, y) = held
+            now = s._replace(clock=clock, twin=pair, memory=memory, optimiser=optimiser, sibling=sibling)
+            after = self.one_step(now)
+            later_q, later_y = self.q_and_y(after, batch)
+            changed = None if q is None else greedy_difference(q, later_q)
+            kept = after.clock, after.twin, after.memory, after.optimiser, after.sibling
+            return (kept, (later_q, later_y)), (changed, jnp.mean(jnp.abs(later_y - y)))
+
+        begin = (s.clock, s.twin, s.memory, s.optimiser, s.sibling), first
+        changed, moved = jax.lax.scan(step, begin, None, length=AHEAD)[1]
+        return None if changed is None else jnp.mean(changed), jnp.mean(moved)
 
 
 def transition_of(batch: PyTree) -> Transition:

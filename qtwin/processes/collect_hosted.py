@@ -135,35 +135,44 @@ class Gatherer:
                 action, held = act(variables, obs, self._keys[step], at, held)
                 action = np.asarray(action)
             obs, outcome, valid = self._env.step(action)
-            rows = timestep(acted_on, action, outcome)
-            score = getattr(self._env, "score", None) or Score(outcome.reward, outcome.last)
-            if valid is not None:
-                returns, lengths = returns + np.where(valid, score.reward, np.float32(0.0)), lengths + valid
-            else:
-                returns, lengths = returns + score.reward, lengths + np.int32(1)
-            ended = score.over if valid is None else score.over & valid
-            if np.count_nonzero(ended):
-                episodes.add(returns[ended], lengths[ended])
-                returns[ended], lengths[ended] = 0.0, 0
-            last = outcome.last
-            if self._replaces:
-                if self._env.lost is not None:
-                    returns[self._env.lost], lengths[self._env.lost] = 0.0, 0
-                rows, valid = self._one_late(rows, valid)
-                if not len(rows.reward):
-                    continue
-                last = rows.last
-            if valid is not None:
-                rows = self._transitions_among(rows, valid)
-            if self._framer is not None:
-                self._framer.add(rows, self._which(valid), obs, self._fresh(outcome, valid))
-            else:
-                self._steps.append(rows)
-            if self._linked:
-                self._link(last, valid)
-            self._waiting += len(rows.reward)
+            returns, lengths = self._account(outcome, valid, returns, lengths, episodes)
+            self._keep(timestep(acted_on, action, outcome), outcome, valid, obs)
         outside = world.env._replace(vector_steps=np.array(self._vector_steps, np.int32))
         return self._chunk(vector_steps), World(outside, obs, returns, lengths, held)
+
+    def _account(
+        self, outcome: Outcome, valid: Array | None, returns: Array, lengths: Array, episodes: Episodes
+    ) -> tuple[Array, Array]:
+        """Adds one vector step to the returns and lengths of the episodes under way, and the ended ones to the sums."""
+        score = getattr(self._env, "score", None) or Score(outcome.reward, outcome.last)
+        if valid is not None:
+            returns, lengths = returns + np.where(valid, score.reward, np.float32(0.0)), lengths + valid
+        else:
+            returns, lengths = returns + score.reward, lengths + np.int32(1)
+        ended = score.over if valid is None else score.over & valid
+        if np.count_nonzero(ended):
+            episodes.add(returns[ended], lengths[ended])
+            returns[ended], lengths[ended] = 0.0, 0
+        if self._replaces and self._env.lost is not None:
+            returns[self._env.lost], lengths[self._env.lost] = 0.0, 0
+        return returns, lengths
+
+    def _keep(self, rows: Timestep, outcome: Outcome, valid: Array | None, obs: Array) -> None:
+        """Lays one vector step's transitions beside those that wait for the next chunk."""
+        if self._replaces:
+            rows, valid = self._one_late(rows, valid)
+            if not len(rows.reward):
+                return
+        last = rows.last
+        if valid is not None:
+            rows = self._transitions_among(rows, valid)
+        if self._framer is not None:
+            self._framer.add(rows, self._which(valid), obs, self._fresh(outcome, valid))
+        else:
+            self._steps.append(rows)
+        if self._linked:
+            self._link(last, valid)
+        self._waiting += len(rows.reward)
 
     def _play(
         self, returns: Array, lengths: Array, vector_steps: int, episodes: Episodes
