@@ -11,14 +11,18 @@ from worlds import counting, little_dqn, tick, walk
 from qtwin import rng
 from qtwin.agents.catalog import algorithm
 from qtwin.config.config import Config
+from qtwin.engine.fleet_base import FleetBase
 from qtwin.engine.fused import fused, in_one_program, new_state
 from qtwin.engine.fused_fleet import FusedFleet
+from qtwin.engine.played import Played
+from qtwin.engine.spread import lanes_for
 from qtwin.envs.catalog import resolve
 from qtwin.envs.make import jax_env
 from qtwin.processes.collect import collect
 from qtwin.rates import Rates, cycle_of
 from qtwin.run import checkpoint
 from qtwin.target_update.rules import hard
+from qtwin.target_update.specs import parse
 
 
 @pytest.mark.parametrize("rates", [(1, 1, 1), (4, 1, 2500), (10, 1, 50), (7, 3, 11), (256, 128, 10)])
@@ -69,6 +73,28 @@ def test_seeds_side_by_side_in_lanes_share_one_clock():
     np.testing.assert_allclose(
         state.twin.online.params["one"][1], one.twin.online.params["one"][0], rtol=1e-3, atol=1e-4
     )
+
+
+@pytest.mark.parametrize(
+    ("spec", "together"),
+    [("hard:5", 4), ("averaged:2:5", 4), ("chain:2:6/4", 4), ("until:0.5/20", 1), ("last-layer:until:0.5/20", 1)],
+)
+def test_seeds_share_a_device_where_their_targets_move_together(spec, together):
+    """A rule that looks at the loss moves each seed's target at its own time, in whatever it is wrapped."""
+    shared = parse(spec).shared_clock
+    assert lanes_for(7, 2, "gpu", shared) == together
+    assert lanes_for(7, 2, "cpu", shared) == 1
+
+
+def test_what_fleets_do_alike_needs_no_engine():
+    class Fleet(FleetBase):
+        def _play(self, count):
+            return [Played(np.full(2, k + count), np.array([k == 1, True])) for k in range(len(self.seeds))]
+
+    fleet = Fleet((3, 4), "nowhere", None, 5)
+    assert (fleet.cut(), fleet.judged()) == ([0, 0], [None, None])  # nothing has been played yet
+    assert fleet.evaluate(7).tolist() == [[7, 7], [8, 8]]
+    assert (fleet.cut(), fleet.judged()) == ([1, 2], [None, None])
 
 
 def compiled_text(config, envs):

@@ -12,10 +12,10 @@ from worlds import little_dqn, walk
 
 from qtwin.algorithm import Agent
 from qtwin.cli import main
-from qtwin.engine.evaluation import greedy_episodes, host_episodes, player
+from qtwin.engine.evaluation import Referee, Turns, greedy_episodes, host_episodes, player
 from qtwin.engine.fleet import fleet_of
 from qtwin.engine.played import EVAL_MAX_STEPS, cut_in_words, eval_steps, limit_note
-from qtwin.envs.base import JaxEnv, Outcome
+from qtwin.envs.base import JaxEnv, Outcome, Score
 from qtwin.envs.catalog import resolve
 from qtwin.envs.jax_on_host import host_of
 from qtwin.envs.spec import EnvSpec
@@ -81,6 +81,47 @@ def test_law_7_holds_of_a_fleets_evaluation():
     assert [fleet.cut() for fleet in fleets] == [[5, 5]] * 2
     for fleet in fleets:
         fleet.close()
+
+
+def test_one_referee_judges_arrays_of_numpy_and_of_jax_alike():
+    """Rewards that are exact in both; a life that ends where the game goes on; steps that do not count."""
+    random = np.random.default_rng(0)
+    host, fused = (Referee.of(4, Foresight(0.5, 50), xp) for xp in (np, jnp))
+    seats = host.begin(5), fused.begin(5, told=True)
+    assert host.begin(5).ledger is None
+    for _ in range(12):
+        reward, q = random.integers(-4, 5, (2, 5)).astype(np.float32)
+        over, life, counts = random.random((3, 5)) < [[0.2], [0.3], [0.8]]
+        last = over | life
+        outcome = Outcome(reward, np.where(last, 0.0, 1.0).astype(np.float32), None, last)
+        found = []
+        for i, referee in enumerate((host, fused)):
+            after, ended, cut = referee.step(seats[i], q, outcome, Score(reward, over), counts)
+            found.append((after, ended, cut, referee.anew(after, ended | cut)))
+        jax.tree.map(np.testing.assert_array_equal, *found)
+        after, ended, cut, _ = found[0]
+        assert not (ended & ~over).any()
+        assert not ((ended | cut) & ~counts).any()
+        assert (after.steps[cut] == 4).all()
+        seats = tuple(each[-1] for each in found)
+        assert (seats[0].steps < 4).all()
+    assert seats[0].ledger.states.sum() > 0
+
+
+def test_turns_are_shared_evenly_and_who_was_cut_waits():
+    turns, nobody = Turns(5, 3), np.zeros(3, bool)
+    assert turns.left.tolist() == turns.playing.tolist() == [True] * 3
+    turns.record(np.array([1.0, 2.0, 3.0]), np.array([True, False, True]), np.array([False, True, False]))
+    assert turns.left.tolist() == [True, True, False]  # shares of 2, 2 and 1
+    assert turns.playing.tolist() == [True, False, False]
+    turns.record(np.array([4.0, 0.0, 0.0]), np.array([True, False, False]), nobody)
+    assert not turns.playing.any()
+    turns.begin_anew()
+    assert turns.playing.tolist() == [False, True, False]
+    turns.record(np.array([0.0, 5.0, 0.0]), nobody, np.array([False, True, False]))
+    assert not turns.left.any()
+    returns, cut = turns.played()
+    assert (returns.tolist(), cut.tolist()) == ([1.0, 4.0, 2.0, 5.0, 3.0], [False, False, True, True, False])
 
 
 def test_a_seat_whose_episode_is_cut_plays_its_share_all_the_same():

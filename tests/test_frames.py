@@ -190,6 +190,34 @@ def test_every_sample_is_what_a_slow_construction_gives(envs, stack, n_step, rag
     assert len(seen) > 0.93 * share * rows
 
 
+def test_a_chunk_written_at_once_is_the_same_as_row_by_row_and_around_the_end():
+    """Episodes of three frames; transitions are complete from an episode's second frame on."""
+    ring = FrameRing(world(1), 12, 1, GAMMA, 1, 0)
+    state = ring.init(Timestep(None, jax.ShapeDtypeStruct((), jnp.int32), None, None, None, None), Cycle(1, 1, 1, 1, 1))
+    add, states = jax.jit(ring.add), [state, state]
+    for begin in range(0, 20, 5):
+        n = np.arange(begin, begin + 5)
+        frames, first = np.stack([picture(i) for i in n])[..., None], n % 3 == 0
+        rows = FrameRow(
+            frames, n.astype(np.int32), n.astype(np.float32), np.ones(5, np.float32), n % 3 == 2, ~first,
+            np.where(first, 0, 1).astype(np.int32),
+        )  # fmt: skip
+        padded = jax.tree.map(lambda column: np.concatenate([column, column[:1]]), rows)
+        chunks = Framed(rows, np.int32(5)), Framed(padded, np.int32(5))
+        states = [add(state, chunk) for state, chunk in zip(states, chunks, strict=True)]
+        jax.tree.map(np.testing.assert_array_equal, *states)
+    state, ranks = states[0], jnp.arange(12)
+    slots = (state.head - state.size + ranks) % 12
+    newest = state.data.reward[slots].astype(int).tolist()
+    assert newest == list(range(8, 20))  # the oldest's own first frame is gone
+    can = ring.complete(state, ranks).tolist()
+    assert can == [n % 3 != 0 and n > 8 for n in newest]
+    reward, discount, end = ring.returns(state, slots[1:4])
+    assert (reward.tolist(), end.tolist()) == ([9, 10, 11], slots[1:4].tolist())
+    np.testing.assert_allclose(discount, GAMMA)
+    assert [number(frame) for frame in ring.stacks(state, slots)] == newest
+
+
 @pytest.mark.parametrize(
     ("envs", "stack", "n_step", "ragged", "on_disk"),
     [(3, 4, 3, False, False), (2, 4, 1, False, True), (3, 4, 3, True, False)],

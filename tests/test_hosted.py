@@ -2,6 +2,7 @@
 
 import functools
 import re
+import threading
 import time
 
 import jax
@@ -18,7 +19,7 @@ from qtwin.agents.dqn import dqn
 from qtwin.algorithm import Agent, Algorithm
 from qtwin.config.config import Config
 from qtwin.engine.fused import fused
-from qtwin.engine.hosted import hosted, programs
+from qtwin.engine.hosted import Beside, hosted, programs
 from qtwin.envs.base import Outcome
 from qtwin.envs.catalog import resolve
 from qtwin.envs.gym_envs import from_vector
@@ -257,6 +258,24 @@ def test_overlap_gives_the_same_bits_however_slow_the_environments_are_and_howev
     assert_same(ends[0], ends[1])
     assert_same(ends[0], ends[2])
     assert int(ends[0].clock.gradient_steps) == 24
+
+
+def test_what_runs_beside_the_collection_and_with_which_network_it_acts():
+    network, device = {"w": jnp.zeros(3)}, jax.devices()[0]
+    plain, overlapped = Beside.of(False, device), Beside.of(True, device)
+    assert plain.acting(network) is network  # read before the regression takes it over
+    copy = overlapped.acting(network)
+    assert copy["w"].unsafe_buffer_pointer() != network["w"].unsafe_buffer_pointer()
+    jax.tree.map(np.testing.assert_array_equal, copy, network)
+    here, go_on = threading.get_ident(), threading.Event()
+    assert plain.begin(threading.get_ident).result() == here
+    waits = overlapped.begin(lambda: (go_on.wait(10), threading.get_ident()))
+    assert not waits.done()
+    go_on.set()
+    assert waits.result()[0]
+    assert waits.result()[1] != here
+    for beside in (plain, overlapped):
+        beside.close()
 
 
 # Stop and resume
