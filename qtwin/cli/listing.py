@@ -28,15 +28,15 @@ def listing(what: str) -> dict[str, str]:
         case "targets":
             from qtwin.target_update.specs import SPECS
 
-            return dict(SPECS.values())
+            return {info.form: info.line for info in SPECS.values()}
         case "bootstraps":
             from qtwin.config.bootstrap_specs import BOOTSTRAPS
 
-            return dict(BOOTSTRAPS.values())
+            return {info.form: info.line for info in BOOTSTRAPS.values()}
         case "regularisers":
             from qtwin.config.bootstrap_specs import REGULARISERS
 
-            return dict(REGULARISERS.values())
+            return {info.form: info.line for info in REGULARISERS.values()}
         case "nets":
             from qtwin.nets.names import NAMES
 

@@ -62,13 +62,13 @@ def column(name: str, config: Config, preset: Preset | None) -> Column:
 def rows(columns: list[Column]) -> list[tuple[str, list[str]]]:
     """The card's rows: what is counted, and the number in each column ("-" where there is none)."""
     cards = [column.card for column in columns]
-    at_most = ["at most " if card.target.startswith("until") else "" for card in cards]
+    at_most = ["at most " if card.target_updates is None else "" for card in cards]  # the regression decides
 
     def of(field: str, prefix: list[str] | None = None) -> list[str]:
         numbers = [_number(getattr(card, field)) for card in cards]
         return [p + n for p, n in zip(prefix, numbers, strict=True)] if prefix else numbers
 
-    moves = ["when it fits" if card.target.startswith("until") else _number(card.target_updates) for card in cards]
+    moves = ["when it fits" if card.target_updates is None else _number(card.target_updates) for card in cards]
     played = [column.config.preprocessing or "-" for column in columns]
     return [
         ("target", [card.target for card in cards]),

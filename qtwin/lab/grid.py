@@ -18,11 +18,13 @@ from typing import NamedTuple
 from qtwin.agents.catalog import AGENTS, every_setting, reads
 from qtwin.config.config import Config
 from qtwin.config.options import option
+from qtwin.config.rates_of import budget
 from qtwin.errors import Refusal
 from qtwin.request.train import Request, build
 from qtwin.storage.files import replace
 from qtwin.storage.reading import Anything, MapOf, plain, problem, read_record, shown
 from qtwin.storage.schemas import PLAN as PLAN_FILE
+from qtwin.target_update.specs import parse as parse_target
 
 FORMAT = 1
 PLAN = "grid.json"  # in a comparison's directory: what was asked for
@@ -196,13 +198,11 @@ def read_plan(folder: Path) -> dict:
 
 def price_group(config: Config) -> str:
     """Cells that cost the same for each step share this."""
-    kind, _, rest = config.target.partition(":")
-    several = kind in ("averaged", "chain")
+    rule = parse_target(config.target, budget(config))
     alike = dataclasses.replace(
-        config, target=f"{kind}:{rest.partition(':')[0]}" if several else "", learning_rate=0.0, discount=0.0,
-        explore="", steps=0, schedule_steps=0, warmup=0,
-    )  # fmt: skip
-    return json.dumps(dataclasses.asdict(alike), sort_keys=True)
+        config, target="", learning_rate=0.0, discount=0.0, explore="", steps=0, schedule_steps=0, warmup=0
+    )
+    return json.dumps(dataclasses.asdict(alike) | {"copies": rule.copies, "row": rule.row}, sort_keys=True)
 
 
 def _words(protocol: Protocol, chosen: dict[str, str]) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def check_self_prediction(c: Config, spec: EnvSpec) -> None:
         raise Refusal("--self-predict needs what followed each transition, and --replay 0 came; write --replay 10000")
     _check_network(c, spec)
     rule = parse_target(choice.target, budget(c))
-    if rule.spec.startswith("until"):
+    if not rule.shared_clock:
         raise Refusal(
             f"'until' watches the Q loss and --self-predict-target {choice.target} came; write soft:0.01 or tied"
         )

@@ -32,7 +32,7 @@ def check_target(c: Config) -> None:
             f"--regularise {c.regularise} holds the online network near its target, and with --target tied there is no"
             " distance between them; write for example --target hard:500"
         )
-    if bootstrap.kind.startswith("minto") and rule.tied:
+    if bootstrap.info.compares and rule.tied:
         raise Refusal(
             f"--bootstrap {c.bootstrap} compares two networks, and with --target tied they are one; write --target"
             " hard:500, or --bootstrap max"
@@ -41,20 +41,20 @@ def check_target(c: Config) -> None:
 
 def is_plain(rule: TargetUpdate) -> bool:
     """One target network, of the same structure as the online one, that only follows."""
-    return rule.copies == 1 and not rule.parts and rule.shift is None
+    return rule.copies == 1 and not rule.parts and not rule.row
 
 
 def _check_several(c: Config, rule: TargetUpdate, networks: int) -> None:
     """Several networks that learn side by side are DQN's, and one thing at a time."""
-    several = networks > 1 or rule.shift is not None
+    several = networks > 1 or rule.row > 0
     if not several:
         return
     what = f"--bootstrap {c.bootstrap}" if networks > 1 else f"--target {c.target}"
     if not AGENTS[c.agent].several or c.self_predict:
         raise Refusal(f"{what} lets several networks learn side by side and is for the agent dqn; write --agent dqn")
-    if networks > 1 and (rule.shift is not None or not is_plain(rule)):
+    if networks > 1 and not is_plain(rule):
         raise Refusal(f"{what} and --target {c.target} both change what a target is; write --target hard:500")
-    if rule.shift is not None and c.bootstrap != "max":
+    if rule.row and c.bootstrap != "max":
         raise Refusal(f"{what} bootstraps with max, and --bootstrap {c.bootstrap} came; leave it out")
     if c.regularise != "none":
         raise Refusal(f"{what} takes no regulariser, and --regularise {c.regularise} came; leave it out")

@@ -12,6 +12,7 @@ import numpy as np
 from qtwin.agents.catalog import AGENTS
 from qtwin.config.bootstrap_specs import parse as parse_bootstrap
 from qtwin.config.config import Config
+from qtwin.config.rates_of import budget
 from qtwin.envs.actions import translator
 from qtwin.envs.spaces import SpaceSpec, to_json
 from qtwin.envs.spec import EnvSpec
@@ -22,6 +23,7 @@ from qtwin.run.observe import observed
 from qtwin.run.policy_check import check_sizes, spec_of
 from qtwin.storage.reading import Anything, MapOf, problem, read_record, shown
 from qtwin.storage.schemas import POLICY
+from qtwin.target_update.specs import parse as parse_target
 from qtwin.types import Array, Variables
 
 if TYPE_CHECKING:
@@ -94,9 +96,8 @@ def export(folder: Path, spec: EnvSpec, config: Config, variables: dict[int, Var
 
 def last_of(config: Config) -> str | None:
     """The part of the network that acts, of several in a row; None where it is the network as a whole."""
-    if not config.target.startswith("chain"):
-        return None
-    return str(int(config.target.split(":")[1]) - 1)
+    row = parse_target(config.target, budget(config)).row
+    return str(row - 1) if row else None
 
 
 def _least_of(networks: int) -> list[str]:

@@ -235,7 +235,7 @@ def t_soft(tau: float, nu: float = 1.0) -> TargetUpdate:
     )  # fmt: skip
 
 
-def chain(networks: int, every: int, sync: int) -> TargetUpdate:
+def chain(networks: int, every: int, sync: int | None = None) -> TargetUpdate:
     """K networks in a row, each learning from a target that follows the one before (Vincent et al. 2025, i-QN).
 
     "Iterated Q-network: beyond one-step Bellman updates in deep reinforcement learning", arXiv:2403.02107, algorithm 1.
@@ -246,8 +246,10 @@ def chain(networks: int, every: int, sync: int) -> TargetUpdate:
     Args:
       networks: K, at least 1. The network's parts "0" ... "K-1" are Q_1 ... Q_K, the target's Qbar_0 ... Qbar_{K-1}.
       every: gradient steps between two shifts of the window.
-      sync: gradient steps between two updates of the inner targets.
+      sync: gradient steps between two updates of the inner targets; 30 if left out, or ``every`` where that is less.
     """
+    if sync is None and isinstance(every, (int, float)):
+        sync = min(30, every)
     if not (is_count(networks) and is_count(every) and is_count(sync)):
         raise Refusal(
             "chain:K:C/D holds K networks, shifts every C gradient steps, brings the inner targets up to date every D,"
@@ -284,6 +286,6 @@ def chain(networks: int, every: int, sync: int) -> TargetUpdate:
         spec=f"chain:{networks}:{every}/{sync}", every=min(every, inner), tau=1.0, tied=False, init=init,
         watch=lambda steps, loss: steps + 1,
         due=lambda steps, clock: (steps % every == 0) | (steps % inner == 0), move=move, falls=networks > 1,
-        shift=shift,
+        shift=shift, row=networks,
         counts=lambda n: n // every + n // inner - n // math.lcm(every, inner),
     )  # fmt: skip

@@ -22,7 +22,7 @@ class TargetUpdate(NamedTuple):
 
     Attributes:
       spec: how it is written on the command line, for example ``hard:500``.
-      every: gradient steps between two moves; 0 if it never moves; the most there can be for ``until``.
+      every: gradient steps between two moves; 0 if it never moves; the most there can be without ``shared_clock``.
       tau: the fraction of the way to the online network that one move goes, the first one if ``falls``; 1 copies.
       tied: the target *is* the online network behind a stop-gradient; no second network is held.
       init: ``params -> memory``: what the rule carries from one gradient step to the next.
@@ -36,7 +36,10 @@ class TargetUpdate(NamedTuple):
       counts: ``gradient steps -> moves`` where the moves come in no even period; None inside where the regression
         decides.
       shift: ``(memory, online) -> online`` where a move takes the online networks along (``chain``).
-      shared_clock: it moves at the same gradient steps for every seed; False where that depends on the loss.
+      row: K where it is for K networks that learn side by side, the parts "0" ... "K-1" of one, of which the last acts;
+        0 where it is for one network.
+      shared_clock: the moves fall due by counting gradient steps, at the same ones for every seed. False where the
+        regression decides (``until_converged``): then each seed has a clock of its own, and `moves_in` cannot tell.
     """
 
     spec: str
@@ -52,6 +55,7 @@ class TargetUpdate(NamedTuple):
     parts: tuple[str, ...] = ()
     counts: Callable[[int], int | None] | None = None
     shift: Callable[[PyTree, PyTree], PyTree] | None = None
+    row: int = 0
     shared_clock: bool = True
 
     @property

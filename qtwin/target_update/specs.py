@@ -4,79 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from typing import NamedTuple
 
 from qtwin.errors import Refusal, nearest
-from qtwin.target_update.adaptive_rules import chain, cosine, geometric, t_soft, until_converged
-from qtwin.target_update.rules import TargetUpdate, averaged, frozen, hard, last_layer, soft, tied
+from qtwin.records import blanks
+from qtwin.target_update.catalog import SPECS, TAKES, TargetRuleInfo
+from qtwin.target_update.rules import TargetUpdate
 
-# name: (how it is written, what it does)
-SPECS = {
-    "hard": ("hard:C", "copies the online network every C gradient steps (Mnih 2015)"),
-    "soft": (
-        "soft:TAU[/EVERY]",
-        "moves the fraction TAU of the way, every gradient step or every EVERY (Lillicrap 2015, BYOL)",
-    ),
-    "cosine": (
-        "cosine:TAU[/K]",
-        "moves a fraction that falls from TAU to 0 along a cosine over K gradient steps, the run's own if left out"
-        " (BYOL, Grill 2020)",
-    ),
-    "tied": ("tied", "is the online network behind a stop-gradient (SimSiam; online Q-learning)"),
-    "frozen": ("frozen", "never moves (a control)"),
-    "until": (
-        "until:TOLERANCE/N",
-        "copies when the loss improves by less than TOLERANCE, or after N gradient steps (Ernst 2005, Riedmiller 2005)",
-    ),
-    "geometric": ("geometric:C0:Q", "copies after C0, C0 Q, C0 Q^2, ... gradient steps: the period grows"),
-    "t-soft": (
-        "t-soft:TAU[:NU]",
-        "moves softly, and less where a tensor has jumped away (Student's t, NU degrees of freedom; Kobayashi 2021)",
-    ),
-    "averaged": (
-        "averaged:K:C",
-        "takes the mean of the values of the last K snapshots, one every C gradient steps (Anschel 2017)",
-    ),
-    "chain": (
-        "chain:K:C[/D]",
-        "K networks in a row, each learning from the one before; the row shifts every C gradient steps, its inner"
-        " targets follow every D (i-QN, Vincent 2025)",
-    ),
-    "last-layer": (
-        "last-layer:SPEC",
-        "only the last layer has a target, which follows by SPEC; the trunk is shared (Vincent 2025)",
-    ),
-}
-
-
-class _Form(NamedTuple):
-    """How a spec's numbers are separated, and what is made of them.
-
-    Attributes:
-      least, most: how many numbers there are.
-      example: a spec that makes sense.
-      make: the rule.
-      marks: what stands before the second number, before the third.
-    """
-
-    least: int
-    most: int
-    example: str
-    make: Callable[..., TargetUpdate]
-    marks: str = "/"
-
-
-_FORMS = {
-    "hard": _Form(1, 1, "hard:500", hard),
-    "soft": _Form(1, 2, "soft:0.005", soft),
-    "cosine": _Form(1, 2, "cosine:0.004", cosine),
-    "until": _Form(2, 2, "until:0.01/2000", until_converged),
-    "geometric": _Form(2, 2, "geometric:100:1.1", geometric, ":"),
-    "t-soft": _Form(1, 2, "t-soft:0.005", t_soft, ":"),
-    "averaged": _Form(2, 2, "averaged:5:100", averaged, ":"),
-    "chain": _Form(2, 3, "chain:5:500/30", lambda k, c, d=None: chain(k, c, min(30, c) if d is None else d), ":/"),
-}
 _COUNTS = {1: "one number", 2: "two numbers", 3: "three numbers"}
 
 
@@ -90,38 +23,65 @@ def parse(spec: str, gradient_steps: int | None = None) -> TargetUpdate:
     Raises:
       Refusal: with one sentence that says what was expected, what came and what to write instead.
     """
-    name, colon, rest = spec.strip().partition(":")
+    name = spec.strip().partition(":")[0]
     if name not in SPECS:
-        forms = ", ".join(form for form, _ in SPECS.values())
+        forms = ", ".join(info.form for info in SPECS.values())
         raise Refusal(f"unknown target update '{spec}', expected one of {forms}{_near_spec(name)}")
-    written = SPECS[name][0]
-    if name in ("tied", "frozen"):
+    return made(SPECS[name], spec, gradient_steps)
+
+
+def made(info: TargetRuleInfo, spec: str, gradient_steps: int | None = None) -> TargetUpdate:
+    """The rule of a record, from a spec that begins with the record's name; arguments and errors as for `parse`."""
+    _, colon, rest = spec.strip().partition(":")
+    if info.takes == "nothing":
         if colon:
-            raise Refusal(f"the target update '{name}' takes no number, but '{spec}' came; write {name}")
-        return tied() if name == "tied" else frozen()
-    if name == "last-layer":
-        if not rest:
-            raise Refusal(
-                f"the target update 'last-layer' needs a way to follow, but '{spec}' came; write last-layer:hard:500"
-            )
-        return last_layer(parse(rest, gradient_steps))
-    form = _FORMS[name]
+            raise Refusal(f"the target update '{info.name}' takes no number, but '{spec}' came; write {info.example}")
+        return info.make()
     if not rest:
+        what = "a way to follow" if info.takes == "rule" else f"a number, written {info.form}"
+        raise Refusal(f"the target update '{info.name}' needs {what}, but '{spec}' came; write {info.example}")
+    if info.takes == "rule":
+        return info.make(parse(rest, gradient_steps))
+    return info.make(*_numbers(info, spec, rest, gradient_steps))
+
+
+def problems(info: TargetRuleInfo) -> list[str]:
+    """What is wrong with a rule's record, one line each; nothing for a whole one."""
+    wrong = blanks(info, ("paper",))
+    if info.takes not in TAKES:
+        wrong.append(f"takes is one of {', '.join(TAKES)}, not {info.takes}")
+    if not 1 <= info.least <= info.most <= len(info.marks) + 1 <= max(_COUNTS):
+        wrong.append(f"{info.least} to {info.most} numbers do not fit the marks '{info.marks}'")
+    for field in ("form", "example"):
+        if getattr(info, field).partition(":")[0].partition("[")[0] != info.name:
+            wrong.append(f"{field} does not begin with the name")
+    if wrong:
+        return wrong
+    try:
+        rule = made(info, info.example, 1000)
+    except (Refusal, TypeError) as error:
+        return [f"its example {info.example} cannot be made: {error}"]
+    if not isinstance(rule, TargetUpdate):
+        return [f"make returns {type(rule).__name__}, not a TargetUpdate"]
+    if rule.spec.partition(":")[0] != info.name:
+        return [f"make returns a rule whose spec is {rule.spec}"]
+    return []
+
+
+def _numbers(info: TargetRuleInfo, spec: str, rest: str, gradient_steps: int | None) -> list[int | float]:
+    """What stands after a rule's name, as numbers; its length added where it needs one and none was written."""
+    numbers = [_number(text, spec, info.form) for text in _split(rest, info.marks)]
+    if not info.least <= len(numbers) <= info.most:
+        how_many = " or ".join(_COUNTS[n] for n in range(info.least, info.most + 1))
         raise Refusal(
-            f"the target update '{name}' needs a number, written {written}, but '{spec}' came; write {form.example}"
+            f"the target update '{info.name}' takes {how_many}, written {info.form}, not '{spec}'; write {info.example}"
         )
-    numbers = [_number(text, spec, written) for text in _split(rest, form.marks)]
-    if not form.least <= len(numbers) <= form.most:
-        how_many = " or ".join(_COUNTS[n] for n in range(form.least, form.most + 1))
-        raise Refusal(
-            f"the target update '{name}' takes {how_many}, written {written}, not '{spec}'; write {form.example}"
-        )
-    if name == "cosine" and len(numbers) == 1:
+    if info.needs_length and len(numbers) < info.most:
         if gradient_steps is None:
-            cosine(numbers[0], 1)  # a wrong TAU is told first
+            info.make(*numbers, 1)  # a wrong number is told first
             raise Refusal(f"the target update '{spec}' needs its length in gradient steps here; write {spec}/10000")
         numbers.append(gradient_steps)
-    return form.make(*numbers)
+    return numbers
 
 
 def _split(text: str, marks: str) -> list[str]:

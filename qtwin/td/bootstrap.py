@@ -6,13 +6,15 @@ How the target follows (process 2) and how it is used here are two choices, inde
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
-from qtwin.config.bootstrap_specs import parse, parse_regulariser
+from qtwin.config.bootstrap_specs import REGULARISERS, parse, parse_regulariser
 from qtwin.nets.net import Net
+from qtwin.records import imported
 from qtwin.td import targets
 from qtwin.twin import Twin, squared_distance
 from qtwin.types import Array, Transition
@@ -34,6 +36,42 @@ def target_values(net: Net, twin: Twin, obs: Array, key: Array | None = None) ->
     return stop_gradient(sum(values) / len(values) if len(values) > 1 else values[0])
 
 
+class Values(NamedTuple):
+    """What a way to bootstrap may ask for: a batch, and the two networks' values of it, computed when asked for.
+
+    Attributes:
+      net: the network, obs [B, ...] -> values [B, A].
+      twin: the two.
+      batch: the transitions.
+      key: of what is drawn; the networks' noise has keys of its own.
+    """
+
+    net: Net
+    twin: Twin
+    batch: Transition
+    key: Array
+
+    def target(self) -> Array:
+        """Qbar(s'). [B, A]"""
+        return target_values(self.net, self.twin, self.batch.next_obs, self._noise(0))
+
+    def online(self) -> Array:
+        """Q(s'), with its gradient. [B, A]"""
+        return self.net.drawn(self.twin.online, self.batch.next_obs, self._noise(1))
+
+    def target_here(self) -> Array:
+        """Qbar(s). [B, A]"""
+        return target_values(self.net, self.twin, self.batch.obs, self._noise(2))
+
+    def _noise(self, which: int) -> Array:
+        return jax.random.split(jax.random.fold_in(self.key, 1), 3)[which]  # apart from what layers and minto draw
+
+    @property
+    def paid(self) -> tuple[Array, Array]:
+        """Reward and discount. 2 x [B]"""
+        return self.batch.reward, self.batch.discount
+
+
 def bootstrap(spec: str, net: Net) -> Callable[[Twin, Transition, Array], Array]:
     """``(twin, batch, key) -> y [B]``: the TD target by name (`qtwin.config.bootstrap_specs.BOOTSTRAPS`).
 
@@ -44,40 +82,53 @@ def bootstrap(spec: str, net: Net) -> Callable[[Twin, Transition, Array], Array]
       net: the network, obs [B, ...] -> values [B, A].
     """
     choice = parse(spec)
+    use = imported(choice.info.build)
+    return lambda twin, batch, key: use(Values(net, twin, batch, key), *choice.numbers)
 
-    def y(twin: Twin, batch: Transition, key: Array) -> Array:
-        reward, discount = batch.reward, batch.discount
-        noise = jax.random.split(jax.random.fold_in(key, 1), 3)  # apart from what the layers and minto draw
 
-        def target(twin: Twin, batch: Transition) -> Array:
-            return target_values(net, twin, batch.next_obs, noise[0])
+def greedy(v: Values) -> Array:
+    return targets.max_target(*v.paid, v.target())
 
-        def online(twin: Twin, batch: Transition) -> Array:
-            return net.drawn(twin.online, batch.next_obs, noise[1])
 
-        match choice.kind:
-            case "max":
-                return targets.max_target(reward, discount, target(twin, batch))
-            case "double":
-                return targets.double_target(reward, discount, target(twin, batch), online(twin, batch))
-            case "inverse-double":
-                return targets.double_target(reward, discount, online(twin, batch), target(twin, batch))
-            case "online":
-                return targets.max_target(reward, discount, online(twin, batch))
-            case "residual":
-                return targets.residual_target(reward, discount, online(twin, batch))
-            case "mellowmax":
-                return targets.mellowmax_target(reward, discount, target(twin, batch), *choice.numbers)
-            case "munchausen":
-                here = target_values(net, twin, batch.obs, noise[2])
-                return targets.munchausen_target(
-                    reward, discount, target(twin, batch), here, batch.action, *choice.numbers
-                )
-            case _:
-                both = target(twin, batch), online(twin, batch)
-                return targets.minto_target(reward, discount, *both, choice.kind.partition(":")[2] or "min", key)
+def double(v: Values) -> Array:
+    return targets.double_target(*v.paid, v.target(), v.online())
 
-    return y
+
+def inverse_double(v: Values) -> Array:
+    return targets.double_target(*v.paid, v.online(), v.target())
+
+
+def online(v: Values) -> Array:
+    return targets.max_target(*v.paid, v.online())
+
+
+def residual(v: Values) -> Array:
+    return targets.residual_target(*v.paid, v.online())
+
+
+def mellowmax(v: Values, sharpness: float) -> Array:
+    return targets.mellowmax_target(*v.paid, v.target(), sharpness)
+
+
+def munchausen(v: Values, *numbers: float) -> Array:
+    here = v.target_here()
+    return targets.munchausen_target(*v.paid, v.target(), here, v.batch.action, *numbers)
+
+
+def minto(v: Values, which: str = "min") -> Array:
+    return targets.minto_target(*v.paid, v.target(), v.online(), which, v.key)
+
+
+def minto_max(v: Values) -> Array:
+    return minto(v, "max")
+
+
+def minto_mean(v: Values) -> Array:
+    return minto(v, "mean")
+
+
+def minto_random(v: Values) -> Array:
+    return minto(v, "random")
 
 
 def regulariser(spec: str, net: Net) -> Callable[[Twin, Transition, Array], Array]:
@@ -88,15 +139,22 @@ def regulariser(spec: str, net: Net) -> Callable[[Twin, Transition, Array], Arra
       net: the network, obs [B, ...] -> values [B, A].
     """
     choice = parse_regulariser(spec)
+    added = imported(REGULARISERS[choice.kind].build)
+    return lambda twin, batch, q: added(choice.strength, net, twin, batch, q)
 
-    def functional(twin: Twin, batch: Transition, q: Array) -> Array:
-        """(kappa / 2) E (Q - Qbar)(s, a)^2 (Piche et al. 2021, arXiv:2106.02613, equation 4)."""
-        held = targets.taken(target_values(net, twin, batch.obs), batch.action)
-        return choice.strength / 2 * jnp.mean((q - held) ** 2)
 
-    def proximal(twin: Twin, batch: Transition, q: Array) -> Array:
-        """|theta - thetabar|^2 / (2 c) (Asadi et al. 2022, "Faster deep RL with slower online network", section 4)."""
-        del batch, q
-        return squared_distance(twin) / (2 * choice.strength)
+def nothing(strength: float, net: Net, twin: Twin, batch: Transition, q: Array) -> float:
+    del strength, net, twin, batch, q
+    return 0.0
 
-    return {"none": lambda twin, batch, q: 0.0, "functional": functional, "proximal": proximal}[choice.kind]
+
+def functional(strength: float, net: Net, twin: Twin, batch: Transition, q: Array) -> Array:
+    """(kappa / 2) E (Q - Qbar)(s, a)^2 (Piche et al. 2021, arXiv:2106.02613, equation 4)."""
+    held = targets.taken(target_values(net, twin, batch.obs), batch.action)
+    return strength / 2 * jnp.mean((q - held) ** 2)
+
+
+def proximal(strength: float, net: Net, twin: Twin, batch: Transition, q: Array) -> Array:
+    """|theta - thetabar|^2 / (2 c) (Asadi et al. 2022, "Faster deep RL with slower online network", section 4)."""
+    del net, batch, q
+    return squared_distance(twin) / (2 * strength)

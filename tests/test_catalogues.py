@@ -1,0 +1,162 @@
+"""What can be chosen by name has one record with every fact about it: none is half filled, nothing asks for a name."""
+
+import ast
+import functools
+import re
+from pathlib import Path
+
+import pytest
+
+from qtwin.cli.rate_card import column, rows
+from qtwin.config import bootstrap_specs
+from qtwin.config.bootstrap_specs import BOOTSTRAPS, REGULARISERS
+from qtwin.config.config import Config
+from qtwin.lab.grid import price_group
+from qtwin.target_update import rules, specs
+from qtwin.target_update.catalog import SPECS
+
+ROOT = Path(__file__).resolve().parent.parent
+CATALOGUES = {
+    "targets": (SPECS, specs.problems),
+    "bootstraps": (BOOTSTRAPS, bootstrap_specs.problems),
+    "regularisers": (REGULARISERS, bootstrap_specs.problems),
+}
+DOCS = {"targets": "targets.md", "bootstraps": "targets.md", "regularisers": "targets.md"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, (table, _) in CATALOGUES.items() for name in table]
+)  # fmt: skip
+def test_a_record_is_whole(kind, name):
+    table, problems = CATALOGUES[kind]
+    assert problems(table[name]) == []
+    assert table[name].name == name
+
+
+def never(*given):
+    raise AssertionError
+
+
+# Records that lack something, and what is said of them.
+HALF = [
+    ("targets", "soft", {"form": ""}, "form is empty"),
+    ("targets", "soft", {"about": ""}, "about is empty"),
+    ("targets", "soft", {"make": None}, "make is empty"),
+    ("targets", "soft", {"example": "hard:5"}, "example does not begin with the name"),
+    ("targets", "soft", {"example": "soft:x"}, "cannot be made: .*'x' is not one"),
+    ("targets", "chain", {"marks": ":"}, "2 to 3 numbers do not fit the marks ':'"),
+    ("targets", "chain", {"most": 2}, "cannot be made: .*takes two numbers"),
+    ("targets", "soft", {"takes": "counts"}, "takes is one of nothing, numbers, rule, not counts"),
+    ("targets", "last-layer", {"takes": "numbers"}, "'hard:500' is not one"),
+    ("targets", "tied", {"make": rules.hard}, "cannot be made: .*every"),
+    ("targets", "tied", {"make": rules.frozen}, "make returns a rule whose spec is frozen"),
+    ("targets", "tied", {"make": dict}, "make returns dict, not a TargetUpdate"),
+    ("bootstraps", "double", {"build": ""}, "build is empty"),
+    ("bootstraps", "double", {"build": "qtwin.td.bootstrap:doubly"}, "doubly, which does not exist"),
+    ("bootstraps", "double", {"build": "qtwin.td.bootstraps:double"}, "bootstraps:double, which does not exist"),
+    ("bootstraps", "mellowmax", {"read": None}, "read is missing"),
+    ("bootstraps", "double", {"read": never}, "read is not needed"),
+    ("bootstraps", "double", {"paper": ""}, "paper is empty"),
+    ("bootstraps", "double", {"bare": True}, "it takes none"),
+    ("regularisers", "proximal", {"example": "proximal"}, "example proximal is not written proximal:C"),
+    ("regularisers", "proximal", {"build": "qtwin.td.bootstrap"}, "qtwin.td.bootstrap, which does not exist"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "change", "says"), HALF, ids=lambda value: str(value)[:40])
+def test_a_half_filled_record_is_told(kind, name, change, says):
+    table, problems = CATALOGUES[kind]
+    found = problems(table[name]._replace(**change))
+    assert any(re.search(says, each) for each in found), found
+
+
+@pytest.mark.parametrize("kind", DOCS)
+def test_a_record_has_its_row_in_the_docs(kind):
+    text = (ROOT / "docs" / DOCS[kind]).read_text(encoding="utf-8")
+    table = CATALOGUES[kind][0]
+    missing = [info.form for name, info in table.items() if f"`{info.form}`" not in text and name != "none"]
+    assert not missing, f"in docs/{DOCS[kind]}"
+
+
+# Where a name may stand, as a whole string of the code, beside the file of its record: what else stands there, and why.
+EXAMPLE = "a value that is set, not a question"
+ELSEWHERE = {
+    "qtwin/__init__.py": "the public functions by name",
+    "qtwin/agents/defaults.py": EXAMPLE,
+    "qtwin/config/option_specs.py": EXAMPLE,
+    "qtwin/config/siamese.py": EXAMPLE,
+    "qtwin/request/presets": EXAMPLE,
+    "qtwin/agents": "an agent's record and its screen, which are another catalogue's",
+    "qtwin/request/check_values.py": "what an agent allows, which is another catalogue's",
+}
+OWN = {
+    # rules.py and adaptive_rules.py: a rule says how it is written
+    "targets": ("qtwin/target_update",),
+    "bootstraps": ("qtwin/config/bootstrap_specs.py",),
+    "regularisers": ("qtwin/config/bootstrap_specs.py",),
+}
+# Words that mean something else as well, and where.
+OTHER_MEANING = {
+    "chain": {"qtwin/envs/probe_specs.py", "qtwin/envs/probes.py"},  # a probe environment
+    "frozen": {"qtwin/measure/alarms.py"},  # an alarm
+    # the bootstrap that every agent has, until an agent's record says which it allows; and what minto takes of two
+    "max": {"qtwin/request/check_target.py", "qtwin/config/config.py", "qtwin/td/bootstrap.py", "qtwin/td/targets.py"},
+}
+EVERYWHERE = {"none"}  # nothing can be told from it
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_a_name_stands_in_its_records_file_alone(kind):
+    """So that a new table, or a question for a name, fails here: ask the record what it can do."""
+    strange = {}
+    for file, name in strings():
+        name = name.removesuffix(":")
+        known = any(file.startswith(own) for own in (*OWN[kind], *ELSEWHERE)) or file in OTHER_MEANING.get(name, ())
+        if name in CATALOGUES[kind][0] and name not in EVERYWHERE and not known:
+            strange.setdefault(file, []).append(name)
+    assert not strange
+
+
+@functools.cache
+def strings() -> list[tuple[str, str]]:
+    """Every string of the package's code that is not its documentation: (file, string)."""
+    found = []
+    for file in sorted((ROOT / "qtwin").rglob("*.py")):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        name = str(file.relative_to(ROOT))
+        found += [
+            (name, node.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs
+        ]
+    return found
+
+
+# What a rule says of itself, wherever it stands inside another
+
+
+def test_a_rule_says_what_it_can_do_and_so_does_a_rule_around_it():
+    private = {"until:0.1/50", "last-layer:until:0.1/50"}
+    for spec in (*private, "hard:5", "tied", "geometric:4:1.5", "averaged:3:10", "chain:3:10", "last-layer:hard:5"):
+        assert specs.parse(spec).shared_clock is (spec not in private), spec
+        assert (specs.parse(spec).moves_in(100) is None) is (spec in private), spec
+    assert [specs.parse(spec).row for spec in ("hard:5", "chain:1:10", "chain:3:10")] == [0, 1, 3]
+    assert specs.parse("last-layer:averaged:3:10").copies == 3
+
+
+@pytest.mark.parametrize("spec", ["until:0.1/50", "last-layer:until:0.1/50"])
+def test_the_rate_card_gives_the_most_where_the_regression_decides(spec):
+    card = dict(rows([column("dqn", Config("CartPole-v1", target=spec), None)]))
+    assert card["target updates"] == ["when it fits"]
+    assert card["gradient steps per target update"] == ["at most 50"]
+
+
+def test_cells_cost_the_same_whose_rules_hold_as_many_networks():
+    def group(spec):
+        return price_group(Config("CartPole-v1", target=spec))
+
+    assert group("hard:5") == group("soft:0.1") == group("tied")
+    assert group("averaged:3:10") == group("averaged:3:50") != group("averaged:4:10")
+    assert group("last-layer:averaged:3:10") != group("last-layer:averaged:4:10")
+    assert len({group(spec) for spec in ("hard:5", "averaged:3:10", "chain:3:10", "chain:4:10")}) == 4
