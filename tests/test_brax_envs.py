@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qtwin.envs.catalog import BRAX, resolve
+from qtwin.envs.brax_specs import BRAX
+from qtwin.envs.catalog import resolve
 from qtwin.envs.make import make
 from qtwin.errors import Refusal
 

@@ -1,139 +1,145 @@
-"""The agents' records: whole, read by their screens, and the only place where facts about an agent stand."""
+"""The catalogue of environments says what gymnax says, and refuses with sentences."""
 
-import dataclasses
+import functools
 import re
-from pathlib import Path
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 
-from qtwin.agents import catalog, info
-from qtwin.agents.catalog import AGENTS, config_of, own_settings, readers_of
-from qtwin.agents.info import problems
-from qtwin.agents.own import Atoms, Nothing
-from qtwin.config.config import Config, config_class, setting
+from qtwin.envs import catalog, gymnax_specs
 from qtwin.errors import Refusal
-from qtwin.request.train import build
-
-PACKAGE = Path(__file__).resolve().parents[1] / "qtwin"
-SCREENS = {name: [record.build] for name, record in AGENTS.items()}
-SCREENS["dqn"] += ["qtwin.agents.maxmin:maxmin", "qtwin.agents.iterated:iterated"]
-SCREENS["sac"] += ["qtwin.agents.discrete_sac:discrete_sac"]
-RECORDS = {"agents/value_records.py", "agents/actor_records.py"}
-# What a plain request means, what messages advise, and the three settings of `qtwin rates` stand elsewhere too.
-ADVISED = ("dqn", "sac", "online_q", "fqi")
 
 
-def screen_of(build):
-    return PACKAGE.parent / f"{build.partition(':')[0].replace('.', '/')}.py"
+@functools.cache
+def made(name):
+    import gymnax
+
+    return gymnax.make(name)
 
 
-@pytest.mark.parametrize("agent", AGENTS)
-def test_its_record_is_whole(agent):
-    assert problems(AGENTS[agent]) == []
+def test_the_table_is_gymnax_own_registry():
+    from gymnax.registration import registered_envs
+
+    assert set(gymnax_specs.GYMNAX) | set(gymnax_specs.NEEDS_DOWNLOAD) == set(registered_envs)
 
 
-@dataclasses.dataclass(frozen=True)
-class Unread:
-    wideness: int = setting(3, "N", "what no screen looks at")
+@pytest.mark.parametrize("name", gymnax_specs.GYMNAX)
+def test_shapes_actions_and_time_limits_are_gymnax_own(name):
+    import jax
+    from gymnax.environments import spaces
+
+    entry, (env, params) = gymnax_specs.GYMNAX[name], made(name)
+    obs_space, action_space = env.observation_space(params), env.action_space(params)
+    obs = jax.eval_shape(lambda key: env.reset(key, params)[0], jax.random.key(0))
+    assert obs.shape == entry.obs_shape
+    assert entry.obs_dtype in ("bool", obs.dtype.name)
+    if isinstance(action_space, spaces.Discrete):
+        assert (action_space.n, (), ()) == (entry.num_actions, entry.low, entry.high)
+    else:
+        assert isinstance(action_space, spaces.Box)
+        assert entry.num_actions is None
+        assert action_space.shape == (len(entry.low),) == (len(entry.high),)
+        for ours, theirs in ((entry.low, action_space.low), (entry.high, action_space.high)):
+            assert (np.float32(ours) == np.broadcast_to(np.float32(theirs), action_space.shape)).all()
+    assert (obs_space.n if isinstance(obs_space, spaces.Discrete) else None) == entry.num_states
+    assert params.max_steps_in_episode == entry.time_limit
 
 
-@dataclasses.dataclass(frozen=True)
-class Bare:
-    atoms: int = 51
+@pytest.mark.parametrize("name", [name for name, entry in gymnax_specs.GYMNAX.items() if entry.obs_dtype == "bool"])
+def test_observations_kept_as_flags_lose_nothing(name):
+    import jax
+    import jax.numpy as jnp
 
+    env, params = made(name)
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"output": ""}, "output is one of"),
-        ({"defaults": None}, "defaults are no run of this agent"),
-        ({"defaults": AGENTS["dqn"].defaults}, "defaults are no run of this agent"),
-        ({"defaults": dataclasses.replace(AGENTS["c51"].defaults, loss="mse")}, "'mse', is none of its losses"),
-        ({"about": ""}, "about is empty"),
-        ({"actions": ("some",)}, "actions are some of"),
-        ({"keeps": "a bit"}, "keeps is one of"),
-        ({"build": "qtwin.agents.c52:c51"}, "'qtwin.agents.c52', which there is not"),
-        ({"build": "qtwin.agents.c51:c52"}, "'c52', which qtwin.agents.c51 does not define"),
-        ({"own": Unread, "defaults": info.becoming(AGENTS["c51"].defaults, "c51", Unread)}, "own setting wideness"),
-        ({"own": Bare, "defaults": info.becoming(AGENTS["c51"].defaults, "c51", Bare)}, "neither what it takes"),
-    ],
-)
-def test_a_record_that_is_half_filled_is_told(change, told):
-    assert any(told in problem for problem in problems(AGENTS["c51"]._replace(**change)))
+    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    def episode(key):
+        obs, state = env.reset(key, params)
 
+        def step(state, key):
+            what, how = jax.random.split(key)
+            seen, state, *_ = env.step_env(how, state, env.action_space(params).sample(what), params)
+            return state, seen
 
-@pytest.mark.parametrize("agent", AGENTS)
-def test_its_screen_reads_its_own_settings_and_no_others(agent):
-    shared = {field.name for field in dataclasses.fields(Config)}
-    own = {field.name for field in dataclasses.fields(AGENTS[agent].own)}
-    for screen in SCREENS[agent]:
-        read = set(re.findall(r"\bc\.(\w+)", screen_of(screen).read_text(encoding="utf-8")))
-        assert read - shared <= own, screen
+        return obs, jax.lax.scan(step, jax.tree.map(jnp.asarray, state), jax.random.split(key, 100))[1]
 
-
-def test_a_setting_of_one_agent_is_no_setting_of_all():
-    @dataclasses.dataclass(frozen=True)
-    class Clash:
-        batch: int = setting(3, "N", "what every agent has")
-
-    with pytest.raises(TypeError, match="batch is a setting of every agent"):
-        config_class(Clash)
-
-
-def test_own_settings_stand_beside_the_shared_ones():
-    c = config_of("c51", "CartPole-v1", atoms=7, batch=3)
-    assert (c.atoms, c.batch, c.support) == (7, 3, "-10:10")
-    assert dataclasses.asdict(c)["atoms"] == 7
-    assert dataclasses.replace(c, atoms=9).atoms == 9
-    assert type(c) is config_class(Atoms)
-    with pytest.raises(TypeError, match="quantiles"):
-        config_of("c51", "CartPole-v1", quantiles=3)
-    plain = catalog.becoming(c, "dqn")
-    assert type(plain) is config_class(Nothing)
-    assert (plain.batch, plain.agent, hasattr(plain, "atoms")) == (3, "dqn", False)
-
-
-def test_what_is_for_other_agents_is_refused():
-    assert readers_of("quantiles") == ("qr_dqn", "iqn", "tqc")
-    assert "stream_q" not in readers_of("optimiser")
-    with pytest.raises(Refusal, match="the agent dqn has no use for --quantiles, which is for qr_dqn or iqn or tqc;"):
-        build("CartPole-v1", settings={"quantiles": "9"})
-    with pytest.raises(Refusal, match="the agent stream_q has no use for --optimiser; leave it out"):
-        build("CartPole-v1", agent="stream_q", settings={"optimiser": "sgd"})
+    # Compiling is what this costs: asked to be short, and without gymnax's automatic resets.
+    for seed in range(5):
+        for obs in episode(jax.random.key(seed)):
+            assert jnp.array_equal(obs.astype(bool).astype(obs.dtype), obs)
+            assert obs.max() == 1  # something was seen
 
 
 @pytest.mark.parametrize(
-    ("agent", "field", "value", "told"),
+    ("name", "full"),
     [
-        ("c51", "atoms", "1", "--atoms is a whole number of at least 2, not 1; write --atoms 51"),
-        ("qr_dqn", "quantiles", "0", "--quantiles is a whole number of at least 1, not 0; write --quantiles 200"),
-        ("pqn", "trace", "1.5", "--trace is a number between 0 and 1, not 1.5; write --trace 0.95"),
-        ("c51", "support", "3", "the support is written VMIN:VMAX"),
-        ("sac", "temperature", "hot", "the temperature is auto"),
-        ("redq", "subset", "11", "a target takes 11 critics of 10"),
+        ("CartPole-v1", "gymnax:CartPole-v1"),
+        ("gymnax:CartPole-v1", "gymnax:CartPole-v1"),
+        ("FrozenLake-v1", "gymnax:FrozenLake-misc"),
+        ("FrozenLake-misc", "gymnax:FrozenLake-misc"),
+        ("Catch", "gymnax:Catch-bsuite"),
+        ("gymnax:DeepSea", "gymnax:DeepSea-bsuite"),
+        ("FourRooms", "gymnax:FourRooms-misc"),
+        ("minatar:Breakout", "gymnax:Breakout-MinAtar"),
+        ("Breakout-MinAtar", "gymnax:Breakout-MinAtar"),
+        ("Pendulum-v1", "gymnax:Pendulum-v1"),
+        ("MountainCarContinuous-v0", "gymnax:MountainCarContinuous-v0"),
+        ("Reacher", "gymnax:Reacher-misc"),
+        ("gymnax:Swimmer-misc", "gymnax:Swimmer-misc"),
     ],
 )
-def test_its_own_settings_are_held_to_their_bounds(agent, field, value, told):
-    env = "Pendulum-v1" if AGENTS[agent].acts else "CartPole-v1"
-    with pytest.raises(Refusal) as refused:
-        build(env, agent=agent, settings={field: value})
-    assert told in str(refused.value)
+def test_a_plain_id_takes_the_fastest_home(name, full):
+    spec = catalog.resolve(name)
+    assert (spec.id, spec.engine) == (full, "fused")
 
 
-def test_every_own_setting_is_told_once_in_the_help():
-    told = [name for fields in own_settings().values() for name in fields]
-    assert len(told) == len(set(told))
-    assert set(told) == {field.name for record in AGENTS.values() for field in dataclasses.fields(record.own)}
+def test_a_plain_id_that_only_gymnasium_has_goes_there():
+    spec = catalog.resolve("CliffWalking-v1")
+    assert (spec.id, spec.engine, spec.num_states, spec.num_actions) == ("gym:CliffWalking-v1", "hosted", 48, 4)
+    assert catalog.resolve("gym:CartPole-v1").engine == "hosted"
 
 
-@pytest.mark.parametrize("agent", [name for name in AGENTS if name not in ADVISED])
-def test_the_facts_about_an_agent_stand_in_its_record_alone(agent):
-    """Its name, as a word of the code: on its screen, in its record, and where a recipe or a message means it."""
-    named = re.compile(rf"""["'`]{agent}["'`]|--agent {agent}\b""")
-    found = {
-        str(file.relative_to(PACKAGE))
-        for file in PACKAGE.rglob("*.py")
-        if named.search(file.read_text(encoding="utf-8")) and "presets" not in file.parts
-    }
-    allowed = RECORDS | {str(screen_of(screen).relative_to(PACKAGE)) for screen in SCREENS[agent]}
-    assert found <= allowed, found - allowed
+def test_continuous_actions_say_their_bounds():
+    for name in ("Pendulum-v1", "gym:Pendulum-v1"):
+        spec = catalog.resolve(name)
+        assert (spec.num_actions, spec.action_low, spec.action_high, spec.action_shape) == (None, (-2.0,), (2.0,), (1,))
+        assert (spec.obs_shape, spec.obs_dtype, spec.time_limit) == ((3,), "float32", 200)
+    assert catalog.resolve("PointRobot").action_high == (0.1, 0.1)
+
+
+def test_every_listed_name_resolves_to_what_the_list_says():
+    for name, spec in catalog.names().items():
+        assert catalog.resolve(name) == spec
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("CartPole-v2", "did you mean 'CartPole-v1'?"),
+        ("cartpole", "did you mean 'CartPole-v1'?"),
+        ("Lunar-Lander-v3", "did you mean 'LunarLander-v3'?"),
+        ("gymnax:Cach", "did you mean 'gymnax:Catch-bsuite'?"),
+        ("minatar:Brekout", "did you mean 'minatar:Breakout'?"),
+        ("gymx:CartPole-v1", "unknown home 'gymx:'"),
+        ("Pendulum-v2", "did you mean 'Pendulum-v1'?"),
+        ("MNISTBandit-bsuite", "downloads"),
+        ("probe:nothing", "probe:"),
+        ("", "unknown environment"),
+    ],
+)
+def test_wrong_names_are_refused_with_a_sentence(name, says):
+    with pytest.raises(Refusal, match=re.escape(says)) as refusal:
+        catalog.resolve(name)
+    assert "\n" not in str(refusal.value)
+
+
+def test_what_gymnax_only_draws_with_is_not_imported():
+    """seaborn takes longer than JAX; it is there all the same for who asks for it."""
+    script = (
+        "import sys\nfrom qtwin.envs.catalog import resolve\nfrom qtwin.envs.make import make\n"
+        "make(resolve('CartPole-v1'))\nassert 'seaborn.relational' not in sys.modules\n"
+        "import seaborn\nassert seaborn.lineplot"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

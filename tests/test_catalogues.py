@@ -11,7 +11,12 @@ from qtwin.cli.rate_card import column, rows
 from qtwin.config import bootstrap_specs
 from qtwin.config.bootstrap_specs import BOOTSTRAPS, REGULARISERS
 from qtwin.config.config import Config
+from qtwin.envs import catalog as homes
+from qtwin.envs.make import jax_env
+from qtwin.envs.spec import EnvSpec
+from qtwin.errors import Refusal
 from qtwin.lab.grid import price_group
+from qtwin.records import imported
 from qtwin.target_update import rules, specs
 from qtwin.target_update.catalog import SPECS
 
@@ -20,6 +25,7 @@ CATALOGUES = {
     "targets": (SPECS, specs.problems),
     "bootstraps": (BOOTSTRAPS, bootstrap_specs.problems),
     "regularisers": (REGULARISERS, bootstrap_specs.problems),
+    "homes": (homes.HOMES, homes.problems),
 }
 DOCS = {"targets": "targets.md", "bootstraps": "targets.md", "regularisers": "targets.md"}
 
@@ -30,7 +36,7 @@ DOCS = {"targets": "targets.md", "bootstraps": "targets.md", "regularisers": "ta
 def test_a_record_is_whole(kind, name):
     table, problems = CATALOGUES[kind]
     assert problems(table[name]) == []
-    assert table[name].name == name
+    assert table[name][0] == name, "the first field"
 
 
 def never(*given):
@@ -59,6 +65,15 @@ HALF = [
     ("bootstraps", "double", {"paper": ""}, "paper is empty"),
     ("bootstraps", "double", {"bare": True}, "it takes none"),
     ("regularisers", "proximal", {"example": "proximal"}, "example proximal is not written proximal:C"),
+    ("homes", "brax", {"about": ""}, "about is empty"),
+    ("homes", "brax", {"resolve": ""}, "resolve is empty"),
+    ("homes", "brax", {"make": "qtwin.envs.brax_envs:brax_environment"}, "brax_environment, which does not exist"),
+    ("homes", "brax", {"try_out": "qtwin.envs.brax:try_out"}, "qtwin.envs.brax:try_out, which does not exist"),
+    ("homes", "brax", {"engine": "jax"}, "engine is one of fused, hosted, not jax"),
+    ("homes", "brax", {"form": "brax"}, "form is not written prefix:NAME"),
+    ("homes", "brax", {"remark": "qtwin.envs.probe_specs:probe_remark"}, "names is empty"),
+    ("homes", "probe", {"more": "; and others"}, "names is not empty"),
+    ("homes", "gym", {"known": ""}, "plain and known go together"),
     ("regularisers", "proximal", {"build": "qtwin.td.bootstrap"}, "qtwin.td.bootstrap, which does not exist"),
 ]
 
@@ -94,11 +109,28 @@ OWN = {
     "targets": ("qtwin/target_update",),
     "bootstraps": ("qtwin/config/bootstrap_specs.py",),
     "regularisers": ("qtwin/config/bootstrap_specs.py",),
+    # beside the record: where a home says its environments' full names, prefix and all
+    "homes": (
+        "qtwin/envs/catalog.py",
+        "qtwin/envs/gymnax_specs.py",
+        "qtwin/envs/brax_specs.py",
+        "qtwin/envs/probe_specs.py",
+        "qtwin/envs/ale_envs.py",
+        "qtwin/envs/gym_envs.py",
+        "qtwin/envs/envpool_envs.py",
+    ),
 }
 # Words that mean something else as well, and where.
 OTHER_MEANING = {
     "chain": {"qtwin/envs/probe_specs.py", "qtwin/envs/probes.py"},  # a probe environment
     "frozen": {"qtwin/measure/alarms.py"},  # an alarm
+    "minatar": {f"qtwin/nets/{file}.py" for file in ("bodies", "build", "describe", "names")}  # a network
+    | {"qtwin/request/check_self_prediction.py"},
+    "gymnax": {"qtwin/lab/results.py", "qtwin/request/run_config.py"},  # a package with a version
+    # How a picture is drawn is the film's to know, of the two homes that can: Gymnasium's and ALE's.
+    "ale": {"qtwin/run/video.py"},
+    # env_mode and on_nan, which the home's `replaces` says since it has a record
+    "gym": {"qtwin/run/video.py", "qtwin/request/train.py"},
     # the bootstrap that every agent has, until an agent's record says which it allows; and what minto takes of two
     "max": {"qtwin/request/check_target.py", "qtwin/config/config.py", "qtwin/td/bootstrap.py", "qtwin/td/targets.py"},
 }
@@ -160,3 +192,23 @@ def test_cells_cost_the_same_whose_rules_hold_as_many_networks():
     assert group("averaged:3:10") == group("averaged:3:50") != group("averaged:4:10")
     assert group("last-layer:averaged:3:10") != group("last-layer:averaged:4:10")
     assert len({group(spec) for spec in ("hard:5", "averaged:3:10", "chain:3:10", "chain:4:10")}) == 4
+
+
+# What a home says of itself
+
+
+def test_the_home_of_an_environment_and_of_one_that_has_none():
+    assert homes.home_of("gym:CartPole-v1") == (homes.HOMES["gym"], "CartPole-v1")
+    assert homes.home_of(EnvSpec("ale:Pong", (84, 84, 4), "uint8", 6))[0].preprocesses
+    assert homes.home_of("gym") == (None, "gym"), "an id, not a prefix"
+    assert homes.home_of("mine:Corridor-v0") == (None, "Corridor-v0")
+    assert {name for name, home in homes.HOMES.items() if home.replaces} == {"gym"}
+    with pytest.raises(Refusal, match="mine:Corridor-v0 lives in no home"):
+        jax_env(EnvSpec("mine:Corridor-v0", (), "float32", 2))
+
+
+def test_every_listed_name_lives_in_the_home_that_lists_it():
+    for home in homes.HOMES.values():
+        for name, spec in (imported(home.names)() if home.names else {}).items():
+            assert homes.resolve(name) == spec
+            assert spec.engine == home.engine

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from qtwin.acting.exploration import uniform_actions
-from qtwin.envs.catalog import GYMNAX, NEEDS_DOWNLOAD, resolve
+from qtwin.envs.catalog import resolve
+from qtwin.envs.gymnax_specs import GYMNAX, NEEDS_DOWNLOAD
 from qtwin.envs.make import jax_env
 
 KNOWN = sorted(name for name in GYMNAX if name not in NEEDS_DOWNLOAD)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from qtwin.envs import gymnax_envs
-from qtwin.envs.catalog import MINATAR_STICKY, is_minatar, resolve
+from qtwin.envs.catalog import resolve
+from qtwin.envs.gymnax_specs import MINATAR_STICKY, is_minatar
 from qtwin.envs.make import jax_env
 
 PLAYED = dict(np.load(Path(__file__).parent / "fixtures" / "minatar.npz"))  # made by fixtures/make_minatar.py

@@ -8,10 +8,10 @@ from test_env_guard import AT_THE_START, CLASSIC, RESETS, TOY, ZOO, Sound
 from worlds import little_dqn, walk
 
 import qtwin
-from qtwin.envs import catalog
 from qtwin.envs.catalog import resolve
 from qtwin.envs.env_checker import STEPS, try_gym, try_host, try_jax
 from qtwin.envs.guard import Care
+from qtwin.envs.gymnax_specs import GYMNAX
 from qtwin.envs.make import make, try_out
 from qtwin.errors import Refusal
 
@@ -223,6 +223,6 @@ def test_environments_in_jax_are_held_against_their_spec():
         qtwin.learn(little_dqn(), wide, steps=100, envs=4, quiet=True)
 
 
-@pytest.mark.parametrize("name", catalog.GYMNAX)
+@pytest.mark.parametrize("name", GYMNAX)
 def test_no_false_alarm_in_jax(name):
     try_jax(make(resolve(f"gymnax:{name}")))

@@ -29,8 +29,9 @@ def main() -> None:
 
 def tried_out(first: int | None) -> dict:
     """Tries out the first so many environments of each home, or all (None)."""
-    from qtwin.envs.catalog import GYMNAX, resolve
+    from qtwin.envs.catalog import resolve
     from qtwin.envs.env_checker import try_jax
+    from qtwin.envs.gymnax_specs import GYMNAX
     from qtwin.envs.make import make, try_out
     from qtwin.errors import Refusal
 

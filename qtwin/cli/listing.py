@@ -62,32 +62,26 @@ def listing(what: str) -> dict[str, str]:
 
             return {preset.name: f"for {preset.made_for_words}; {preset.source}" for preset in PRESETS.values()}
         case _:
-            from qtwin.envs.catalog import BRAX, HOMES, names
-
-            found = {name: _about(name, spec) for name, spec in names().items()}
-            found |= {"brax:NAME": f"{HOMES['brax']}: {', '.join(BRAX)} (pip install 'qtwin[brax]')"}
-            found |= {"ale:GAME": f"{HOMES['ale']}: ale:Pong, ale:MsPacman, ... (pip install 'qtwin[atari]')"}
-            found |= {"gym:ID": f"{HOMES['gym']}; a plain ID that no other home has goes there too"}
-            return found | {"envpool:ID": f"{HOMES['envpool']} (pip install 'qtwin[envpool]')"}
+            return _envs()
 
 
-def _about(name: str, spec: EnvSpec) -> str:
+def _envs() -> dict[str, str]:
+    from qtwin.envs.catalog import HOMES
+    from qtwin.records import imported
+
+    found = {}
+    for home in HOMES.values():
+        if home.names:
+            for name, spec in imported(home.names)().items():
+                remark = imported(home.remark)(name) if home.remark else ""
+                found[name] = _about(spec) + (f"; {remark}" if remark else "")
+    return found | {home.form: home.line for home in HOMES.values() if not home.names}
+
+
+def _about(spec: EnvSpec) -> str:
     obs = f"{spec.num_states} states" if spec.num_states else f"{list(spec.obs_shape)} {spec.obs_dtype}"
     limit = f", at most {spec.time_limit:,} steps" if spec.time_limit else ""
-    line = f"{obs}, {_actions(spec)}{limit}"
-    if name.startswith("minatar:"):
-        from qtwin.envs.catalog import MINATAR_OWN, MINATAR_STICKY
-
-        if name.removeprefix("minatar:") in MINATAR_OWN:
-            return f"{line}; {MINATAR_STICKY:.0%} of actions repeat the last one, as in MinAtar's own papers"
-        return f"{line}; the minimal action set, gymnax's (MinAtar's own papers: {name}-v0)"
-    if name == "MountainCarContinuous-v0":
-        return f"{line}; unlike in Gymnasium's (gym:{name}) the left wall does not take the car's speed"
-    if name.startswith("probe:"):
-        from qtwin.envs.probe_specs import DESCRIPTIONS
-
-        return f"{line}; {DESCRIPTIONS[name.removeprefix('probe:')]}"
-    return line
+    return f"{obs}, {_actions(spec)}{limit}"
 
 
 def _actions(spec: EnvSpec) -> str:

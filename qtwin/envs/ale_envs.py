@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from qtwin.envs.base import Outcome, Played, Score
+from qtwin.envs.guard import Care
 from qtwin.envs.preprocessing import (
     ACTION_REPEAT,
     DEFAULT,
@@ -95,6 +96,12 @@ class AleMaker:
     def evaluation(self, envs: int) -> AleVector:
         """N games to be judged on."""
         return AleVector(self.spec, envs, evaluation(self.spec.preprocessing, self.protocol))
+
+
+def ale_make(spec: EnvSpec, name: str, care: Care) -> AleMaker:
+    """``envs -> HostEnv`` for an Atari game; ALE's own vectors need no care."""
+    del name, care
+    return AleMaker(spec)
 
 
 class AleVector:

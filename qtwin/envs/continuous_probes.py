@@ -19,6 +19,8 @@ import numpy as np
 from qtwin.envs.actions import to_bounds
 from qtwin.envs.base import JaxEnv, Outcome
 from qtwin.envs.probe_specs import CONTINUOUS, CONTINUOUS_STATES, TIME_LIMITS
+from qtwin.envs.probes import probe
+from qtwin.envs.spec import EnvSpec
 from qtwin.errors import one_of
 from qtwin.types import Array
 
@@ -82,6 +84,11 @@ class ProbeState(NamedTuple):
     at: Array
     kept: Array
     time: Array
+
+
+def probe_env(spec: EnvSpec, name: str) -> JaxEnv:
+    """The probe environment ``name`` (without its home), of either kind."""
+    return continuous_probe(name) if spec.continuous else probe(name)
 
 
 def continuous_probe(name: str) -> JaxEnv:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from gymnasium.vector import AutoresetMode
 
+from qtwin.envs.base import HostEnv
+from qtwin.envs.guard import Care, Guarded
 from qtwin.envs.gym_envs import GymVector, spec_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest
@@ -51,6 +54,12 @@ def envpool_env(name: str, envs: int, **options) -> GymVector:
       Refusal: as `envpool_spec`.
     """
     return GymVector(Pool(name, envs, options), envpool_spec(name, **options))
+
+
+def envpool_make(spec: EnvSpec, name: str, care: Care) -> Callable[[int], HostEnv]:
+    """``envs -> HostEnv``: vectors of an environment of envpool."""
+    del spec
+    return lambda envs: Guarded(envpool_env(name, envs), care.timeout)
 
 
 class Pool:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from qtwin.envs.actions import to_bounds
 from qtwin.envs.base import JaxEnv, Outcome
-from qtwin.envs.catalog import MINATAR_OWN, MINATAR_STICKY
+from qtwin.envs.gymnax_specs import MINATAR_OWN, MINATAR_STICKY
 from qtwin.envs.spec import EnvSpec
 from qtwin.types import Array, PyTree
 

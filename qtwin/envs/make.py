@@ -5,29 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qtwin.envs.base import HostEnv, JaxEnv
+from qtwin.envs.catalog import EnvHomeInfo, home_of
 from qtwin.envs.guard import Care, Guarded
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, one_of
-from qtwin.storage.files import staying
+from qtwin.records import imported
 
 CARE = Care()
 
 
 def jax_env(spec: EnvSpec) -> JaxEnv:
     """The environment in JAX that ``spec`` describes (``spec.engine == "fused"``)."""
-    home, _, name = spec.id.partition(":")
-    if home == "probe":
-        from qtwin.envs.continuous_probes import continuous_probe
-        from qtwin.envs.probes import probe
-
-        return continuous_probe(name) if spec.continuous else probe(name)
-    if home == "brax":
-        from qtwin.envs.brax_envs import brax_env
-
-        return brax_env(spec, name)
-    from qtwin.envs.gymnax_envs import gymnax_env, minatar_env
-
-    return minatar_env(spec, name) if home == "minatar" else gymnax_env(spec, name)
+    home, name = _home_of(spec)
+    return imported(home.make)(spec, name)
 
 
 def host_env(spec: EnvSpec, care: Care = CARE) -> Callable[[int], HostEnv]:
@@ -37,34 +27,19 @@ def host_env(spec: EnvSpec, care: Care = CARE) -> Callable[[int], HostEnv]:
       spec: the environment.
       care: what is done about those that go wrong.
     """
-    home, _, name = spec.id.partition(":")
-    if home == "ale":
-        from qtwin.envs.ale_envs import AleMaker
-
-        return AleMaker(spec)
-    if home == "gym":
-        from qtwin.envs.gym_envs import gym_env
-
-        # Those in processes of their own are looked after one by one.
-        timeout = None if care.mode == "async" else care.timeout
-        return lambda envs: Guarded(gym_env(name, envs, care=care), timeout)
-    if home == "envpool":
-        from qtwin.envs.envpool_envs import envpool_env
-
-        return lambda envs: Guarded(envpool_env(name, envs), care.timeout)
+    home, name = _home_of(spec)
+    if home.engine == "hosted":
+        return imported(home.make)(spec, name, care)
     from qtwin.envs.jax_on_host import host_of
 
     return lambda envs: Guarded(host_of(jax_env(spec), envs), care.timeout)
 
 
 def try_out(spec: EnvSpec, care: Care = CARE) -> None:
-    """Plays a few steps of one of Gymnasium's, to refuse what is not as it says itself before a run has begun."""
-    home, _, name = spec.id.partition(":")
-    if home == "gym":
-        from qtwin.envs import gym_envs
-
-        with staying():
-            gym_envs.try_out(name, care)
+    """Plays a few steps where the home asks for it, to refuse what is not as it says itself before a run has begun."""
+    home, name = home_of(spec)
+    if home and home.try_out:
+        imported(home.try_out)(name, care)
 
 
 def make(spec: EnvSpec, engine: str = "auto", care: Care = CARE) -> JaxEnv | Callable[[int], HostEnv]:
@@ -85,3 +60,10 @@ def make(spec: EnvSpec, engine: str = "auto", care: Care = CARE) -> JaxEnv | Cal
             f"the fused engine needs an environment written in JAX, and {spec.id} is not; write --engine hosted"
         )
     return jax_env(spec) if engine == "fused" else host_env(spec, care)
+
+
+def _home_of(spec: EnvSpec) -> tuple[EnvHomeInfo, str]:
+    home, name = home_of(spec)
+    if home is None:
+        raise Refusal(f"{spec.id} lives in no home that can make it; hand the environment itself in")
+    return home, name

@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from qtwin.envs.catalog import home_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
+from qtwin.records import imported
 
 
 class Model(NamedTuple):
@@ -38,15 +40,9 @@ def model(spec: EnvSpec) -> Model:
     Raises:
       Refusal: the environment's model is not known.
     """
-    home, _, name = spec.id.partition(":")
-    rows = None
-    if spec.num_states is not None:
-        if home == "gym":
-            rows = _gymnasium(name)
-        elif spec.id == "gymnax:FrozenLake-misc":
-            rows = _frozen_lake(name)
-        elif home == "probe":
-            rows = _probe(name)
+    home, name = home_of(spec)
+    known = spec.num_states is not None and home is not None and home.outcomes
+    rows = imported(home.outcomes)(name) if known else None
     if rows is None:
         raise Refusal(
             f"the outcomes of {spec.id} are not known in advance, and every one of them was asked for; write --steps"
@@ -56,7 +52,8 @@ def model(spec: EnvSpec) -> Model:
     return Model(*(np.array(column, kind) for column, kind in zip(zip(*rows, strict=True), types, strict=True)))
 
 
-def _gymnasium(name: str) -> list[tuple] | None:
+def of_gymnasium(name: str) -> list[tuple] | None:
+    """The outcomes of a Gymnasium environment, where it tells them; None elsewhere."""
     import gymnasium
 
     env = gymnasium.make(name)
@@ -73,6 +70,11 @@ def _gymnasium(name: str) -> list[tuple] | None:
     ]
     terminal = {row[-1] for row in every if row[4] == 0.0}  # their own rows only say that nothing more happens
     return [row for row in every if row[0] not in terminal]
+
+
+def of_gymnax(name: str) -> list[tuple] | None:
+    """The outcomes of gymnax's FrozenLake; None for its others."""
+    return _frozen_lake(name) if name == "FrozenLake-misc" else None
 
 
 def _frozen_lake(name: str) -> list[tuple]:
@@ -100,7 +102,8 @@ def _frozen_lake(name: str) -> list[tuple]:
     return rows
 
 
-def _probe(name: str) -> list[tuple]:
+def of_probe(name: str) -> list[tuple]:
+    """The outcomes of the chain probe."""
     from qtwin.envs.probes import tables
 
     world = tables(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qtwin.envs.spec import EnvSpec
+from qtwin.errors import Refusal, nearest
 
 # name: the one property of an agent that the probe holds up to the light
 DESCRIPTIONS = {
@@ -56,3 +57,20 @@ DISCRETE: dict[str, EnvSpec] = {
 DISCRETE["chain"] = EnvSpec("probe:chain", (), "int32", 2, CHAIN_STATES, TIME_LIMITS["chain"])
 CONTINUOUS: dict[str, EnvSpec] = {name: _continuous(name) for name in DESCRIPTIONS if name.startswith("continuous-")}
 PROBES = DISCRETE | CONTINUOUS
+
+
+def probe_resolve(name: str) -> EnvSpec:
+    """What an agent may know of a probe environment."""
+    if name not in PROBES:
+        raise Refusal(f"unknown environment 'probe:{name}'{nearest(f'probe:{name}', probe_names())}")
+    return PROBES[name]
+
+
+def probe_names() -> dict[str, EnvSpec]:
+    """Every probe environment by the name to write."""
+    return {spec.id: spec for spec in PROBES.values()}
+
+
+def probe_remark(name: str) -> str:
+    """What a probe environment is for."""
+    return DESCRIPTIONS[name.removeprefix("probe:")]

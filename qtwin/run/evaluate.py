@@ -54,10 +54,11 @@ def judged_in(description: dict, env: str | None) -> EnvSpec:
       description: what ``policy.json`` holds.
       env: another one's name; the policy's own if None.
     """
-    from qtwin.envs.catalog import resolve
+    from qtwin.envs.catalog import home_of, resolve
 
     name = env or description["env"]
-    return resolve(name, description["preprocessing"] if name.startswith("ale:") else "")
+    home = home_of(name)[0]
+    return resolve(name, description["preprocessing"] if home and home.preprocesses else "")
 
 
 def run(
@@ -122,7 +123,7 @@ def run(
         from qtwin.measure.atari_scores import beside, lines
 
         over = "" if len(means) == 1 else f", mean of {len(means)} seeds"
-        for line in lines(beside(spec.id.removeprefix("ale:"), {f"this run{over}": float(np.mean(means))})):
+        for line in lines(beside(spec.id.partition(":")[2], {f"this run{over}": float(np.mean(means))})):
             say(line)
     if video is not None:
         from qtwin.run.video import film, write

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from qtwin.engine.played import EVAL_MAX_STEPS
-from qtwin.envs.catalog import is_minatar
+from qtwin.envs.gymnax_specs import is_minatar
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest
 from qtwin.interrupts import poll

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from qtwin.config.config import Config
 from qtwin.config.rates_of import budget
-from qtwin.envs.catalog import is_minatar
+from qtwin.envs.gymnax_specs import is_minatar
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.target_update.specs import parse

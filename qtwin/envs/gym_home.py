@@ -1,0 +1,44 @@
+"""Gymnasium as a home of environments. Read without importing JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gymnasium
+
+from qtwin.envs import gym_envs
+from qtwin.envs.base import HostEnv
+from qtwin.envs.guard import Care, Guarded
+from qtwin.envs.spec import EnvSpec
+from qtwin.storage.files import staying
+
+
+def gym_resolve(name: str) -> EnvSpec:
+    """What an agent may know of a Gymnasium environment (`qtwin.envs.gym_envs.gym_spec`)."""
+    with staying():  # one is made to be looked at, and its constructor may change the working directory
+        return gym_envs.gym_spec(name)
+
+
+def gym_make(spec: EnvSpec, name: str, care: Care) -> Callable[[int], HostEnv]:
+    """``envs -> HostEnv``: vectors of a Gymnasium environment."""
+    del spec
+    # Those in processes of their own are looked after one by one.
+    timeout = None if care.mode == "async" else care.timeout
+    return lambda envs: Guarded(gym_envs.gym_env(name, envs, care=care), timeout)
+
+
+def gym_try_out(name: str, care: Care) -> None:
+    """Plays a few steps of a Gymnasium environment, to refuse what is not as it says itself."""
+    with staying():
+        gym_envs.try_out(name, care)
+
+
+def has_plain(name: str) -> bool:
+    """Is it an environment of Gymnasium without a prefix?"""
+    # A namespace of Gymnasium's may be of a package that registers only when imported.
+    return "/" in name or name in known_plain()
+
+
+def known_plain() -> list[str]:
+    """Gymnasium's ids, which may be written without a prefix."""
+    return [name for name in gymnasium.registry if "/" not in name and not name.startswith("GymV")]
