@@ -26,7 +26,8 @@ from qtwin.replay.frame_packer import Framer
 from qtwin.replay.frames import Framed, FrameRing, FrameRow, frame_ring
 from qtwin.replay.mapped import Mapped
 from qtwin.replay.priority import prioritised
-from qtwin.replay.size import bytes_per_frame, bytes_per_transition, replay_bytes, room_for, room_on_disk
+from qtwin.replay.room import replay_bytes, room_for, room_on_disk
+from qtwin.replay.size import bytes_per_frame, bytes_per_transition
 from qtwin.request.retention import parse_keep
 from qtwin.request.train import build
 from qtwin.rng import root

@@ -20,7 +20,7 @@ from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Broken, Refusal
 from qtwin.interrupts import Abandoned, Interrupts, Stopped
 from qtwin.rates import plan
-from qtwin.replay.size import replay_bytes, room_for, room_on_disk
+from qtwin.replay.room import replay_bytes, room_for, room_on_disk
 from qtwin.request.check_values import outside_support
 from qtwin.request.retention import parse_keep
 from qtwin.request.run_config import bound, description_of

@@ -1,0 +1,115 @@
+"""The kinds of replay that a run can ask for: one record for each. Read without importing JAX.
+
+A new kind is a function that makes a `qtwin.replay.base.Replay`, and its record here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from qtwin.config.option_specs import prioritise_choice, sequence_steps
+from qtwin.config.rates_of import budget
+from qtwin.errors import Refusal
+from qtwin.records import blanks, dangling
+from qtwin.replay.size import PRIORITY_BYTES, bytes_per_frame, bytes_per_transition, in_frames
+
+if TYPE_CHECKING:
+    from qtwin.config.config import Config
+    from qtwin.envs.spec import EnvSpec
+
+UNITS = ("transitions", "frames")
+
+
+class ReplayInfo(NamedTuple):
+    """Everything that is known about a kind of replay.
+
+    Attributes:
+      name: what it is called.
+      about: what it is, in one line.
+      suits: ``(env, c) -> bool``: is it what the config asks for in this environment? The first that suits is taken.
+      build: its function by ``"module:function"``, imported when used.
+      arguments: ``(env, c) -> what build takes``; refuses what the kind cannot do.
+      row_bytes: ``env -> bytes`` that one of its ``c.replay`` rows takes; 0 where nothing is kept beyond a cycle.
+      unit: what a row is: "transitions" or "frames"; "" for one that ``wraps``.
+      wraps: it stands around another kind, the next one that suits, which ``build`` takes first.
+      whole: a batch of 0 is all of it.
+    """
+
+    name: str
+    about: str
+    suits: Callable[[EnvSpec, Config], bool]
+    build: str
+    arguments: Callable[[EnvSpec, Config], tuple[Any, ...]]
+    row_bytes: Callable[[EnvSpec], int]
+    unit: str
+    wraps: bool = False
+    whole: bool = False
+
+
+def _recorded(env: EnvSpec, c: Config) -> tuple[Any, ...]:
+    from qtwin.replay.dataset import load_dataset
+
+    return load_dataset(c.data, env), c.batch, c.discount, c.n_step
+
+
+def _of_a_cycle(env: EnvSpec, c: Config) -> tuple[Any, ...]:
+    if c.n_step != 1:
+        raise Refusal(
+            f"a replay of 0 keeps no successors to add up and gives 1-step transitions, but n-step {c.n_step} came;"
+            " write --n-step 1, or --replay 10000"
+        )
+    return c.batch, c.discount
+
+
+def _in_a_ring(env: EnvSpec, c: Config) -> tuple[Any, ...]:
+    return c.replay, c.batch, c.discount, c.n_step, sequence_steps(c)
+
+
+def _by_priority(env: EnvSpec, c: Config) -> tuple[Any, ...]:
+    alpha, *beta = prioritise_choice(c.prioritise)
+    return alpha, tuple(beta), budget(c), max(c.n_step, sequence_steps(c))
+
+
+REPLAYS = (
+    ReplayInfo(
+        "dataset", "a recorded data set, to which nothing is added", lambda env, c: bool(c.data),
+        "qtwin.replay.dataset:dataset", _recorded, lambda env: 0, "transitions", whole=True,
+    ),
+    ReplayInfo(
+        "latest", "the transitions of the cycle itself", lambda env, c: c.replay == 0, "qtwin.replay.latest:latest",
+        _of_a_cycle, lambda env: 0, "transitions",
+    ),
+    ReplayInfo(
+        "prioritised", "drawn from by priority, the size of the last error", lambda env, c: bool(c.prioritise),
+        "qtwin.replay.priority:prioritised", _by_priority, lambda env: PRIORITY_BYTES, "", wraps=True,
+    ),
+    ReplayInfo(
+        "frames", "a ring of images, each kept once", lambda env, c: in_frames(env), "qtwin.replay.frames:frame_ring",
+        lambda env, c: (env, *_in_a_ring(env, c)), bytes_per_frame, "frames",
+    ),
+    ReplayInfo(
+        "ring", "a ring of steps, each with both its observations", lambda env, c: True, "qtwin.replay.ring:ring",
+        _in_a_ring, bytes_per_transition, "transitions",
+    ),
+)  # fmt: skip
+
+
+def kinds(env: EnvSpec, c: Config) -> tuple[ReplayInfo, ...]:
+    """The kind of replay that a config asks for, and before it those that stand around it, the outermost first."""
+    found = []
+    for info in REPLAYS:
+        if info.suits(env, c):
+            found.append(info)
+            if not info.wraps:
+                return tuple(found)
+    raise ValueError("no kind of replay suits")  # the last suits always
+
+
+def problems(info: ReplayInfo) -> list[str]:
+    """What is wrong with a kind's record, one line each; nothing for a whole one."""
+    wrong = blanks(info, ("unit",) if info.wraps else ()) + dangling(info, ("build",))
+    if info.unit not in (("",) if info.wraps else UNITS):
+        wrong.append(f"unit is one of {', '.join(UNITS)}, or nothing for one that wraps, not '{info.unit}'")
+    functions = ("suits", "arguments", "row_bytes")
+    return wrong + [f"{field} is no function" for field in functions if not callable(getattr(info, field))]
