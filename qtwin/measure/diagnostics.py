@@ -29,7 +29,8 @@ LAYERS = 16  # distances by layer at most; above, by the network's parts
 
 
 class Readings(NamedTuple):
-    """What `read` finds in one seed's state. All []; None where the agent or its network does not tell.
+    """What `read` finds in one seed's state (`qtwin.measure.catalog.MEASURES` says what each needs, and how it is
+    logged). All []; None where the agent or its network does not tell.
 
     Attributes:
       value_gap: E |Q - Qbar| over the probe states and all actions.

@@ -14,6 +14,7 @@ from qtwin.config.config import Config
 from qtwin.engine.fleet import Fleet
 from qtwin.errors import Refusal, Unusable
 from qtwin.measure.alarms import alarms
+from qtwin.measure.catalog import PER_SEED
 from qtwin.measure.diagnostics import Readings
 from qtwin.measure.overestimation import Judged
 from qtwin.rates import Plan
@@ -23,7 +24,6 @@ from qtwin.target_update.rules import TargetUpdate
 WORTH = 2_000  # gradient steps from which on a run is measured without being asked
 LOOKS = 64  # looks at the twin in the middle of a run, over
 PERIODS = 4  # periods of its rule
-PER_SEED = ("value_gap", "greedy_gap", "churn", "target_change", "largest_q", "effective_rank", "dormant", "spread")
 
 
 class Diagnosis:
