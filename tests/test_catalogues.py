@@ -1,12 +1,17 @@
 """What can be chosen by name has one record with every fact about it: none is half filled, nothing asks for a name."""
 
 import ast
+import dataclasses
 import functools
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
+import jax
+import jax.numpy as jnp
 import pytest
 
+from qtwin.algorithm import Agent
 from qtwin.cli.rate_card import column, rows
 from qtwin.config import bootstrap_specs
 from qtwin.config.bootstrap_specs import BOOTSTRAPS, REGULARISERS
@@ -16,9 +21,22 @@ from qtwin.envs.make import jax_env
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.lab.grid import price_group
+from qtwin.lab.results import MEASURES as SHOWN
+from qtwin.measure import catalog as measures
+from qtwin.measure.diagnostics import Readings, read
 from qtwin.records import imported
+from qtwin.replay import catalog as replays
+from qtwin.replay import remember
+from qtwin.replay.room import replay_bytes
+from qtwin.request.siamese import check
+from qtwin.request.siamese_defaults import defaults_for
+from qtwin.siamese import catalog as methods
+from qtwin.state import TrainState
+from qtwin.storage import schemas
 from qtwin.target_update import rules, specs
 from qtwin.target_update.catalog import SPECS
+from qtwin.twin import Twin
+from qtwin.types import Aux, Transition, Variables
 
 ROOT = Path(__file__).resolve().parent.parent
 CATALOGUES = {
@@ -26,6 +44,9 @@ CATALOGUES = {
     "bootstraps": (BOOTSTRAPS, bootstrap_specs.problems),
     "regularisers": (REGULARISERS, bootstrap_specs.problems),
     "homes": (homes.HOMES, homes.problems),
+    "replays": ({info.name: info for info in replays.REPLAYS}, replays.problems),
+    "measures": (measures.MEASURES, measures.problems),
+    "methods": (methods.METHODS, methods.problems),
 }
 DOCS = {"targets": "targets.md", "bootstraps": "targets.md", "regularisers": "targets.md"}
 
@@ -65,6 +86,25 @@ HALF = [
     ("bootstraps", "double", {"paper": ""}, "paper is empty"),
     ("bootstraps", "double", {"bare": True}, "it takes none"),
     ("regularisers", "proximal", {"example": "proximal"}, "example proximal is not written proximal:C"),
+    ("replays", "ring", {"about": ""}, "about is empty"),
+    ("replays", "ring", {"build": "qtwin.replay.ring:rings"}, "rings, which does not exist"),
+    ("replays", "ring", {"unit": ""}, "unit is empty"),
+    ("replays", "ring", {"unit": "steps"}, "not 'steps'"),
+    ("replays", "prioritised", {"unit": "frames"}, "not 'frames'"),
+    ("replays", "ring", {"row_bytes": None}, "row_bytes is no function"),
+    ("measures", "churn", {"about": ""}, "about is empty"),
+    ("measures", "churn", {"unit": ""}, "unit is empty"),
+    ("measures", "churn", {"needs": "policy"}, "needs is one of values, layers, not 'policy'"),
+    ("measures", "churn", {"found_on": ""}, "found_on is one of the probe batch"),
+    ("measures", "churn", {"logged": "never"}, "logged is one of per seed, .*, not 'never'"),
+    ("measures", "churn", {"log_name": "greedy_churn"}, "calls it otherwise"),
+    ("methods", "byol", {"paper": ""}, "paper is empty"),
+    ("methods", "byol", {"build": "qtwin.siamese.byol:moco"}, "qtwin.siamese.byol:moco, which does not exist"),
+    ("methods", "byol", {"defaults": None}, "defaults is empty"),
+    ("methods", "byol", {"on_digits": {"tau": 0.1}}, "on_digits names 'tau', which is no setting"),
+    ("methods", "byol", {"target": "tied"}, "target is one of any, none, not tied"),
+    ("methods", "byol", {"target": "none"}, "it has no target, and its defaults name one"),
+    ("methods", "moco", {"defaults": {}}, "it has no predictor, and its defaults do not say so"),
     ("homes", "brax", {"about": ""}, "about is empty"),
     ("homes", "brax", {"resolve": ""}, "resolve is empty"),
     ("homes", "brax", {"make": "qtwin.envs.brax_envs:brax_environment"}, "brax_environment, which does not exist"),
@@ -93,20 +133,39 @@ def test_a_record_has_its_row_in_the_docs(kind):
     assert not missing, f"in docs/{DOCS[kind]}"
 
 
+def test_a_method_has_its_column_in_the_docs():
+    header = next(line for line in (ROOT / "docs" / "siamese.md").read_text("utf-8").splitlines() if "| DQN |" in line)
+    for info in methods.METHODS.values():
+        assert f"| {info.about.partition(':')[0]} " in header
+
+
 # Where a name may stand, as a whole string of the code, beside the file of its record: what else stands there, and why.
 EXAMPLE = "a value that is set, not a question"
 ELSEWHERE = {
     "qtwin/__init__.py": "the public functions by name",
     "qtwin/agents/defaults.py": EXAMPLE,
-    "qtwin/config/option_specs.py": EXAMPLE,
+    "qtwin/config/option_specs.py": f"{EXAMPLE}, and self-predictive losses, some of which have a method's name",
     "qtwin/config/siamese.py": EXAMPLE,
     "qtwin/request/presets": EXAMPLE,
+    "qtwin/request/command_line.py": EXAMPLE,
     "qtwin/agents": "an agent's record and its screen, which are another catalogue's",
     "qtwin/request/check_values.py": "what an agent allows, which is another catalogue's",
 }
 OWN = {
     # rules.py and adaptive_rules.py: a rule says how it is written
     "targets": ("qtwin/target_update",),
+    "replays": ("qtwin/replay/catalog.py",),
+    # Beside the record: the alarms; what a report draws; what may be read back, which is below `measure` and cannot ask
+    # it (the test of the measures holds both); what a log point says of Siamese features, which are measured elsewhere.
+    "measures": (
+        "qtwin/measure/catalog.py",
+        "qtwin/measure/alarms.py",
+        "qtwin/lab/page.py",
+        "qtwin/lab/results.py",
+        "qtwin/storage/schemas.py",
+        "qtwin/run/siamese/",
+    ),
+    "methods": ("qtwin/siamese/catalog.py",),
     "bootstraps": ("qtwin/config/bootstrap_specs.py",),
     "regularisers": ("qtwin/config/bootstrap_specs.py",),
     # beside the record: where a home says its environments' full names, prefix and all
@@ -124,6 +183,11 @@ OWN = {
 OTHER_MEANING = {
     "chain": {"qtwin/envs/probe_specs.py", "qtwin/envs/probes.py"},  # a probe environment
     "frozen": {"qtwin/measure/alarms.py"},  # an alarm
+    "frames": {"qtwin/cli/rate_card.py", "qtwin/request/run_config.py", "qtwin/request/train.py"},  # of an emulator
+    # logged against what bounds them, beside the evaluations
+    "largest_q": {"qtwin/run/diagnose.py"},
+    "largest_reward": {"qtwin/run/diagnose.py"},
+    "rank_limit": {"qtwin/run/diagnose.py"},
     "minatar": {f"qtwin/nets/{file}.py" for file in ("bodies", "build", "describe", "names")}  # a network
     | {"qtwin/request/check_self_prediction.py"},
     "gymnax": {"qtwin/lab/results.py", "qtwin/request/run_config.py"},  # a package with a version
@@ -212,3 +276,90 @@ def test_every_listed_name_lives_in_the_home_that_lists_it():
         for name, spec in (imported(home.names)() if home.names else {}).items():
             assert homes.resolve(name) == spec
             assert spec.engine == home.engine
+
+
+# The kind of replay that a config asks for
+
+PLAIN = EnvSpec("gym:X-v0", (2,), "float32", 4, engine="hosted")
+PICTURES = EnvSpec("ale:X", (84, 84, 4), "uint8", 6, stack=4, engine="hosted")
+RINGS = {PLAIN: ("ring", 2 * 2 * 4 + 4 + 9), PICTURES: ("frames", 84 * 84 + 4 + 18)}
+
+
+@pytest.mark.parametrize("env", RINGS, ids=["numbers", "pictures"])
+def test_the_first_kind_that_suits_is_taken_and_its_rows_are_counted(env):
+    ring, row = RINGS[env]
+    for settings, names, taken in (
+        ({}, [ring], 10_000 * row),
+        ({"prioritise": "0.6:0.4"}, ["prioritised", ring], 10_000 * (row + 4)),
+        ({"replay": 0, "prioritise": "0.6:0.4"}, ["latest"], 0),
+        ({"data": "some.safetensors", "prioritise": "0.6:0.4"}, ["dataset"], 0),
+    ):
+        config = Config("X-v0", **settings)
+        assert [info.name for info in replays.kinds(env, config)] == names
+        assert replay_bytes(env, config) == taken
+
+
+def test_a_prioritised_replay_stands_around_the_ring():
+    assert remember(PLAIN, Config("X-v0")).update is None
+    assert remember(PLAIN, Config("X-v0", prioritise="0.6:0.4")).update is not None
+
+
+# What is measured
+
+
+def test_a_measure_stands_in_readings_in_the_log_in_the_lab_and_in_the_docs():
+    assert Readings._fields == tuple(measures.MEASURES)
+    told = " ".join(Readings.__doc__.split())
+    known, docs = schemas.log_point(), (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
+    for name, info in measures.MEASURES.items():
+        assert f"{name}: {info.about}" in told
+        assert not info.paper or info.paper in told
+        assert f"`{info.log_name}`" in docs, name
+        if info.logged != "by layer":
+            assert info.log_name in {**known.fields, **known.optional}, name
+        if info.logged == "per seed":
+            assert name in SHOWN, "or a comparison would leave it out"
+
+
+def test_what_the_agent_does_not_tell_is_not_measured():
+    """Of an agent without values or layers exactly those measures are None that say that they need them."""
+
+    def loss(twin, batch, key):
+        return 0.0, Aux(jnp.zeros(2), jnp.zeros(2))
+
+    network = Variables({"q": jnp.ones((2, 2))}, {})
+    state = TrainState((), Twin(network, network), (), (), None, None, None, jax.random.key(0))
+    batch = Transition(jnp.array([0, 1]), jnp.array([0, 0]), jnp.ones(2), jnp.ones(2), jnp.array([1, 0]))
+    tells = {
+        "values": lambda variables, obs: variables.params["q"][obs],
+        "layers": lambda variables, obs: (jnp.eye(2),),
+    }
+    for silent in ({"values"}, {"layers"}, {"values", "layers"}):
+        agent = Agent(None, None, loss, *(None if what in silent else tells[what] for what in ("values", "layers")))
+        found = read(SimpleNamespace(agent=agent), lambda s: s)(state, batch)
+        absent = {name for name in found._fields if getattr(found, name) is None}
+        assert absent == {name for name, info in measures.MEASURES.items() if info.needs in silent}
+
+
+# What a method says of itself
+
+
+@pytest.mark.parametrize("name", methods.METHODS)
+def test_a_method_is_asked_what_it_can_do(name):
+    info = methods.METHODS[name]
+    for data in ("digits", "images", "frames.safetensors"):
+        plain = defaults_for(name, data)
+        check(plain)
+        for change, allowed in (
+            ({"target": "hard:100"}, info.target == "any"),
+            ({"predictor": "fixed"}, info.predictor),
+            ({"symmetric": False}, info.symmetric),
+            ({"stop_gradient": False, "target": "tied"}, info.ablates_stop_gradient),
+            ({"queue": plain.batch - 1}, not info.queue),
+        ):
+            asked = dataclasses.replace(plain, **change)
+            if allowed:
+                check(asked)
+            else:
+                with pytest.raises(Refusal, match=r"leave it out|; write"):
+                    check(asked)

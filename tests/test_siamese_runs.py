@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 import qtwin
 from qtwin.cli import main
-from qtwin.config.siamese import METHODS
+from qtwin.siamese.catalog import METHODS
 
 RNG = np.random.default_rng(0)
 SETTINGS = {"encoder": "conv:4,8", "projector": "8,8", "batch": 16, "epochs": 4, "augment": "shift:2+flip"}

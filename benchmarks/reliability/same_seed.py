@@ -22,7 +22,7 @@ from script import RESULTS, ROOT, keep_row, options, parse, read_rows, where_fro
 from training import TINY, run_here, tiny_run
 
 from qtwin.agents.catalog import AGENTS
-from qtwin.config.siamese import METHODS
+from qtwin.siamese.catalog import METHODS
 
 SHORT = ["--log-points", "2", "--checkpoints", "2", "--quiet"]
 TRAIN = [*SHORT, "--eval-episodes", "1"]

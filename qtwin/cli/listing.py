@@ -50,9 +50,9 @@ def listing(what: str) -> dict[str, str]:
 
             return {name: each.about for name, each in PROTOCOLS.items()}
         case "methods":
-            from qtwin.config.siamese import METHODS
+            from qtwin.siamese.catalog import METHODS
 
-            return dict(METHODS)
+            return {info.name: info.line for info in METHODS.values()}
         case "augmentations":
             from qtwin.config.siamese_specs import AUGMENTATIONS
 

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-METHODS = {
-    "simsiam": "SimSiam: a predictor and a tied twin behind a stop-gradient (Chen & He 2021)",
-    "byol": "BYOL: a predictor and a twin that follows softly (Grill 2020)",
-    "moco": "MoCo v2: a softly following twin gives the keys, a queue of earlier ones the negatives (He 2020)",
-    "simclr": "SimCLR: no target at all, both twins learn, the batch gives the negatives (Chen 2020)",
-}
 PREDICTORS = {
     "learned": "two layers with a bottleneck, at a constant learning rate",
     "scheduled": "the same at the learning rate of the others, which falls",
@@ -29,7 +23,7 @@ class SiameseConfig:
     """A run, in the order in which a method reads: NETWORK, TARGET, LOSS, RATES.
 
     Attributes:
-      method: a key of ``METHODS``.
+      method: a key of `qtwin.siamese.catalog.METHODS`.
       data: the images, as `qtwin.siamese.data.load_images` takes them.
       encoder: ``conv:32,64,128`` (3x3 convolutions of stride 2 with batch norm, then a mean over the image) or
         ``resnet18``.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qtwin.config.options import number, option, read_fields, whole
-from qtwin.config.siamese import BATCH_NORMS, METHODS, PREDICTORS, SiameseConfig
+from qtwin.config.siamese import BATCH_NORMS, PREDICTORS, SiameseConfig
 from qtwin.config.siamese_specs import augment_choice
 from qtwin.errors import Refusal, one_of
 from qtwin.nets.names import encoder_choice, widths_choice
@@ -16,10 +16,12 @@ from qtwin.request.retention import CHECKPOINTS, KEEP, parse_checkpoints, parse_
 from qtwin.request.run_config import BOUND, as_before, read_config, same_run
 from qtwin.request.run_directory import place_of, seeds_of
 from qtwin.request.siamese_defaults import defaults_for
+from qtwin.siamese.catalog import METHODS, MethodInfo, those_with
 from qtwin.siamese.data import Images, load_images
 from qtwin.siamese.sizes import LIMIT
 from qtwin.target_update.specs import parse as parse_target
 
+_ABLATED = ", ".join(those_with("ablates_stop_gradient"))
 # field of `SiameseConfig`: (what its option takes, what it means), in the order in which a method reads
 SETTINGS = {
     "encoder": ("NET", "the encoder: conv:32,64,128 or resnet18"),
@@ -29,10 +31,10 @@ SETTINGS = {
     "batch_norm": ("WHERE", "in projector and predictor: default, hidden, all, none"),
     "target": ("SPEC", "process 2: tied, soft:0.01, cosine:0.004, hard:100, frozen (qtwin list targets)"),
     "stats_policy": ("HOW", "the target's batch-norm statistics: own, copied, mixed, shared"),
-    "stop_gradient": ("yes|no", "no lets the gradient through to the target branch (simsiam, tied)"),
+    "stop_gradient": ("yes|no", f"no lets the gradient through to the target branch ({_ABLATED}, tied)"),
     "symmetric": ("yes|no", "each view predicts the other; no: the first predicts the second"),
-    "temperature": ("T", "of the softmax over similarities (moco, simclr)"),
-    "queue": ("N", "keys of earlier batches that count as unlike (moco) [images]"),
+    "temperature": ("T", f"of the softmax over similarities ({', '.join(those_with('temperature'))})"),
+    "queue": ("N", f"keys of earlier batches that count as unlike ({', '.join(those_with('queue'))}) [images]"),
     "augment": ("STEPS", "what makes a view: crop:0.3+shift:4+turn:20+flip+colour+grey+blur"),
     "learning_rate": ("RATE", "for a batch of 256; falls along a cosine"),
     "momentum": ("M", "of SGD"),
@@ -90,7 +92,7 @@ def build(
     With ``resume``, what is not given is what the run in ``out`` had.
 
     Args:
-      method: a key of `qtwin.config.siamese.METHODS`.
+      method: a key of `qtwin.siamese.catalog.METHODS`.
       data: the images (`qtwin.siamese.data.load_images`); digits if None.
       seeds, seed, out, resume, log_points, quiet, checkpoints, keep: as for training (`qtwin.request.train.build`).
       data_limit: memory that the images may take. [GiB]
@@ -153,23 +155,33 @@ def check(c: SiameseConfig) -> None:
             raise Refusal(f"{option(field)} is a number greater than 0, not {getattr(c, field):g}; write 0.1")
     if c.momentum >= 1:
         raise Refusal(f"--momentum is at least 0 and below 1, not {c.momentum:g}; write --momentum 0.9")
-    if c.method == "simclr" and not rule.tied:
-        raise Refusal(
-            f"simclr has no target, both twins learn, and --target {c.target} came; leave it out, or write moco"
-        )
-    if not c.stop_gradient and (c.method != "simsiam" or not rule.tied):
-        raise Refusal(
-            "--stop-gradient no lets the gradient through to a tied twin, which is simsiam's ablation, and"
-            f" {c.method} with --target {c.target} came; write simsiam --target tied"
-        )
-    if c.method in ("moco", "simclr") and c.predictor != "none":
-        raise Refusal(f"{c.method} has no predictor, and --predictor {c.predictor} came; leave it out, or write byol")
-    if c.method in ("moco", "simclr") and not c.symmetric:
-        raise Refusal(f"--symmetric no is for simsiam and byol, and {c.method} came; leave it out")
-    if c.method == "moco" and c.queue < c.batch:
-        raise Refusal(f"the queue holds {c.queue} keys and a batch brings {c.batch}; write --queue {4 * c.batch}")
+    _check_method(c, METHODS[c.method], rule.tied)
     if c.predictor != "none" and widths[-1] < 4 and not c.bottleneck:
         raise Refusal(f"a quarter of the projector's {widths[-1]} numbers is no layer; write --bottleneck 1")
+
+
+def _check_method(c: SiameseConfig, info: MethodInfo, tied: bool) -> None:
+    """Refuses settings that the method has no use for, as its record says."""
+    if info.target == "none" and not tied:
+        raise Refusal(
+            f"{c.method} has no target, both twins learn, and --target {c.target} came; leave it out, or write"
+            f" {those_with('target', 'any')[-1]}"
+        )
+    if not c.stop_gradient and not (info.ablates_stop_gradient and tied):
+        raise Refusal(
+            f"--stop-gradient no lets the gradient through to a tied twin, which is {_ABLATED}'s ablation, and"
+            f" {c.method} with --target {c.target} came; write {those_with('ablates_stop_gradient')[-1]} --target tied"
+        )
+    if not info.predictor and c.predictor != "none":
+        raise Refusal(
+            f"{c.method} has no predictor, and --predictor {c.predictor} came; leave it out, or write"
+            f" {those_with('predictor')[-1]}"
+        )
+    if not info.symmetric and not c.symmetric:
+        who = " and ".join(those_with("symmetric"))
+        raise Refusal(f"--symmetric no is for {who}, and {c.method} came; leave it out")
+    if info.queue and c.queue < c.batch:
+        raise Refusal(f"the queue holds {c.queue} keys and a batch brings {c.batch}; write --queue {4 * c.batch}")
 
 
 class Saved(NamedTuple):

@@ -14,6 +14,7 @@ from qtwin.nets.encoders import encoder_network, head_network
 from qtwin.nets.names import widths_choice
 from qtwin.nets.net import Net
 from qtwin.rates import Rates
+from qtwin.siamese.catalog import METHODS
 from qtwin.siamese.views import steps_of_pass
 from qtwin.target_update import specs
 from qtwin.types import Array, Variables
@@ -27,7 +28,7 @@ def widths_of(c: SiameseConfig) -> tuple[int, ...]:
 def encoder_and_projector(images: Array, c: SiameseConfig) -> tuple[Net, Net]:
     """images [B, H, W, C] -> features [B, D], and features -> projections [B, P]."""
     encoder, features = encoder_network(images.shape[1:], c.encoder)
-    output = c.batch_norm == "all" or (c.batch_norm == "default" and c.method == "simsiam")
+    output = c.batch_norm == "all" or (c.batch_norm == "default" and METHODS[c.method].norm_on_output)
     return encoder, head_network(features, widths_of(c), c.batch_norm != "none", output)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qtwin.config.siamese import SiameseConfig
+from qtwin.records import imported
 from qtwin.request.run_config import write_json
 from qtwin.run.devices import prepare
 from qtwin.run.finish import undisturbed
 from qtwin.run.train import alone, ended, span
+from qtwin.siamese.catalog import METHODS
 from qtwin.storage.console import console, safe
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ JUDGED = ("knn", "spread", "effective_rank", "loss", "agreement")  # what a log 
 
 def method_of(images: Array, c: SiameseConfig) -> Algorithm:
     """The method that ``c.method`` names, on images [M, H, W, C]."""
-    return getattr(importlib.import_module(f"qtwin.siamese.{c.method}"), c.method)(images, c)
+    return imported(METHODS[c.method].build)(images, c)
 
 
 def run(request: SiameseRequest) -> int:

@@ -1,0 +1,104 @@
+"""The Siamese methods: one record for each. Read without importing JAX.
+
+A new method is its screen, a file that reads like an agent's, and its record here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from qtwin.config.siamese import SiameseConfig
+from qtwin.records import blanks, dangling
+
+TARGETS = ("any", "none")
+
+
+class MethodInfo(NamedTuple):
+    """Everything that is known about a method.
+
+    Attributes:
+      name: what it is called.
+      about: what it is, in one line.
+      paper: where it comes from.
+      build: ``(images [M, H, W, C], config) -> Algorithm`` by ``"module:function"``, imported when used.
+      defaults: fields of `qtwin.config.siamese.SiameseConfig` that it runs with where nothing else is asked for, beside
+        those that all methods share on such images.
+      on_digits: the same on the digits alone.
+      target: "any" target update, or "none": both networks learn, and the twins stay tied.
+      predictor: the online network has a predictor, which a setting shapes or leaves out.
+      symmetric: a setting decides whether each view predicts the other.
+      ablates_stop_gradient: the gradient may be let through to a tied target.
+      temperature: its loss is a softmax over similarities with a temperature.
+      queue: keys of earlier batches serve as negatives.
+      norm_on_output: its paper has batch norm on the projector's output as well.
+    """
+
+    name: str
+    about: str
+    paper: str
+    build: str
+    defaults: Mapping[str, Any]
+    on_digits: Mapping[str, Any]
+    target: str = "any"
+    predictor: bool = False
+    symmetric: bool = False
+    ablates_stop_gradient: bool = False
+    temperature: bool = False
+    queue: bool = False
+    norm_on_output: bool = False
+
+    @property
+    def line(self) -> str:
+        """What ``qtwin list methods`` says of it."""
+        return f"{self.about} ({self.paper})"
+
+
+_METHODS = (
+    MethodInfo(
+        "simsiam", "SimSiam: a predictor and a tied twin behind a stop-gradient", "Chen & He 2021",
+        "qtwin.siamese.simsiam:simsiam", {}, {}, predictor=True, symmetric=True, ablates_stop_gradient=True,
+        norm_on_output=True,
+    ),
+    MethodInfo(
+        "byol", "BYOL: a predictor and a twin that follows softly", "Grill 2020", "qtwin.siamese.byol:byol",
+        # The target follows along a cosine from 0.004 (its section 3.2) and a bottleneck as wide as the projector.
+        {"target": "cosine:0.004"},
+        # BYOL's loss has four times the gradient of SimSiam's; its twin has 2,750 gradient steps to catch up, not a
+        # million.
+        {"target": "cosine:0.05", "projector": "256,128", "bottleneck": 256, "learning_rate": 0.4},
+        predictor=True, symmetric=True,
+    ),
+    MethodInfo(
+        "moco", "MoCo v2: a softly following twin gives the keys, a queue of earlier ones the negatives", "He 2020",
+        "qtwin.siamese.moco:moco",
+        # Version 2's temperature; a queue and a pace for small data, as in the authors' CIFAR-10 demonstration.
+        {"target": "soft:0.01", "temperature": 0.1, "predictor": "none"}, {}, temperature=True, queue=True,
+    ),
+    MethodInfo(
+        "simclr", "SimCLR: no target at all, both twins learn, the batch gives the negatives", "Chen 2020",
+        "qtwin.siamese.simclr:simclr", {"temperature": 0.5, "predictor": "none"}, {}, target="none", temperature=True,
+    ),
+)  # fmt: skip
+METHODS: dict[str, MethodInfo] = {info.name: info for info in _METHODS}
+
+
+def those_with(field: str, value: Any = True) -> list[str]:
+    """The methods whose record says so, by name."""
+    return [name for name, info in METHODS.items() if getattr(info, field) == value]
+
+
+def problems(info: MethodInfo) -> list[str]:
+    """What is wrong with a method's record, one line each; nothing for a whole one."""
+    wrong = blanks(info) + dangling(info, ("build",))
+    if info.target not in TARGETS:
+        wrong.append(f"target is one of {', '.join(TARGETS)}, not {info.target}")
+    settings = SiameseConfig.__dataclass_fields__
+    for field in ("defaults", "on_digits"):
+        given = getattr(info, field)
+        wrong += [f"{field} names '{name}', which is no setting" for name in given or {} if name not in settings]
+    if not info.predictor and dict(info.defaults or {}).get("predictor") != "none":
+        wrong.append("it has no predictor, and its defaults do not say so")
+    if info.target == "none" and "target" in {**(info.defaults or {}), **(info.on_digits or {})}:
+        wrong.append("it has no target, and its defaults name one")
+    return wrong
