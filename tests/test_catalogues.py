@@ -210,7 +210,7 @@ def test_a_name_stands_in_its_records_file_alone(kind):
         known = any(file.startswith(own) for own in (*OWN[kind], *ELSEWHERE)) or file in OTHER_MEANING.get(name, ())
         if name in CATALOGUES[kind][0] and name not in EVERYWHERE and not known:
             strange.setdefault(file, []).append(name)
-    assert not strange
+    assert not strange, strange
 
 
 @functools.cache
