@@ -16,9 +16,11 @@ from qtwin.cli import main
 from qtwin.envs.env_checker import try_gym
 from qtwin.envs.exits import INSIDE
 from qtwin.envs.guard import Care, Guarded, guarded
-from qtwin.envs.gym_envs import GymVector, from_vector, gym_env, gym_spec, spec_of
+from qtwin.envs.gym_envs import from_vector, gym_env, gym_spec, spec_of
+from qtwin.envs.gym_vector import GymVector
 from qtwin.envs.make import host_env
-from qtwin.envs.supervised import CONTEXT, Supervised
+from qtwin.envs.seats import CONTEXT
+from qtwin.envs.supervised import Supervised
 from qtwin.errors import Broken, Refusal
 from qtwin.run.record import record
 from qtwin.types import Timestep

@@ -14,7 +14,8 @@ from worlds import little_dqn
 from qtwin.cli import main
 from qtwin.engine.hosted import hosted
 from qtwin.envs.guard import Guarded
-from qtwin.envs.gym_envs import GymVector, spec_of
+from qtwin.envs.gym_envs import spec_of
+from qtwin.envs.gym_vector import GymVector
 from qtwin.envs.supervised import IN_A_ROW, Supervised
 from qtwin.errors import Broken
 from qtwin.run.logs import read_points

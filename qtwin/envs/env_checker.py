@@ -28,8 +28,8 @@ from qtwin.envs.edge import (
 )
 from qtwin.envs.exits import INSIDE, contained
 from qtwin.envs.guard import Care, Watchdog, guarded, leave
+from qtwin.envs.seats import CONTEXT
 from qtwin.envs.spec import EnvSpec
-from qtwin.envs.supervised import CONTEXT
 from qtwin.errors import Broken, Refusal
 
 STEPS, SECONDS = 40, 2.0  # of a trial, whichever is over first; one step is always taken

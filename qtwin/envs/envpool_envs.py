@@ -10,7 +10,8 @@ from gymnasium.vector import AutoresetMode
 
 from qtwin.envs.base import HostEnv
 from qtwin.envs.guard import Care, Guarded
-from qtwin.envs.gym_envs import GymVector, spec_of
+from qtwin.envs.gym_envs import spec_of
+from qtwin.envs.gym_vector import GymVector
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest
 from qtwin.types import Array
