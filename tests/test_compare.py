@@ -21,8 +21,8 @@ from qtwin.lab.findings import findings
 from qtwin.lab.grid import Protocol, cells_of, label_of, price_group
 from qtwin.lab.page import page
 from qtwin.lab.results import collect
-from qtwin.lab.table import missing, table
 from qtwin.lab.svg import number, ticks
+from qtwin.lab.table import missing, table
 from qtwin.request.command_line import Parser
 from qtwin.run.logs import read_points
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 from qtwin.agents.catalog import every_setting, own_settings
 from qtwin.config.options import SETTINGS, option
 from qtwin.errors import Refusal
-from qtwin.request.config_file import config_option, said
+from qtwin.request.run_options import asked_of, run_options
 
 if TYPE_CHECKING:
     from qtwin.request.train import Request
@@ -67,37 +67,49 @@ def settings_of(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def train_options(parser: Parser) -> None:
+    """The options of ``qtwin train``."""
     parser.add_argument("env", metavar="ENV", nargs="?", help="the environment, as CartPole-v1 (qtwin list envs)")
-    config_option(parser)
+    meanings = {
+        "log_points": "evaluations on the way (20)",
+        "checkpoints": "so many in the run (5), or every:N transitions one",
+    }
+    after = {
+        "config": _recipe_options,
+        "resume": _data_options,
+        "log_points": _engine_options,
+        "checkpoints": _environment_options,
+        "quiet": setting_options,
+    }
+    run_options(parser, meanings, after)
+
+
+def _recipe_options(parser: Parser) -> None:
     parser.add_argument("--agent", metavar="NAME", help="the algorithm (qtwin list agents)")
     parser.add_argument("--preset", metavar="NAME", help="settings by name (qtwin list presets)")
-    parser.add_argument("--seeds", metavar="K", default=None, help="how many seeds, trained side by side")
-    parser.add_argument("--seed", metavar="S", default=None, help="the first of them")
-    parser.add_argument("--out", metavar="DIR", help="the run directory; a fresh one under runs/ if left out")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+
+
+def _data_options(parser: Parser) -> None:
     parser.add_argument("--data", metavar="FILE", help="learn offline from a recording (qtwin record)")
     parser.add_argument("--eval-episodes", metavar="N", help="greedy episodes at the end, for each seed (100)")
     parser.add_argument("--eval-max-steps", metavar="N", help="cut an evaluation episode after N steps (10,000)")
-    parser.add_argument("--log-points", metavar="N", help="evaluations on the way (20)")
+
+
+def _engine_options(parser: Parser) -> None:
     parser.add_argument("--engine", metavar="E", help="auto, fused (in JAX) or hosted (in Python)")
     parser.add_argument("--overlap", action="store_true", help="hosted: collect while the regression runs")
     parser.add_argument("--diagnose", metavar="K", help="measure the twin at every Kth of them; 0 never")
-    parser.add_argument("--checkpoints", metavar="N", help="so many in the run (5), or every:N transitions one")
+
+
+def _environment_options(parser: Parser) -> None:
     parser.add_argument("--frames", metavar="WHERE", help="remembered images: memory, or disk (in the run directory)")
     parser.add_argument("--env-timeout", metavar="S", help="seconds for a step in Python (60); 0 is for ever")
     parser.add_argument("--env-mode", metavar="HOW", help="sync, or async: apart, and replaced if they die or hang")
     parser.add_argument("--on-nan", metavar="HOW", help="from an environment: stop, or drop it and go on with another")
-    parser.add_argument("--keep", metavar="HOW", help="which stay: last:2, every:10, best:1, or several with commas")
-    parser.add_argument("--quiet", action="store_true", help="say nothing")
-    setting_options(parser)
 
 
 def request_of(arguments: argparse.Namespace) -> Request:
     """What ``qtwin train`` was asked for, checked."""
     from qtwin.request.train import build
 
-    asked = said(arguments)
-    if "env" not in asked:
-        raise Refusal("qtwin train needs ENV and none came; write qtwin train CartPole-v1")
-    settings = {field: asked.pop(field) for field in (*every_setting(), "data") if field in asked}
+    asked, settings = asked_of(arguments, "env", "qtwin train CartPole-v1", (*every_setting(), "data"))
     return build(**{"env_timeout": ENV_TIMEOUT} | asked, settings=settings)

@@ -7,11 +7,12 @@ import importlib.metadata
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from qtwin.agents.catalog import AGENTS
 from qtwin.config.config import Config
 from qtwin.errors import Refusal
+from qtwin.request.run_directory import place_of
 from qtwin.storage.files import replace
 from qtwin.storage.reading import problem, read_record, shown
 from qtwin.storage.schemas import RUN_CONFIG, settings
@@ -65,6 +66,30 @@ def _kind_of(config: dict, file: Path, again: str) -> type[Config]:
     if not isinstance(agent, str) or agent not in AGENTS:
         raise Refusal(f"{file} is damaged: there is no agent {shown(agent)}; {again}")
     return AGENTS[agent].config
+
+
+class SavedRun(NamedTuple):
+    """A run to go on with.
+
+    Attributes:
+      config: its settings, a `Config` or another kind of run's.
+      seeds: its seeds.
+      file: all of its ``config.json``.
+    """
+
+    config: Any
+    seeds: tuple[int, ...]
+    file: dict
+
+
+def saved_run(out: str | None, kind: type = Config) -> SavedRun:
+    """The run in ``out``, whose settings are a ``kind``; refuses a directory that holds no such run."""
+    file = read_config(Path(place_of(out, True)), kind)
+    if kind is Config:
+        kind = AGENTS[file["config"]["agent"]].config
+    known = {field.name for field in dataclasses.fields(kind)}
+    config = kind(**{name: value for name, value in file["config"].items() if name in known})
+    return SavedRun(config, tuple(file["seeds"]), file)
 
 
 def as_before(run: dict, before: dict) -> dict:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from qtwin.config.options import number, option, read_fields, whole
+from qtwin.config.options import number, option, read_fields
 from qtwin.config.siamese import BATCH_NORMS, PREDICTORS, SiameseConfig
 from qtwin.config.siamese_specs import augment_choice
 from qtwin.errors import Refusal, one_of
 from qtwin.nets.names import encoder_choice, widths_choice
 from qtwin.request.check_target import is_plain
-from qtwin.request.retention import CHECKPOINTS, KEEP, parse_checkpoints, parse_keep
-from qtwin.request.run_config import BOUND, as_before, read_config, same_run
-from qtwin.request.run_directory import place_of, seeds_of
+from qtwin.request.run_config import SavedRun, saved_run
+from qtwin.request.run_options import RunOptions, go_on, placed, read_options
 from qtwin.request.siamese_defaults import defaults_for
 from qtwin.siamese.catalog import METHODS, MethodInfo, those_with
 from qtwin.siamese.data import Images, load_images
@@ -45,47 +43,26 @@ SETTINGS = {
 STATS_POLICIES = ("own", "copied", "mixed", "shared")
 
 
-@dataclasses.dataclass(frozen=True)
-class SiameseRequest:
-    """What ``qtwin siamese`` is to do, checked as far as it can be without JAX.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SiameseRequest(RunOptions):
+    """What ``qtwin siamese`` is to do, checked as far as it can be without JAX; how it is carried out is `RunOptions`.
 
     Attributes:
       config: the run.
       images: what ``config.data`` names, read.
-      seeds: which seeds, trained side by side.
-      out: the run directory, which holds nothing yet, or the run to go on with.
-      resume: go on with the run in ``out``.
-      log_points: how many times on the way the features are judged.
-      quiet: say nothing.
-      checkpoints: how many, or ``every:N`` gradient steps (`qtwin.request.retention.parse_checkpoints`).
-      keep: which of them stay (`qtwin.request.retention.parse_keep`).
     """
 
     config: SiameseConfig
     images: Images
-    seeds: tuple[int, ...]
-    out: str
-    resume: bool
-    log_points: int
-    quiet: bool
-    checkpoints: str = CHECKPOINTS
-    keep: str = KEEP
 
 
 def build(
     method: str,
     *,
     data: str | None = None,
-    seeds: int | None = None,
-    seed: int | None = None,
-    out: str | None = None,
-    resume: bool = False,
-    log_points: int = 15,
-    quiet: bool = False,
-    checkpoints: str | int | None = None,
-    keep: str | int | None = None,
     data_limit: float | str = LIMIT,
     settings: dict[str, Any] | None = None,
+    **options: Any,
 ) -> SiameseRequest:
     """Puts a request together: a setting that is given, before the method's own for such images.
 
@@ -94,31 +71,23 @@ def build(
     Args:
       method: a key of `qtwin.siamese.catalog.METHODS`.
       data: the images (`qtwin.siamese.data.load_images`); digits if None.
-      seeds, seed, out, resume, log_points, quiet, checkpoints, keep: as for training (`qtwin.request.train.build`).
       data_limit: memory that the images may take. [GiB]
       settings: fields of `SiameseConfig` by name, as values or as the text an option holds.
+      **options: seeds, seed, out, resume, log_points (15), quiet, checkpoints, keep: see
+        `qtwin.request.run_options.Given`.
 
     Raises:
       Refusal: what was asked for makes no sense, the images cannot be learned from, or the run in ``out`` is of another
         method or had other settings.
     """
     one_of("method", method, METHODS)
-    saved = _saved(out, method) if resume else None
+    given = read_options(options, log_points=15)
+    saved = _saved(given.out, method) if given.resume else None
     base = saved.config if saved else defaults_for(method, "digits" if data is None else data)
-    given = read_fields(settings or {}, base, ("method", "data"))
-    config = dataclasses.replace(base, data=base.data if data is None else data, **given)
-    log_points = whole(log_points, "--log-points", 1)
+    read = read_fields(settings or {}, base, ("method", "data"))
+    config = dataclasses.replace(base, data=base.data if data is None else data, **read)
     data_limit = number(data_limit, "--data-limit")
-    keep = KEEP if keep is None else str(keep)
-    parse_keep(keep)
-    checkpoints = None if checkpoints is None else str(checkpoints)
-    if checkpoints is not None:
-        parse_checkpoints(checkpoints)
-    picked = saved.seeds if saved and seeds is None and seed is None else seeds_of(seeds, seed)
-    run = BOUND | {"checkpoints": checkpoints or BOUND["checkpoints"]}
-    if saved:
-        run = as_before(run, saved.file["run"])
-        same_run(Path(str(out)), saved.file, config, picked, run)
+    seeds, run = go_on(given, config, {}, saved)
     check(config)
     images = load_images(config.data, limit=data_limit)
     encoder_choice(config.encoder, images.train.shape[1:])
@@ -127,8 +96,8 @@ def build(
             f"there are {len(images.train):,} images to learn from and a batch needs {config.batch:,}; write --batch"
             f" {max(2, len(images.train) // 4)}"
         )
-    place = place_of(out, resume, f"{images.name}-{method}")
-    return SiameseRequest(config, images, picked, place, resume, log_points, quiet, run["checkpoints"], keep)
+    options = placed(given, seeds, run["checkpoints"], f"{images.name}-{method}")
+    return SiameseRequest(config=config, images=images, **options)
 
 
 def check(c: SiameseConfig) -> None:
@@ -184,22 +153,12 @@ def _check_method(c: SiameseConfig, info: MethodInfo, tied: bool) -> None:
         raise Refusal(f"the queue holds {c.queue} keys and a batch brings {c.batch}; write --queue {4 * c.batch}")
 
 
-class Saved(NamedTuple):
-    """A run that is to be gone on with: its settings, its seeds, and all of its ``config.json``."""
-
-    config: SiameseConfig
-    seeds: tuple[int, ...]
-    file: dict
-
-
-def _saved(out: str | None, method: str) -> Saved:
+def _saved(out: str | None, method: str) -> SavedRun:
     """The Siamese run in ``out``; refuses one of another method."""
-    found = read_config(Path(place_of(out, True)), SiameseConfig)
-    known = {field.name for field in dataclasses.fields(SiameseConfig)}
-    config = SiameseConfig(**{k: v for k, v in found["config"].items() if k in known})
-    if method != config.method:
+    saved = saved_run(out, SiameseConfig)
+    before = saved.config.method
+    if method != before:
         raise Refusal(
-            f"the run in {out} is one of {config.method}, not {method}; write qtwin siamese {config.method} --resume"
-            f" --out {out}"
+            f"the run in {out} is one of {before}, not {method}; write qtwin siamese {before} --resume --out {out}"
         )
-    return Saved(config, tuple(found["seeds"]), found)
+    return saved

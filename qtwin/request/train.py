@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any
 
 from qtwin.agents.catalog import AGENTS, agent_of, fits, readers_of, reads
@@ -24,9 +23,8 @@ from qtwin.request.check_self_prediction import check_self_prediction
 from qtwin.request.check_target import check_target
 from qtwin.request.check_values import check_values
 from qtwin.request.presets import Preset, preset_of
-from qtwin.request.retention import CHECKPOINTS, KEEP, parse_checkpoints, parse_keep
-from qtwin.request.run_config import MAY_CHANGE, as_before, read_config, same_run
-from qtwin.request.run_directory import place_of, seeds_of
+from qtwin.request.run_config import MAY_CHANGE, SavedRun, saved_run
+from qtwin.request.run_options import RunOptions, go_on, placed, read_options
 from qtwin.request.schedules import check_schedules, used_up, with_schedules_of
 
 ENGINES = ("auto", "fused", "hosted")
@@ -34,23 +32,16 @@ FRAMES = ("memory", "disk")
 MANY = 7  # agents that are still named where a setting is for them alone
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What ``qtwin train`` is to do, checked as far as it can be without JAX.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request(RunOptions):
+    """What ``qtwin train`` is to do, checked as far as it can be without JAX; how it is carried out is `RunOptions`.
 
     Attributes:
       config: the run.
-      seeds: which seeds, trained side by side.
-      out: the run directory, which holds nothing yet, or the run to go on with.
-      resume: go on with the run in ``out``.
       eval_episodes: greedy episodes at the end, for each seed.
-      log_points: how many times on the way the agent is evaluated and logged.
       overlap: hosted engine: collect while the regression runs. It pays where environments are slow; with quick ones
         the two only take each other's time, and seeds run side by side already fill the cores.
-      quiet: say nothing.
       engine: "auto", "fused" or "hosted".
-      checkpoints: how many, or ``every:N`` (`qtwin.request.retention.parse_checkpoints`).
-      keep: which of them stay (`qtwin.request.retention.parse_keep`).
       env_timeout: seconds after which a step of Python environments that has not come back ends the process, or
         (``env_mode`` "async") that environment; 0 never.
       env_mode, on_nan: what else is done about them (`qtwin.envs.guard.Care`).
@@ -62,16 +53,9 @@ class Request:
     """
 
     config: Config
-    seeds: tuple[int, ...]
-    out: str
-    resume: bool
     eval_episodes: int
-    log_points: int
     overlap: bool
-    quiet: bool
     engine: str
-    checkpoints: str = CHECKPOINTS
-    keep: str = KEEP
     env_timeout: float = 0.0
     env_mode: str = "sync"
     on_nan: str = "stop"
@@ -86,24 +70,17 @@ def build(
     *,
     agent: str | None = None,
     preset: str | None = None,
-    seeds: int | None = None,
-    seed: int | None = None,
-    out: str | None = None,
-    resume: bool = False,
     eval_episodes: int = 100,
-    log_points: int = 20,
     engine: str = "auto",
     overlap: bool = False,
-    checkpoints: str | int | None = None,
-    keep: str | int | None = None,
     env_timeout: float | str = 0.0,
     env_mode: str = "sync",
     on_nan: str = "stop",
     frames: str | None = None,
-    quiet: bool = False,
     diagnose: int | None = None,
     eval_max_steps: int | None = None,
     settings: dict[str, Any] | None = None,
+    **options: Any,
 ) -> Request:
     """Puts a request together: a setting said aloud, before the preset's, before the agent's default.
 
@@ -113,33 +90,69 @@ def build(
       env: the environment's name.
       agent: the algorithm; ``dqn``, or the preset's, if None.
       preset: settings by name.
-      seeds: how many seeds; 1 if None.
-      seed: the first of them; 0 if None.
-      out: the run directory; a fresh one under ``runs/`` if None.
-      resume: go on with the run in ``out``.
-      eval_episodes, log_points, engine, overlap, quiet, diagnose: see `Request`.
-      checkpoints, keep, env_timeout, env_mode, on_nan: likewise; 5 in a run, and the last 2, if None.
+      eval_episodes, engine, overlap, diagnose: see `Request`.
+      env_timeout, env_mode, on_nan: likewise.
       frames: likewise; "memory", or as before, if None.
       eval_max_steps: likewise; 0, or as before, if None.
       settings: fields of `Config` by name, as values or as the text an option holds.
+      **options: seeds, seed, out, resume, log_points (20), quiet, checkpoints, keep: see
+        `qtwin.request.run_options.Given`.
 
     Raises:
       Refusal: what was asked for makes no sense.
     """
-    spec = resolve(env)
+    spec, settings = resolve(env), settings or {}
+    _check_engine(engine, spec)
+    eval_episodes = whole(eval_episodes, "--eval-episodes", 1)
+    diagnose = None if diagnose is None else whole(diagnose, "--diagnose", 0)
+    chosen = preset_of(preset) if preset else None
+    notes = _misfit(chosen, spec) if chosen else ()
+    given = read_options(options, log_points=20)
+    env_timeout = number(env_timeout, "--env-timeout")
+    _check_care(spec, engine, env_mode, on_nan)
+    saved = _saved(given.out, env, spec) if given.resume else None
+    goes_on = saved is not None and not (agent or preset)
+    base = saved.config if goes_on else base_config(agent, chosen, spec)
+    check_read(base, settings)
+    config = dataclasses.replace(base, env=base.env if goes_on else env, **read_settings(settings, base))
+    check(config, resolve(config.env, config.preprocessing))
+    if saved:
+        config = with_schedules_of(saved.config, config, "schedule_steps" in settings)
+    run = {"engine": engine, "overlap": overlap}
+    run["eval_max_steps"] = None if eval_max_steps is None else whole(eval_max_steps, "--eval-max-steps", 0)
+    # The environment may be written in another way: `_saved` has seen that it is the same.
+    again = dataclasses.replace(config, env=saved.config.env) if saved else config
+    seeds, run = go_on(given, again, run, saved, MAY_CHANGE, seeds_as_before=goes_on)
+    run["frames"] = one_of("place of frames", frames or run["frames"], FRAMES)
+    run["eval_max_steps"] = whole(run["eval_max_steps"], "--eval-max-steps", 0)
+    spec = resolve(config.env, config.preprocessing)
+    if run["frames"] == "disk":
+        check_frames(config, spec)
+    notes += () if saved or not (note := used_up(config)) else (note,)
+    return Request(
+        config=config, eval_episodes=eval_episodes, diagnose=diagnose, notes=notes,
+        env_timeout=env_timeout, env_mode=env_mode, on_nan=on_nan,
+        **run | placed(given, seeds, run["checkpoints"], f"{spec.id.partition(':')[2]}-{config.agent}"),
+    )  # fmt: skip
+
+
+def _misfit(preset: Preset, spec: EnvSpec) -> tuple[str, ...]:
+    """What is noted of a preset that was made for something else."""
+    if preset.fits(spec):
+        return ()
+    return (f"the preset '{preset.name}' was made for {preset.made_for_words}, not for {spec.id}",)
+
+
+def _check_engine(engine: str, spec: EnvSpec) -> None:
     one_of("engine", engine, ENGINES)
     if engine == "fused" and spec.engine != "fused":
         raise Refusal(
             f"the engine 'fused' needs an environment written in JAX, and {spec.id} is not; write --engine hosted"
         )
-    eval_episodes = whole(eval_episodes, "--eval-episodes", 1)
-    log_points = whole(log_points, "--log-points", 1)
-    diagnose = None if diagnose is None else whole(diagnose, "--diagnose", 0)
-    chosen = preset_of(preset) if preset else None
-    notes = ()
-    keep = KEEP if keep is None else str(keep)
-    parse_keep(keep)
-    env_timeout = number(env_timeout, "--env-timeout")
+
+
+def _check_care(spec: EnvSpec, engine: str, env_mode: str, on_nan: str) -> None:
+    """Refuses a way to deal with environments that go wrong which those of ``spec`` do not have."""
     one_of("way to step environments", env_mode, MODES)
     one_of("answer to a number that is not finite", on_nan, ON_NAN)
     fused = spec.engine == "fused" and engine != "hosted"
@@ -153,44 +166,6 @@ def build(
             f"--on-nan drop replaces environments of Gymnasium and those of the fused engine, and {spec.id} is none of"
             " them here; leave it out"
         )
-    if checkpoints is not None:
-        parse_checkpoints(str(checkpoints))
-    saved = _saved(out, env, spec) if resume else None
-    if saved and not (agent or preset):
-        base, saved_seeds = saved[0], saved[1]
-    else:
-        base, saved_seeds = base_config(agent, chosen, spec), None
-    if chosen and not chosen.fits(spec):
-        notes = (f"the preset '{chosen.name}' was made for {chosen.made_for_words}, not for {spec.id}",)
-    check_read(base, settings or {})
-    config = dataclasses.replace(base, env=base.env if saved_seeds else env, **read_settings(settings or {}, base))
-    spec = resolve(config.env, config.preprocessing)
-    check(config, spec)
-    if saved:
-        config = with_schedules_of(saved[0], config, "schedule_steps" in (settings or {}))
-    if saved_seeds and seeds is None and seed is None:
-        picked = saved_seeds
-    else:
-        picked = seeds_of(seeds, seed)
-    run = {"engine": engine, "overlap": overlap, "checkpoints": checkpoints, "frames": None}
-    run["eval_max_steps"] = None if eval_max_steps is None else whole(eval_max_steps, "--eval-max-steps", 0)
-    if saved:
-        run = as_before(run, saved[2]["run"])
-        # The environment may be written in another way: `_saved` has seen that it is the same.
-        again = dataclasses.replace(config, env=saved[0].env)
-        same_run(Path(str(out)), saved[2], again, picked, run, MAY_CHANGE)
-    run["checkpoints"] = str(run["checkpoints"] or CHECKPOINTS)
-    run["frames"] = one_of("place of frames", frames or run["frames"] or "memory", FRAMES)
-    run["eval_max_steps"] = whole(run["eval_max_steps"] or 0, "--eval-max-steps", 0)
-    if run["frames"] == "disk":
-        check_frames(config, spec)
-    notes += () if saved or not (note := used_up(config)) else (note,)
-    stem = f"{spec.id.partition(':')[2]}-{config.agent}"
-    place = place_of(out, resume, stem)
-    return Request(
-        config, picked, place, resume, eval_episodes, log_points, quiet=quiet, keep=keep, notes=notes,
-        diagnose=diagnose, env_timeout=env_timeout, env_mode=env_mode, on_nan=on_nan, **run,
-    )  # fmt: skip
 
 
 def base_config(agent: str | None, preset: Preset | None, spec: EnvSpec) -> Config:
@@ -268,13 +243,10 @@ def _check_sparse(net: NetName, spec: EnvSpec) -> None:
         )
 
 
-def _saved(out: str | None, env: str, spec: EnvSpec) -> tuple[Config, tuple[int, ...], dict]:
-    saved = read_config(Path(place_of(out, True)))
-    kind = AGENTS[saved["config"]["agent"]].config
-    known = {field.name for field in dataclasses.fields(kind)}
-    config = kind(**{name: value for name, value in saved["config"].items() if name in known})
-    if resolve(config.env).id != spec.id:
-        raise Refusal(
-            f"the run in {out} learns {config.env}, not {env}; write qtwin train {config.env} --resume --out {out}"
-        )
-    return config, tuple(saved["seeds"]), saved
+def _saved(out: str | None, env: str, spec: EnvSpec) -> SavedRun:
+    """The run in ``out``; refuses one in another environment than ``env``."""
+    saved = saved_run(out)
+    before = saved.config.env
+    if resolve(before).id != spec.id:
+        raise Refusal(f"the run in {out} learns {before}, not {env}; write qtwin train {before} --resume --out {out}")
+    return saved
