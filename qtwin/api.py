@@ -6,7 +6,7 @@ import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,10 @@ from qtwin.envs.base import HostEnv, JaxEnv
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.request.run_directory import anchored
+from qtwin.request.run_options import RunOptions
 from qtwin.types import Variables
+
+R = TypeVar("R", bound=RunOptions)
 
 
 class Run(NamedTuple):
@@ -89,7 +92,6 @@ def train(
       Refusal: the request was wrong; one sentence says what was expected, what came and what to write instead.
     """
     from qtwin.request.train import build
-    from qtwin.run.logs import read_points
     from qtwin.run.train import execute
 
     request = build(
@@ -117,9 +119,7 @@ def train(
     )
     for note in () if quiet else request.notes:
         print(f"note: {note}", file=sys.stderr)
-    path = Path(anchored(request.out))  # before an environment is made, which may change the working directory
-    summary = execute(request)
-    return Run(path, summary, read_points(path / "metrics.jsonl"))
+    return _ended(request, execute)
 
 
 def train_encoder(
@@ -156,7 +156,6 @@ def train_encoder(
       Refusal: the request was wrong; one sentence says what was expected, what came and what to write instead.
     """
     from qtwin.request.siamese import build
-    from qtwin.run.logs import read_points
     from qtwin.run.siamese.train import execute
 
     request = build(
@@ -173,6 +172,13 @@ def train_encoder(
         data_limit=data_limit,
         settings=settings,
     )
+    return _ended(request, execute)
+
+
+def _ended(request: R, execute: Callable[[R], dict]) -> Run:
+    """What a request has come to when it has been executed."""
+    from qtwin.run.logs import read_points
+
     path = Path(anchored(request.out))  # before an environment is made, which may change the working directory
     summary = execute(request)
     return Run(path, summary, read_points(path / "metrics.jsonl"))
@@ -244,44 +250,28 @@ def learn(
         raise Refusal(f"the number of seeds is a whole number of at least 1, not {seeds}")
     prepare(seeds)
     from qtwin.engine.fleet import fleet_of
-    from qtwin.engine.played import cut_in_words
-    from qtwin.envs.catalog import resolve
-    from qtwin.envs.env_checker import try_host, try_jax
-    from qtwin.envs.guard import guarded
-    from qtwin.envs.make import make, try_out
+    from qtwin.envs.make import handed_in
     from qtwin.interrupts import Interrupts
     from qtwin.rates import plan
     from qtwin.run.evaluate import greedy_player
+    from qtwin.run.finish import judge
     from qtwin.run.logs import Screen
-    from qtwin.run.loop import loop, marks
+    from qtwin.run.loop import Course, Observer, loop
+    from qtwin.run.pauses import marks
 
+    spending, env = plan(algorithm.rates, envs, steps), handed_in(env, envs, plays=bool(algorithm.rates.collect))
     names = tuple(range(seed, seed + seeds))
-    spending = plan(algorithm.rates, envs, steps)
-    if isinstance(env, str | EnvSpec):
-        spec = resolve(env) if isinstance(env, str) else env
-        try_out(spec)
-        env = make(spec)
-    elif isinstance(env, JaxEnv):
-        try_jax(env)
-    elif algorithm.rates.collect:
-        try_host(env, envs)
-        env = guarded(env)
     fleet = fleet_of(algorithm, env, envs, names, overlap=overlap, eval_max_steps=eval_max_steps)
     screen, kept = Screen(spending.cycles, 0, quiet), _Points([])
     try:
         with Interrupts() as interrupts:
             interrupts.say = screen.say
             interrupts.breakable(fleet.compile)
-            pauses = marks(spending, log_points, "1")
-            loop(fleet, spending, pauses, screen, kept, None, interrupts=interrupts)
+            course = Course(spending, marks(spending, log_points, "1"))
+            loop(fleet, course, Observer(screen, kept), interrupts=interrupts)
             play = greedy_player(algorithm.agent.act, env, eval_episodes, eval_max_steps=eval_max_steps)
-            last = [fleet.variables(i) for i in range(seeds)]
-            played = interrupts.breakable(lambda: [play(v, name) for v, name in zip(last, names, strict=True)])
-        if cut := cut_in_words(
-            sum(int(each.cut.sum()) for each in played), seeds * eval_episodes, fleet.eval_max_steps
-        ):
-            screen.say(cut)
-        return Learned(last, np.array([each.returns.mean() for each in played]), kept.points)
+            last, played = interrupts.breakable(lambda: judge(play, fleet, fleet.name, screen))
+        return Learned(list(last.values()), np.array([each.returns.mean() for each in played]), kept.points)
     finally:
         screen.close()
         fleet.close()

@@ -23,7 +23,8 @@ from qtwin.rates import plan
 from qtwin.run.checkpoint import named_leaves
 from qtwin.run.checkpoint_manager import Saver
 from qtwin.run.logs import Screen
-from qtwin.run.loop import Watch, loop, marks
+from qtwin.run.loop import Course, Observer, Watch, loop
+from qtwin.run.pauses import marks
 from qtwin.twin import twin
 from qtwin.types import Transition
 
@@ -126,7 +127,7 @@ def test_ten_in_a_row_go_back_once_and_then_stop(tmp_path):
     spending = plan(algorithm.rates, 4, 8 + 4 * 200)
     pauses = marks(spending, 1, "20")
     with pytest.raises(Diverged, match="after the run had gone back"):
-        loop(fleet, spending, pauses, screen, None, Watch(save, go_back))
+        loop(fleet, Course(spending, pauses), Observer(screen), Watch(save, go_back))
     ((cycles, _, times),) = went_back
     assert cycles == 10
     assert times == 1
@@ -172,7 +173,7 @@ def test_an_environment_in_jax_that_gives_no_finite_number_is_named_and_nothing_
     fleet = FusedFleet(algorithm, env, envs, (seed,))
     spending = plan(algorithm.rates, envs, 8 + 8 * 20)
     with pytest.raises(Broken) as stopped:
-        loop(fleet, spending, marks(spending, 1, "1"), Screen(1, 0, True), None, None)
+        loop(fleet, Course(spending, marks(spending, 1, "1")), Observer(Screen(1, 0, True)))
     (faults,) = fleet.faults()
     # What is to be acted on next is found where it is acted on, one vector step later.
     assert faults.broken_at == at + (field == "obs")
@@ -221,7 +222,7 @@ def test_where_another_one_is_broken_too_the_run_stops():
     fleet = FusedFleet(algorithm, env, 4, (0,), drop=True)
     spending = plan(algorithm.rates, 4, 8 + 8 * 20)
     with pytest.raises(Broken, match="gave nan as reward at vector step 1,"):
-        loop(fleet, spending, marks(spending, 1, "1"), Screen(1, 0, True), None, None)
+        loop(fleet, Course(spending, marks(spending, 1, "1")), Observer(Screen(1, 0, True)))
     fleet.close()
 
 

@@ -62,6 +62,35 @@ def make(spec: EnvSpec, engine: str = "auto", care: Care = CARE) -> JaxEnv | Cal
     return jax_env(spec) if engine == "fused" else host_env(spec, care)
 
 
+def handed_in(
+    env: str | EnvSpec | JaxEnv | Callable[[int], HostEnv], envs: int, plays: bool = True
+) -> JaxEnv | Callable[[int], HostEnv]:
+    """An environment as a user names it or hands it in, tried out for a few steps.
+
+    Args:
+      env: its name, its spec, a `JaxEnv`, or ``envs -> HostEnv``.
+      envs: how many will be stepped together.
+      plays: the run steps it; else, offline, one in Python is only evaluated in.
+
+    Raises:
+      Refusal: it is not as it says itself.
+    """
+    from qtwin.envs.catalog import resolve
+    from qtwin.envs.env_checker import try_host, try_jax
+    from qtwin.envs.guard import guarded
+
+    if isinstance(env, str | EnvSpec):
+        spec = resolve(env) if isinstance(env, str) else env
+        try_out(spec)
+        return make(spec)
+    if isinstance(env, JaxEnv):
+        try_jax(env)
+    elif plays:
+        try_host(env, envs)
+        return guarded(env)
+    return env
+
+
 def _home_of(spec: EnvSpec) -> tuple[EnvHomeInfo, str]:
     home, name = home_of(spec)
     if home is None:

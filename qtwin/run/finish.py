@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,100 +15,76 @@ from qtwin.config.rates_of import budget
 from qtwin.engine.played import cut_in_words
 from qtwin.envs.preprocessing import PREPROCESSINGS
 from qtwin.envs.spec import EnvSpec
-from qtwin.rates import Plan, target_updates_after
-from qtwin.request.run_config import write_json
+from qtwin.rates import target_updates_after
 from qtwin.storage.console import console, safe
 from qtwin.target_update.specs import parse
 
 if TYPE_CHECKING:
-    from qtwin.algorithm import Algorithm
     from qtwin.engine.fleet import Fleet
     from qtwin.engine.played import Played
-    from qtwin.interrupts import Interrupts
-    from qtwin.request.train import Request
-    from qtwin.run.logs import Logs, Screen
+    from qtwin.run.kind import Took
+    from qtwin.run.logs import Screen
+    from qtwin.types import Variables
 
 
-def finish(
-    request: Request,
-    out: Path,
-    spec: EnvSpec,
-    algorithm: Algorithm,
-    env,
-    fleet: Fleet,
-    spending: Plan,
-    logs: Logs,
-    screen: Screen,
-    interrupts: Interrupts,
-    took: dict[str, float],
-) -> dict:
-    """Evaluates, exports and sums up a run whose budget is spent; ``summary.json`` comes last.
+class Finished(NamedTuple):
+    """What a run has come to.
+
+    Attributes:
+      last: each seed's online network.
+      played: each seed's greedy episodes with it.
+    """
+
+    last: dict[int, Variables]
+    played: list[Played]
+
+
+def judge(play: Callable[[Variables, int], Played], fleet: Fleet, name: str, screen: Screen) -> Finished:
+    """The final evaluation; says how many of its episodes were cut.
 
     Args:
-      request, out, spec, algorithm, env, fleet, spending, logs, screen: the run's.
-      interrupts: breaks the evaluation off; a signal that comes while files are written waits until the next is due.
-      took: seconds, by the names that they have in the summary.
-
-    Returns:
-      what ``summary.json`` holds.
+      play: ``variables, seed -> Played``.
+      fleet: the seeds.
+      name: the environment's.
+      screen: is told.
 
     Raises:
-      qtwin.interrupts.Stopped: a signal came before the summary; resumed, the run does all this again.
+      Broken: a return is no finite number.
     """
     from qtwin.processes.nonfinite import finite_returns
-    from qtwin.run import policy
-    from qtwin.run.curve import draw
-    from qtwin.run.evaluate import greedy_player
 
-    config, drop = request.config, request.on_nan == "drop"
-    play = greedy_player(algorithm.agent.act, env, request.eval_episodes, drop, request.eval_max_steps)
     last = {seed: fleet.variables(i) for i, seed in enumerate(fleet.seeds)}
-    played = interrupts.breakable(lambda: [play(variables, seed) for seed, variables in last.items()])
-    finite_returns(np.stack([each.returns for each in played]), spec.id)
-    if cut := cut_in_words(sum(int(each.cut.sum()) for each in played), _episodes(played), fleet.eval_max_steps):
-        screen.say(cut)
-    policy.export(out / "policy", spec, config, last)
-    interrupts.check()
+    played = [play(variables, seed) for seed, variables in last.items()]
+    finite_returns(np.stack([each.returns for each in played]), name)
+    cut = np.concatenate([each.cut for each in played])
+    if said := cut_in_words(int(cut.sum()), len(cut), fleet.eval_max_steps):
+        screen.say(said)
+    return Finished(last, played)
+
+
+def export(out: Path, spec: EnvSpec, config: Config, finished: Finished) -> None:
+    """Writes each seed's policy."""
+    from qtwin.run import policy
+
+    policy.export(out / "policy", spec, config, finished.last)
+
+
+def draw(out: Path, spec: EnvSpec, config: Config, points: list[dict]) -> None:
+    """Draws the learning curve."""
+    from qtwin.run import curve
+
     title = f"{config.agent} on {spec.id}, target {config.target}"
     judged = f"protocol {PREPROCESSINGS[spec.preprocessing].protocol}" if spec.preprocessing else "greedy"
-    with undisturbed():
-        draw(logs.points, title, out / "curve.png", judged)
-        summary = summarise(spec, config, fleet, spending, played, took)
-    interrupts.check()
-    write_json(out / "summary.json", summary)
-    logs.close()
-    return summary
+    curve.draw(points, title, out / "curve.png", judged)
 
 
-class undisturbed(warnings.catch_warnings):
-    """``with undisturbed():`` warnings and floating-point errors raise nothing, whatever an environment has set."""
-
-    def __init__(self):
-        super().__init__(action="ignore")
-        self._numpy = np.errstate(all="ignore")
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        self._numpy.__enter__()
-
-    def __exit__(self, *exc_info) -> None:
-        self._numpy.__exit__(*exc_info)
-        super().__exit__(*exc_info)
-
-
-def _episodes(played: list[Played]) -> int:
-    return sum(len(each.returns) for each in played)
-
-
-def summarise(
-    spec: EnvSpec, config: Config, fleet: Fleet, spending: Plan, played: list[Played], took: dict[str, float]
-) -> dict:
+def summarise(spec: EnvSpec, config: Config, fleet: Fleet, played: list[Played], took: Took) -> dict:
     """What ``summary.json`` holds; counts are for each seed, the speed is of all of them together.
 
     ``transitions_per_second`` counts the seconds in the three processes: compilation and evaluation are left out.
     """
     from qtwin.measure.statistics import interval, iqm, method
-    from qtwin.run.loop import moves
+    from qtwin.run.log_point import moves
 
     clocks, beside = fleet.clocks(), {}
     if config.self_predict:
@@ -119,7 +95,7 @@ def summarise(
         beside["emulator_frames"] = clocks[0].transitions * spec.frames_per_transition
         beside["preprocessing"] = spec.preprocessing
     cut = [int(each.cut.sum()) for each in played]
-    means, seconds = np.array([each.returns.mean() for each in played]), max(took["train_seconds"], 1e-9)
+    means, seconds = np.array([each.returns.mean() for each in played]), max(took.train_seconds, 1e-9)
     name = method(len(means))
     return {
         "env": spec.id,
@@ -136,9 +112,9 @@ def summarise(
         "eval_return_iqm": float(iqm(means)),
         "eval_return_interval": list(interval(means)) if name else [None, None],
         "eval_return_interval_method": name,
-        "wall_seconds": round(time.perf_counter() - took["began"], 3),
-        "compile_seconds": round(took["compile_seconds"], 3),
-        "train_seconds": round(took["train_seconds"], 3),
+        "wall_seconds": round(time.perf_counter() - took.began, 3),
+        "compile_seconds": round(took.compile_seconds, 3),
+        "train_seconds": round(took.train_seconds, 3),
         "transitions_per_second": round(clocks[0].transitions * len(fleet.seeds) / seconds, 1),
         "gradient_steps_per_second": round(clocks[0].gradient_steps * len(fleet.seeds) / seconds, 1),
     }
