@@ -1,4 +1,4 @@
-"""Policies that an earlier version exported load and answer as they did (fixtures/make_policies.py)."""
+"""Policies and encoders that earlier versions exported load and answer as they did (fixtures/make_*.py)."""
 
 import json
 import shutil
@@ -6,11 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.make_exports import HERE as EXPORTS
+from fixtures.make_exports import made_anew
 from fixtures.make_policies import HERE, weights
 from safetensors.numpy import save_file
 
+from qtwin.nets.names import KINDS
 from qtwin.run.policy import load
+from qtwin.run.siamese.encoder import load_encoder
 
+EXPORTED = json.loads((EXPORTS / "expected.json").read_text())
 EXPECTED = json.loads((HERE / "expected.json").read_text())
 
 
@@ -33,6 +38,48 @@ def test_a_policy_of_format_2_answers_as_it_did(tmp_path, name):
         np.testing.assert_allclose(actions, np.float32(expected["actions"]), atol=1e-6)
     else:
         assert actions.tolist() == expected["actions"]
+
+
+def placed(name, expected, folder, described):
+    """The files of an export in ``folder``, as a run directory has them."""
+    folder.mkdir()
+    shutil.copy(EXPORTS / f"{name}.json", folder / described)
+    if "shapes" in expected:
+        save_file(made_anew(expected["shapes"]), folder / "seed-0.safetensors")
+    else:
+        shutil.copy(EXPORTS / f"{name}.safetensors", folder / "seed-0.safetensors")
+
+
+@pytest.mark.parametrize("name", EXPORTED["policies"])
+def test_a_policy_of_each_further_kind_of_network_answers_as_it_did(tmp_path, name):
+    expected = EXPORTED["policies"][name]
+    placed(name, expected, tmp_path / "policy", "policy.json")
+    policy = load(tmp_path)
+    kind = "float32" if policy.spec.obs_dtype == "float32" else "int64"
+    obs = np.array(expected["obs"], kind)
+    values = np.float32(expected["values"])
+    assert np.isfinite(values).all()
+    np.testing.assert_allclose(policy.values(obs), values, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(policy(obs), np.float32(expected["actions"]), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", EXPORTED["encoders"])
+def test_an_encoder_of_each_kind_answers_as_it_did(tmp_path, name):
+    expected = EXPORTED["encoders"][name]
+    placed(name, expected, tmp_path / "encoder", "encoder.json")
+    features = np.float32(expected["features"])
+    assert np.isfinite(features).all()
+    came = load_encoder(tmp_path)(np.float32(expected["obs"]))
+    np.testing.assert_allclose(came, features, rtol=1e-4, atol=1e-5)
+
+
+def test_there_is_an_export_of_every_kind_of_network():
+    described = [json.loads(file.read_text()) for folder in (HERE, EXPORTS) for file in folder.glob("*.json")]
+    nets = [each["net"] for each in described if "net" in each]
+    assert {net.partition(":")[0].partition("+")[0] for net in nets} == set(KINDS)
+    assert {each["gives"][0] for each in described if "gives" in each} == {
+        "", "atoms", "classes", "quantiles", "fractions",
+    }  # fmt: skip
 
 
 def test_the_fixtures_are_of_the_old_format_and_small():
