@@ -118,7 +118,7 @@ HALF = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "name", "change", "says"), HALF, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("kind", "name", "change", "says"), HALF, ids=[f"{i}: {half[0]} {half[1]}" for i, half in enumerate(HALF)])
 def test_a_half_filled_record_is_told(kind, name, change, says):
     table, problems = CATALOGUES[kind]
     found = problems(table[name]._replace(**change))
