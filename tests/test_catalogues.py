@@ -118,7 +118,9 @@ HALF = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "name", "change", "says"), HALF, ids=[f"{i}: {half[0]} {half[1]}" for i, half in enumerate(HALF)])
+@pytest.mark.parametrize(
+    ("kind", "name", "change", "says"), HALF, ids=[f"{i}: {half[0]} {half[1]}" for i, half in enumerate(HALF)]
+)
 def test_a_half_filled_record_is_told(kind, name, change, says):
     table, problems = CATALOGUES[kind]
     found = problems(table[name]._replace(**change))

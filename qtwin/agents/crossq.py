@@ -11,16 +11,13 @@ from qtwin import optimisers, rates
 from qtwin.acting import exploration
 from qtwin.acting.policies import squashed, temperature_of
 from qtwin.algorithm import Agent, Algorithm, Improvement
-from qtwin.config import rates_of
-from qtwin.config.config import Config
+from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import critic_network, network
 from qtwin.nets.ensemble import ensemble
 from qtwin.nets.net import side_by_side
 from qtwin.replay import remember
-from qtwin.target_update import specs
-from qtwin.td import targets
-from qtwin.td.losses import of_critics
+from qtwin.td import losses, targets
 from qtwin.types import Aux
 
 
@@ -53,7 +50,7 @@ def crossq(env: EnvSpec, c: Config) -> Algorithm:
         value = jnp.min(q_next, axis=0) - temperature.value(twin.online) * log_prob
         td_error = targets.value_target(batch.reward, batch.discount, value)[None] - q
         aux = Aux(jnp.mean(td_error, axis=0), jnp.mean(q, axis=0), twin.online.stats_with("critic", stats))
-        return of_critics(c.loss, td_error), aux
+        return losses.of_critics(c.loss, td_error), aux
 
     # and the actor climbs the smaller critic and its own entropy, the critics with their running statistics
     def improve(twin, batch, key):
@@ -71,7 +68,7 @@ def crossq(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: a gradient step per transition, the actor at every third
     return Algorithm(
         agent=Agent(temperature.init(side_by_side(critic=critic, actor=actor)), act, loss),
-        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, rates_of.target_of(c), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=exploration.schedule(c),

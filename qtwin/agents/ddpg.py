@@ -7,15 +7,12 @@ import jax.numpy as jnp
 from qtwin import optimisers, rates
 from qtwin.acting import exploration
 from qtwin.algorithm import Agent, Algorithm, Improvement
-from qtwin.config import rates_of
-from qtwin.config.config import Config
+from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import critic_network, network
 from qtwin.nets.net import side_by_side
 from qtwin.replay import remember
-from qtwin.target_update import specs
-from qtwin.td import targets
-from qtwin.td.losses import LOSSES
+from qtwin.td import losses, targets
 from qtwin.types import Aux
 
 
@@ -41,7 +38,7 @@ def ddpg(env: EnvSpec, c: Config) -> Algorithm:
     def loss(twin, batch, key):
         values, stats = critic.learn(twin.online.part("critic"), (batch.obs, batch.action), key)
         td_error = td_target(twin, batch) - values[:, 0]
-        return LOSSES[c.loss](td_error), Aux(td_error, values[:, 0], twin.online.stats_with("critic", stats))
+        return losses.LOSSES[c.loss](td_error), Aux(td_error, values[:, 0], twin.online.stats_with("critic", stats))
 
     # and the actor climbs the critic (equation 6)
     def improve(twin, batch, key):
@@ -54,7 +51,7 @@ def ddpg(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: a gradient step per transition, with a target that follows softly
     return Algorithm(
         agent=Agent(side_by_side(critic=critic, actor=actor), act, loss),
-        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, rates_of.target_of(c), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=exploration.schedule(c),

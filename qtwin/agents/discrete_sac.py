@@ -9,16 +9,13 @@ from jax.lax import stop_gradient
 from qtwin import optimisers, rates
 from qtwin.acting import exploration, policies
 from qtwin.algorithm import Agent, Algorithm, Improvement
-from qtwin.config import rates_of
-from qtwin.config.config import Config
+from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import q_network
 from qtwin.nets.ensemble import ensemble
 from qtwin.nets.net import side_by_side
 from qtwin.replay import remember
-from qtwin.target_update import specs
-from qtwin.td import targets
-from qtwin.td.losses import of_critics
+from qtwin.td import losses, targets
 from qtwin.types import Aux
 
 
@@ -46,7 +43,7 @@ def discrete_sac(env: EnvSpec, c: Config) -> Algorithm:
         q_taken = jnp.stack([targets.taken(one, batch.action) for one in q])
         td_error = td_target(twin, batch)[None] - q_taken
         aux = Aux(jnp.mean(td_error, axis=0), jnp.mean(q_taken, axis=0), twin.online.stats_with("critic", stats))
-        return of_critics(c.loss, td_error), aux
+        return losses.of_critics(c.loss, td_error), aux
 
     # and the actor climbs the smaller critic and its own entropy (equation 12), which the temperature holds (11)
     def improve(twin, batch, key):
@@ -64,7 +61,7 @@ def discrete_sac(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: with a target of the critics alone
     return Algorithm(
         agent=Agent(temperature.init(side_by_side(critic=critic, actor=actor)), act, loss),
-        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, rates_of.target_of(c), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=exploration.schedule(c),

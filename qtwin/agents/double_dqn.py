@@ -7,14 +7,11 @@ import jax
 from qtwin import optimisers, rates
 from qtwin.acting import exploration
 from qtwin.algorithm import Agent, Algorithm
-from qtwin.config import rates_of
-from qtwin.config.config import Config
+from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import q_network
 from qtwin.replay import remember
-from qtwin.target_update import specs
-from qtwin.td import targets
-from qtwin.td.losses import regression
+from qtwin.td import losses, targets
 from qtwin.types import Aux
 
 
@@ -38,7 +35,7 @@ def double_dqn(env: EnvSpec, c: Config) -> Algorithm:
         q, stats = net.learn(twin.online, batch.obs, layers)
         q_taken = targets.taken(q, batch.action)
         td_error = td_target(twin, batch, draws) - q_taken
-        return regression(c.loss, td_error, batch.weight), Aux(td_error, q_taken, stats)
+        return losses.regression(c.loss, td_error, batch.weight), Aux(td_error, q_taken, stats)
 
     def act(variables, obs, epsilon, key):
         return exploration.choose(net, variables, obs, epsilon, key)
@@ -46,7 +43,7 @@ def double_dqn(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: DQN's
     return Algorithm(
         agent=Agent(net.init, act, loss, net.apply, net.layers),
-        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, rates_of.target_of(c), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=exploration.schedule(c),

@@ -5,15 +5,12 @@ from __future__ import annotations
 from qtwin import optimisers, rates
 from qtwin.acting import exploration
 from qtwin.algorithm import Agent, Algorithm
-from qtwin.config import rates_of
-from qtwin.config.config import Config
+from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import q_network
 from qtwin.replay import remember
-from qtwin.target_update import specs
-from qtwin.td import targets
+from qtwin.td import losses, targets
 from qtwin.td.bootstrap import bootstrap, regulariser
-from qtwin.td.losses import regression
 from qtwin.types import Aux
 
 
@@ -31,7 +28,7 @@ def dqn(env: EnvSpec, c: Config) -> Algorithm:
         q, stats = net.learn(twin.online, batch.obs, key)
         q_taken = targets.taken(q, batch.action)
         td_error = td_target(twin, batch, key) - q_taken
-        regressed = regression(c.loss, td_error, batch.weight)
+        regressed = losses.regression(c.loss, td_error, batch.weight)
         return regressed + held_back(twin, batch, q_taken), Aux(td_error, q_taken, stats)
 
     def act(variables, obs, epsilon, key):
@@ -40,7 +37,7 @@ def dqn(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: collect and regress a little at a time, with a target that moves once in a while
     return Algorithm(
         agent=Agent(net.init, act, loss, net.apply, net.layers),
-        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, rates_of.target_of(c), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=exploration.schedule(c),

@@ -10,16 +10,13 @@ from qtwin import optimisers, rates
 from qtwin.acting import exploration
 from qtwin.acting.policies import squashed, temperature_of
 from qtwin.algorithm import Agent, Algorithm, Improvement
-from qtwin.config import rates_of
-from qtwin.config.config import Config
+from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import critic_network, network
 from qtwin.nets.ensemble import ensemble
 from qtwin.nets.net import side_by_side
 from qtwin.replay import remember
-from qtwin.target_update import specs
-from qtwin.td import targets
-from qtwin.td.losses import of_critics
+from qtwin.td import losses, targets
 from qtwin.types import Aux
 
 
@@ -49,7 +46,7 @@ def droq(env: EnvSpec, c: Config) -> Algorithm:
         q, stats = critic.learn(twin.online.part("critic"), (batch.obs, batch.action), layers)
         td_error = td_target(twin, batch, draws)[None] - q[..., 0]
         aux = Aux(jnp.mean(td_error, axis=0), jnp.mean(q[..., 0], axis=0), twin.online.stats_with("critic", stats))
-        return of_critics(c.loss, td_error), aux
+        return losses.of_critics(c.loss, td_error), aux
 
     # and the actor climbs the mean of the critics and its own entropy
     def improve(twin, batch, key):
@@ -67,7 +64,7 @@ def droq(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: G gradient steps of the critics per transition, one of the actor
     return Algorithm(
         agent=Agent(temperature.init(side_by_side(critic=critic, actor=actor)), act, loss),
-        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, rates_of.target_of(c), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=exploration.schedule(c),

@@ -7,15 +7,12 @@ import dataclasses
 from qtwin import optimisers, rates
 from qtwin.acting import exploration
 from qtwin.algorithm import Agent, Algorithm
-from qtwin.config import rates_of
-from qtwin.config.config import Config
+from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import q_network
 from qtwin.replay import remember
-from qtwin.target_update import specs
-from qtwin.td import targets
+from qtwin.td import losses, targets
 from qtwin.td.bootstrap import bootstrap, regulariser
-from qtwin.td.losses import LOSSES
 from qtwin.types import Aux
 
 
@@ -37,7 +34,7 @@ def fqi(env: EnvSpec, c: Config) -> Algorithm:
         q, stats = net.learn(twin.online, batch.obs, key)
         q_taken = targets.taken(q, batch.action)
         td_error = td_target(twin, batch, key) - q_taken
-        return LOSSES[c.loss](td_error) + held_back(twin, batch, q_taken), Aux(td_error, q_taken, stats)
+        return losses.LOSSES[c.loss](td_error) + held_back(twin, batch, q_taken), Aux(td_error, q_taken, stats)
 
     def act(variables, obs, epsilon, key):
         return exploration.epsilon_greedy(net.apply(variables, obs), epsilon, key)
@@ -46,7 +43,7 @@ def fqi(env: EnvSpec, c: Config) -> Algorithm:
     everything = dataclasses.replace(c, replay=min(c.replay, c.steps))  # a ring as large as the budget
     return Algorithm(
         agent=Agent(net.init, act, loss, net.apply, net.layers),
-        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, rates_of.target_of(c), c.warmup),
         replay=remember(env, everything),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=exploration.schedule(c),

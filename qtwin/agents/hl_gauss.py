@@ -8,15 +8,12 @@ import jax
 from qtwin import optimisers, rates
 from qtwin.acting import exploration
 from qtwin.algorithm import Agent, Algorithm
-from qtwin.config import rates_of
-from qtwin.config.config import Config
+from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import distribution_network
 from qtwin.replay import remember
-from qtwin.target_update import specs
-from qtwin.td import distributions
+from qtwin.td import distributions, losses
 from qtwin.td.bootstrap import bootstrap, regulariser
-from qtwin.td.losses import mean_over
 from qtwin.types import Aux
 
 
@@ -42,7 +39,7 @@ def hl_gauss(env: EnvSpec, c: Config) -> Algorithm:
         logits, stats = net.learn(twin.online, batch.obs, key)
         logits, y = distributions.of_action(logits, batch.action), td_target(twin, batch, key)
         q, each = values(logits), distributions.cross_entropy(logits, distributions.hl_gauss(y, edges, c.sigma))
-        return mean_over(each, batch.weight) + held_back(twin, batch, q), Aux(y - q, q, stats)
+        return losses.mean_over(each, batch.weight) + held_back(twin, batch, q), Aux(y - q, q, stats)
 
     def act(variables, obs, epsilon, key):
         return exploration.choose(net, variables, obs, epsilon, key, values)
@@ -50,7 +47,7 @@ def hl_gauss(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: DQN's
     return Algorithm(
         agent=Agent(net.init, act, loss, means.apply, net.layers),
-        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, rates_of.target_of(c), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=exploration.schedule(c),

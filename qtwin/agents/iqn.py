@@ -8,14 +8,11 @@ import jax.numpy as jnp
 from qtwin import optimisers, rates
 from qtwin.acting import exploration
 from qtwin.algorithm import Agent, Algorithm
-from qtwin.config import rates_of
-from qtwin.config.config import Config
+from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import quantile_network
 from qtwin.replay import remember
-from qtwin.target_update import specs
-from qtwin.td import distributions, targets
-from qtwin.td.losses import mean_over
+from qtwin.td import distributions, losses, targets
 from qtwin.types import Aux
 
 POLICY_SAMPLES = 32  # K, fractions over which the value of an action is averaged where one is chosen (section 3)
@@ -57,7 +54,7 @@ def iqn(env: EnvSpec, c: Config) -> Algorithm:
         z, y = of_action(z, batch.action), td_target(twin, batch, draws)
         q = jnp.mean(z, axis=1)
         aux = Aux(jnp.mean(y, axis=1) - q, q, stats)
-        return mean_over(distributions.quantile_regression(z, tau, y), batch.weight), aux
+        return losses.mean_over(distributions.quantile_regression(z, tau, y), batch.weight), aux
 
     def act(variables, obs, epsilon, key):
         samples, rest = jax.random.split(key)
@@ -66,7 +63,7 @@ def iqn(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: DQN's
     return Algorithm(
         agent=Agent(net.init, act, loss, mean_values),
-        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, rates_of.target_of(c), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=exploration.schedule(c),

@@ -8,21 +8,19 @@ import jax.numpy as jnp
 from qtwin import optimisers, rates
 from qtwin.acting import exploration
 from qtwin.algorithm import Agent, Algorithm
-from qtwin.config.config import Config
+from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import q_network
 from qtwin.nets.ensemble import ensemble
 from qtwin.replay import remember
-from qtwin.target_update import specs
-from qtwin.td import targets
-from qtwin.td.losses import regression
+from qtwin.td import losses, targets
 from qtwin.types import Aux
 
 
 def iterated(env: EnvSpec, c: Config) -> Algorithm:
     """DQN with a row of K networks for ``env``, which is what ``c.target == "chain:K:C/D"`` asks for (algorithm 1)."""
-    row = specs.parse(c.target)
-    networks = int(row.spec.split(":")[1])
+    row = rates_of.target_of(c)
+    networks = row.row
 
     # NETWORK: Q_1 ... Q_K, obs [B, *obs_shape] -> action values [K, B, A]; the last has gone through most backups
     one = q_network(env, c.net, c.init, c.normalise)
@@ -41,7 +39,7 @@ def iterated(env: EnvSpec, c: Config) -> Algorithm:
         q, stats = net.learn(twin.online, batch.obs, key)
         q_taken = jnp.stack([targets.taken(member, batch.action) for member in q])
         td_error = td_target(twin, batch) - q_taken
-        regressed = sum(regression(c.loss, error, batch.weight) for error in td_error)
+        regressed = sum(losses.regression(c.loss, error, batch.weight) for error in td_error)
         return regressed, Aux(td_error[-1], q_taken[-1], stats)
 
     # collecting, one of them drawn for each vector step acts; greedily the last

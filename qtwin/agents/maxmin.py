@@ -7,16 +7,13 @@ import jax.numpy as jnp
 from qtwin import optimisers, rates
 from qtwin.acting import exploration
 from qtwin.algorithm import Agent, Algorithm
-from qtwin.config import rates_of
+from qtwin.config import Config, rates_of
 from qtwin.config.bootstrap_specs import parse
-from qtwin.config.config import Config
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import q_network
 from qtwin.nets.ensemble import ensemble
 from qtwin.replay import remember
-from qtwin.target_update import specs
-from qtwin.td import targets
-from qtwin.td.losses import regression
+from qtwin.td import losses, targets
 from qtwin.types import Aux
 
 
@@ -42,7 +39,7 @@ def maxmin(env: EnvSpec, c: Config) -> Algorithm:
         q, stats = net.learn(twin.online, batch.obs, key)
         q_taken = jnp.stack([targets.taken(member, batch.action) for member in q])
         td_error = td_target(twin, batch)[None] - q_taken
-        regressed = sum(regression(c.loss, error, batch.weight) for error in td_error)
+        regressed = sum(losses.regression(c.loss, error, batch.weight) for error in td_error)
         return regressed, Aux(jnp.mean(td_error, axis=0), jnp.mean(q_taken, axis=0), stats)
 
     def act(variables, obs, epsilon, key):
@@ -54,7 +51,7 @@ def maxmin(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: DQN's
     return Algorithm(
         agent=Agent(net.init, act, loss, values, one.layers and layers),
-        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, rates_of.target_of(c), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=exploration.schedule(c),

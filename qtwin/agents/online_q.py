@@ -5,14 +5,11 @@ from __future__ import annotations
 from qtwin import optimisers, rates
 from qtwin.acting import exploration
 from qtwin.algorithm import Agent, Algorithm
-from qtwin.config import rates_of
-from qtwin.config.config import Config
+from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import q_network
 from qtwin.replay import remember
-from qtwin.target_update import specs
-from qtwin.td import targets
-from qtwin.td.losses import LOSSES
+from qtwin.td import losses, targets
 from qtwin.types import Aux
 
 
@@ -34,7 +31,7 @@ def online_q(env: EnvSpec, c: Config) -> Algorithm:
         q, stats = net.learn(twin.online, batch.obs, key)
         q_taken = targets.taken(q, batch.action)
         td_error = td_target(twin, batch) - q_taken
-        return LOSSES[c.loss](td_error), Aux(td_error, q_taken, stats)
+        return losses.LOSSES[c.loss](td_error), Aux(td_error, q_taken, stats)
 
     def act(variables, obs, epsilon, key):
         return exploration.epsilon_greedy(net.apply(variables, obs), epsilon, key)
@@ -42,7 +39,7 @@ def online_q(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: 1 : 1 : 1, each transition learned from once and forgotten
     return Algorithm(
         agent=Agent(net.init, act, loss, net.apply, net.layers),
-        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, rates_of.target_of(c), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=exploration.schedule(c),

@@ -7,14 +7,11 @@ import jax.numpy as jnp
 from qtwin import optimisers, rates
 from qtwin.acting import exploration
 from qtwin.algorithm import Agent, Algorithm
-from qtwin.config import rates_of
-from qtwin.config.config import Config
+from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import q_network
 from qtwin.replay.epochs import epochs
-from qtwin.target_update import specs
-from qtwin.td import targets
-from qtwin.td.losses import regression
+from qtwin.td import losses, targets
 from qtwin.types import Aux
 
 
@@ -39,7 +36,7 @@ def pqn(env: EnvSpec, c: Config) -> Algorithm:
         q, stats = net.learn(twin.online, batch.obs, key)
         q_taken = targets.taken(q, batch.action)
         td_error = batch.reward - q_taken
-        return regression(c.loss, td_error), Aux(td_error, q_taken, stats)
+        return losses.regression(c.loss, td_error), Aux(td_error, q_taken, stats)
 
     def act(variables, obs, epsilon, key):
         return exploration.epsilon_greedy(net.apply(variables, obs), epsilon, key)
@@ -47,7 +44,7 @@ def pqn(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: collect T N, then some epochs over them in minibatches, and forget; the target is tied
     return Algorithm(
         agent=Agent(net.init, act, loss, net.apply, net.layers),
-        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, rates_of.target_of(c), c.warmup),
         replay=epochs(c.batch, c.discount),
         optimiser=optimisers.parse(
             c.optimiser, c.learning_rate, c.max_gradient_norm, rates_of.budget(c) if c.anneal else 0

@@ -8,14 +8,11 @@ import jax.numpy as jnp
 from qtwin import optimisers, rates
 from qtwin.acting import exploration
 from qtwin.algorithm import Agent, Algorithm
-from qtwin.config import rates_of
-from qtwin.config.config import Config
+from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import distribution_network
 from qtwin.replay import remember
-from qtwin.target_update import specs
-from qtwin.td import distributions, targets
-from qtwin.td.losses import mean_over
+from qtwin.td import distributions, losses, targets
 from qtwin.types import Aux
 
 
@@ -43,7 +40,7 @@ def qr_dqn(env: EnvSpec, c: Config) -> Algorithm:
         z, stats = net.learn(twin.online, batch.obs, layers)
         z, y = distributions.of_action(z, batch.action), td_target(twin, batch, draws)
         each = distributions.quantile_regression(z, jnp.broadcast_to(tau[None, :], z.shape), y)
-        return mean_over(each, batch.weight), Aux(values(y) - values(z), values(z), stats)
+        return losses.mean_over(each, batch.weight), Aux(values(y) - values(z), values(z), stats)
 
     def act(variables, obs, epsilon, key):
         return exploration.choose(net, variables, obs, epsilon, key, values)
@@ -51,7 +48,7 @@ def qr_dqn(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: DQN's
     return Algorithm(
         agent=Agent(net.init, act, loss, lambda v, obs: values(net.apply(v, obs)), net.layers),
-        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, rates_of.target_of(c), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=exploration.schedule(c),

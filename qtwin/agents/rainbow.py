@@ -12,14 +12,11 @@ import jax.numpy as jnp
 from qtwin import optimisers, rates
 from qtwin.acting import exploration
 from qtwin.algorithm import Agent, Algorithm
-from qtwin.config import rates_of
-from qtwin.config.config import Config
+from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import distribution_network
 from qtwin.replay import remember
-from qtwin.target_update import specs
-from qtwin.td import distributions
-from qtwin.td.losses import mean_over
+from qtwin.td import distributions, losses
 from qtwin.types import Aux
 
 
@@ -49,7 +46,7 @@ def rainbow(env: EnvSpec, c: Config) -> Algorithm:
         logits, y = distributions.of_action(logits, batch.action), td_target(twin, batch, draws)
         q = values(logits)
         aux = Aux(distributions.mean_of(y, z) - q, q, stats, priority=distributions.divergence(logits, y))
-        return mean_over(distributions.cross_entropy(logits, y), batch.weight), aux
+        return losses.mean_over(distributions.cross_entropy(logits, y), batch.weight), aux
 
     def act(variables, obs, epsilon, key):
         return exploration.choose(net, variables, obs, epsilon, key, values)
@@ -57,7 +54,7 @@ def rainbow(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: DQN's, from a replay that draws by priority
     return Algorithm(
         agent=Agent(net.init, act, loss, lambda v, obs: values(net.apply(v, obs)), net.layers),
-        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, rates_of.target_of(c), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=exploration.schedule(c),

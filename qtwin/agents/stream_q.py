@@ -8,12 +8,10 @@ from jax.lax import stop_gradient
 from qtwin import optimisers, rates
 from qtwin.acting import exploration
 from qtwin.algorithm import Agent, Algorithm
-from qtwin.config import rates_of
-from qtwin.config.config import Config
+from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import q_network
 from qtwin.replay.stream import stream
-from qtwin.target_update import specs
 from qtwin.td import targets
 from qtwin.types import Aux
 
@@ -35,8 +33,7 @@ def stream_q(env: EnvSpec, c: Config) -> Algorithm:
         q_taken = targets.taken(q, step.action)
         td_error = stop_gradient(td_target(twin, step) - q_taken)
         value = 0.5 * td_error**2 - (q_taken - stop_gradient(q_taken))  # half the squared error, to look at
-        ended = step.last | (step.action != jnp.argmax(q, axis=-1))
-        return jnp.mean(value), Aux(td_error, q_taken, stats, ended=ended)
+        return jnp.mean(value), Aux(td_error, q_taken, stats, ended=step.last | (step.action != jnp.argmax(q, axis=-1)))
 
     def act(variables, obs, epsilon, key):
         return exploration.epsilon_greedy(net.apply(variables, obs), epsilon, key)
@@ -44,7 +41,7 @@ def stream_q(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: 1 : 1 : 1
     return Algorithm(
         agent=Agent(net.init, act, loss, net.apply, net.layers),
-        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, rates_of.target_of(c), c.warmup),
         replay=stream(c.discount, c.reward_scale),
         optimiser=optimisers.obgd(c.learning_rate, c.discount * c.trace),
         explore=exploration.schedule(c),

@@ -9,16 +9,13 @@ import jax.numpy as jnp
 from qtwin import optimisers, rates
 from qtwin.acting import exploration, policies
 from qtwin.algorithm import Agent, Algorithm, Improvement
-from qtwin.config import option_specs, rates_of
-from qtwin.config.config import Config
+from qtwin.config import Config, option_specs, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import critic_network, network
 from qtwin.nets.ensemble import ensemble
 from qtwin.nets.net import side_by_side
 from qtwin.replay import remember
-from qtwin.target_update import specs
-from qtwin.td import targets
-from qtwin.td.losses import of_critics
+from qtwin.td import losses, targets
 from qtwin.types import Aux
 
 
@@ -46,7 +43,7 @@ def td3(env: EnvSpec, c: Config) -> Algorithm:
         q, stats = critic.learn(twin.online.part("critic"), (batch.obs, batch.action), layers)
         td_error = td_target(twin, batch, draws)[None] - q[..., 0]
         aux = Aux(jnp.mean(td_error, axis=0), jnp.mean(q[..., 0], axis=0), twin.online.stats_with("critic", stats))
-        return of_critics(c.loss, td_error), aux
+        return losses.of_critics(c.loss, td_error), aux
 
     # and the actor climbs the first critic
     def improve(twin, batch, key):
@@ -60,7 +57,7 @@ def td3(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: a gradient step per transition; the actor and both targets move at every second one
     return Algorithm(
         agent=Agent(side_by_side(critic=critic, actor=actor), act, loss),
-        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, rates_of.target_of(c), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=exploration.schedule(c),

@@ -11,16 +11,13 @@ from qtwin import optimisers, rates
 from qtwin.acting import exploration
 from qtwin.acting.policies import squashed, temperature_of
 from qtwin.algorithm import Agent, Algorithm, Improvement
-from qtwin.config import rates_of
-from qtwin.config.config import Config
+from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import critic_network, network
 from qtwin.nets.ensemble import ensemble
 from qtwin.nets.net import side_by_side
 from qtwin.replay import remember
-from qtwin.target_update import specs
-from qtwin.td import targets
-from qtwin.td.losses import quantile_huber
+from qtwin.td import losses, targets
 from qtwin.types import Aux
 
 
@@ -47,7 +44,7 @@ def tqc(env: EnvSpec, c: Config) -> Algorithm:
         z, stats = critic.learn(twin.online.part("critic"), (batch.obs, batch.action), layers)
         y, q = td_target(twin, batch, draws), jnp.mean(z, axis=(0, 2))
         aux = Aux(jnp.mean(y, axis=-1) - q, q, twin.online.stats_with("critic", stats))
-        return sum(quantile_huber(one, y) for one in z), aux
+        return sum(losses.quantile_huber(one, y) for one in z), aux
 
     # and the actor climbs the mean of all quantiles, none left out, and its own entropy (equation 15)
     def improve(twin, batch, key):
@@ -65,7 +62,7 @@ def tqc(env: EnvSpec, c: Config) -> Algorithm:
     # RATES: a gradient step per transition, with a target of the critics that follows softly
     return Algorithm(
         agent=Agent(temperature.init(side_by_side(critic=critic, actor=actor)), act, loss),
-        rates=rates.Rates(c.collect, c.regress, specs.parse(c.target, rates_of.budget(c)), c.warmup),
+        rates=rates.Rates(c.collect, c.regress, rates_of.target_of(c), c.warmup),
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=exploration.schedule(c),

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from qtwin.config.config import Config
-
-from typing import TYPE_CHECKING
-
 from qtwin.config.config import Config
 from qtwin.rates import Rates
+from qtwin.target_update.rules import TargetUpdate
 from qtwin.target_update.specs import parse as parse_target
-
-if TYPE_CHECKING:
-    pass
 
 
 def budget(c: Config) -> int:
@@ -26,9 +17,14 @@ def budget(c: Config) -> int:
     return max((horizon(c) - c.warmup) * c.regress // c.collect, 1)
 
 
+def target_of(c: Config) -> TargetUpdate:
+    """The rule that the target network of a config follows by."""
+    return parse_target(c.target, budget(c))
+
+
 def rates_of(c: Config) -> Rates:
     """The three rates of a config."""
-    return Rates(c.collect, c.regress, parse_target(c.target, budget(c)), c.warmup)
+    return Rates(c.collect, c.regress, target_of(c), c.warmup)
 
 
 def horizon(c: Config) -> int:
