@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qtwin.types import Array, PyTree
-
-if TYPE_CHECKING:
-    pass
-
-
 from qtwin import rng
 from qtwin.twin import Twin
-from qtwin.types import Clock
+from qtwin.types import Array, Clock, PyTree
 
 
 class Tally(NamedTuple):

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
-from qtwin.types import PyTree, Variables
-
-if TYPE_CHECKING:
-    from qtwin.target_update.rules import TargetUpdate
-    from qtwin.twin import Twin
-
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from qtwin.errors import Refusal, one_of
 from qtwin.target_update.rules import TargetUpdate
-
-if TYPE_CHECKING:
-    pass
+from qtwin.types import PyTree, Variables
 
 # What becomes of the target's batch-norm statistics. All four are in the wild, mostly by accident; here it has a name.
 STATS_POLICIES = {

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 
-from qtwin.acting.exploration import ez_greedy
-from qtwin.envs.spec import EnvSpec
-from qtwin.types import Array
-
-if TYPE_CHECKING:
-    from qtwin.algorithm import Algorithm
-
-
-from qtwin.acting.exploration import uniform_actions
+from qtwin.acting.exploration import ez_greedy, uniform_actions
 from qtwin.algorithm import Algorithm
 from qtwin.envs.base import JaxEnv, Outcome
+from qtwin.envs.spec import EnvSpec
 from qtwin.processes.nonfinite import another, sound
 from qtwin.rng import ACT, LOST, RESET, STEP, stream
 from qtwin.state import Tally, TrainState, World
-from qtwin.types import Timestep
+from qtwin.types import Array, Timestep
 
 
 def begin(env: JaxEnv, envs: int, key: Array) -> World:
