@@ -84,6 +84,7 @@ TESTS = {
         "tests/test_priority.py", "tests/test_replay.py",
         "tests/test_frames.py::test_priorities_over_frames_are_of_the_complete_transitions_and_of_no_other",
     ),
+    "qtwin/replay/sum_tree.py": ("tests/test_priority.py",),
 }  # fmt: skip
 KINDS = (
     {"Add", "Sub", "Mul", "Div", "FloorDiv", "Mod", "Pow"},

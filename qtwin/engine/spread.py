@@ -25,8 +25,8 @@ def lanes_for(seeds: int, devices: int, platform: str, shared_clock: bool) -> in
     Args:
       seeds, devices: how many there are.
       platform: the devices'. On a CPU each seed has a program of its own.
-      shared_clock: the target's rule moves it at the same gradient steps for every seed
-        (`qtwin.target_update.rules.TargetUpdate.shared_clock`); else no two seeds can share a device.
+      shared_clock: of the target's rule (`qtwin.target_update.rules.TargetUpdate`). Without it no two seeds can run
+        side by side, for lanes have one clock.
     """
     return 1 if platform == "cpu" or not shared_clock else -(-seeds // devices)
 
