@@ -406,9 +406,7 @@ def test_an_exit_in_the_middle_of_a_run_is_no_end(tmp_path, monkeypatch, capsys)
         qtwin.train("probe:action-observation", net="linear", steps=220, warmup=20, replay=100, batch=8, out=out)
     monkeypatch.setattr(evaluate, "greedy_player", leaving)
     capsys.readouterr()
-    monkeypatch.setattr(
-        "qtwin.cli.dispatch.COMMANDS", {"eval": qtwin.cli.dispatch.COMMANDS["eval"]._replace(run=lambda _: sys.exit(0))}
-    )
+    monkeypatch.setattr("qtwin.cli.evaluate.evaluate", lambda _: sys.exit(0))
     assert main(["eval", "run"]) == 1
     assert "SystemExit(0)" in capsys.readouterr().err
 

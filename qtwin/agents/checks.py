@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from qtwin.config.bootstrap_specs import parse as parse_bootstrap
 from qtwin.config.config import Config
 from qtwin.config.option_specs import target_entropy_choice
 from qtwin.config.options import option
-from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.nets.names import parse as parse_net
 from qtwin.target_update.specs import parse as parse_target
+
+if TYPE_CHECKING:
+    from qtwin.envs.spec import EnvSpec
 
 SIDE_BY_SIDE = "qtwin.agents.maxmin:maxmin"
 IN_A_ROW = "qtwin.agents.iterated:iterated"

@@ -7,12 +7,14 @@ import importlib.util
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from qtwin.agents.own import Nothing
 from qtwin.config.config import Config, config_class
 from qtwin.config.option_specs import LOSS_NAMES
-from qtwin.envs.spec import EnvSpec
+
+if TYPE_CHECKING:
+    from qtwin.envs.spec import EnvSpec
 
 NUMERIC = tuple(name for name in LOSS_NAMES if name != "cross-entropy")
 # What an agent's network gives for each action, and what the network of an actor gives.

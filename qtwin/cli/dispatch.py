@@ -9,34 +9,30 @@ except KeyboardInterrupt:
     raise SystemExit(130) from None
 
 with importing():
-    import argparse
     import signal
     import sys
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import NamedTuple
 
-    from qtwin.cli.compare import compare, compare_options, report, report_options
-    from qtwin.cli.evaluate import eval_options, evaluate
-    from qtwin.cli.listing import list_names, list_options
-    from qtwin.cli.rates import rates, rates_options
-    from qtwin.cli.record import record, record_options
-    from qtwin.cli.siamese import siamese, siamese_options
-    from qtwin.cli.train import train
     from qtwin.errors import Broken, Diverged, Refusal, nearest
-    from qtwin.request.command_line import Parser, train_options
+    from qtwin.records import imported
+    from qtwin.request.parser import Parser
     from qtwin.storage.console import outliving, safe
 
 
 class Command(NamedTuple):
-    """A sub-command: what it is for, its options, what it does.
+    """A sub-command. Its functions are ``"module:function"``, imported when it is asked for.
 
     Attributes:
+      summary: what it is for.
+      options: ``parser -> None``: adds its options.
+      run: ``arguments -> exit code``: what it does.
       quick: it only reads and prints: a signal ends it at once.
     """
 
     summary: str
-    options: Callable[[Parser], None]
-    run: Callable[[argparse.Namespace], int]
+    options: str
+    run: str
     quick: bool = False
 
 
@@ -88,7 +84,7 @@ def dispatch(words: list[str], phase: importing) -> int:
         raise Refusal(f"unknown command '{words[0]}'{nearest(words[0], COMMANDS)}")
     command = COMMANDS[words[0]]
     parser = Parser(prog=f"qtwin {words[0]}", description=command.summary, allow_abbrev=False)
-    command.options(parser)
+    imported(command.options)(parser)
     try:
         arguments, odd = parser.parse_known_args(words[1:])
     except SystemExit as done:  # --help has been printed
@@ -99,7 +95,8 @@ def dispatch(words: list[str], phase: importing) -> int:
         if strange is None:
             raise Refusal(f"{parser.prog} does not know what to do with '{odd[0]}'; see {parser.prog} --help")
         raise Refusal(f"unknown option '{strange}' of {parser.prog}{nearest(strange.partition('=')[0], known)}")
-    return command.run(arguments) if command.quick else phase.paused(lambda: command.run(arguments))
+    run = imported(command.run)
+    return run(arguments) if command.quick else phase.paused(lambda: run(arguments))
 
 
 def overview() -> str:
@@ -119,14 +116,33 @@ def overview() -> str:
 
 
 COMMANDS = {
-    "train": Command("train an agent on an environment", train_options, train),
-    "eval": Command("play greedy episodes with a run's policies", eval_options, evaluate),
-    "compare": Command("what a choice does: a grid of settings, measured side by side", compare_options, compare),
-    "report": Command("the table and the page of a comparison, finished or not", report_options, report),
-    "rates": Command("the rate card: how often each of the three processes runs", rates_options, rates, True),
-    "list": Command(
-        "agents, targets, bootstraps, envs, presets, nets, ..., one line each", list_options, list_names, True
+    "train": Command(
+        "train an agent on an environment", "qtwin.request.command_line:train_options", "qtwin.cli.train:train"
     ),
-    "record": Command("record a data set to learn from offline", record_options, record),
-    "siamese": Command("features of images without labels: SimSiam, BYOL, MoCo, SimCLR", siamese_options, siamese),
-}
+    "eval": Command(
+        "play greedy episodes with a run's policies", "qtwin.cli.evaluate:eval_options", "qtwin.cli.evaluate:evaluate"
+    ),
+    "compare": Command(
+        "what a choice does: a grid of settings, measured side by side", "qtwin.cli.compare:compare_options",
+        "qtwin.cli.compare:compare",
+    ),
+    "report": Command(
+        "the table and the page of a comparison, finished or not", "qtwin.cli.compare:report_options",
+        "qtwin.cli.compare:report",
+    ),
+    "rates": Command(
+        "the rate card: how often each of the three processes runs", "qtwin.cli.rates:rates_options",
+        "qtwin.cli.rates:rates", quick=True,
+    ),
+    "list": Command(
+        "agents, targets, bootstraps, envs, presets, nets, ..., one line each", "qtwin.cli.listing:list_options",
+        "qtwin.cli.listing:list_names", quick=True,
+    ),
+    "record": Command(
+        "record a data set to learn from offline", "qtwin.cli.record:record_options", "qtwin.cli.record:record"
+    ),
+    "siamese": Command(
+        "features of images without labels: SimSiam, BYOL, MoCo, SimCLR", "qtwin.cli.siamese:siamese_options",
+        "qtwin.cli.siamese:siamese",
+    ),
+}  # fmt: skip

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
-from qtwin.envs.spec import EnvSpec
 from qtwin.errors import one_of
+
+if TYPE_CHECKING:
+    from qtwin.envs.spec import EnvSpec
 
 LISTS = (
     *("agents", "targets", "bootstraps", "regularisers", "envs", "presets", "nets", "preprocessings", "protocols"),

@@ -10,11 +10,11 @@ from qtwin.agents.catalog import agent_of
 from qtwin.cli import rate_card
 from qtwin.config.options import read_settings
 from qtwin.errors import Refusal
-from qtwin.request.command_line import Parser, setting_options, settings_of
+from qtwin.request.command_line import setting_options, settings_of
 from qtwin.request.presets import preset_of
 
 
-def rates_options(parser: Parser) -> None:
+def rates_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", metavar="NAME", nargs="+", help="recipes side by side (qtwin list presets)")
     parser.add_argument("--agent", metavar="NAME", nargs="+", help="agents' own settings side by side")
     parser.add_argument("--json", action="store_true", help="for programs")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from qtwin.config.config import Config
-from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest, one_of
+
+if TYPE_CHECKING:
+    from qtwin.envs.spec import EnvSpec
 
 LOSS_NAMES = {
     "huber": "half the square up to 1, then linear (Nature DQN)",

@@ -18,7 +18,8 @@ def price(words: list[str]) -> dict:
     Returns:
       ``{"compile": s, "per_step": s, "platform": "cpu"}``; a step is a transition, offline a gradient step.
     """
-    from qtwin.request.command_line import Parser, request_of, train_options
+    from qtwin.request.command_line import request_of, train_options
+    from qtwin.request.parser import Parser
 
     parser = Parser(prog="qtwin train")
     train_options(parser)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest
+
+if TYPE_CHECKING:
+    from qtwin.envs.spec import EnvSpec
 
 NAMES = {
     "table": "one value for each state and action (environments with a discrete observation)",

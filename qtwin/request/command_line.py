@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from qtwin.agents.catalog import every_setting, own_settings
 from qtwin.config.options import SETTINGS, option
-from qtwin.errors import Refusal
 from qtwin.request.run_options import asked_of, run_options
 
 if TYPE_CHECKING:
@@ -16,30 +15,6 @@ if TYPE_CHECKING:
 
 ENV_TIMEOUT = "60"  # seconds
 OVER = "over the preset's, over the agent's own"
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, but what it objects to is a `Refusal` in one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        what, _, complaint = message.partition(": ")
-        if complaint.startswith("expected"):
-            name = what.removeprefix("argument ").split("/")[-1]
-            raise Refusal(f"{name} needs a value and none came; see {self.prog} --help")
-        if message.startswith("the following arguments are required"):
-            example = {"ENV": "CartPole-v1", "RUN": "runs/CartPole-v1-dqn-1", "--out": "--out data.safetensors"}
-            example["METHOD"] = "simsiam"
-            missing = complaint.split(", ")[0]
-            raise Refusal(
-                f"{self.prog} needs {missing} and none came; write {self.prog} {example.get(missing, missing)}"
-            )
-        if complaint.startswith("ignored explicit argument"):
-            raise Refusal(f"{what.removeprefix('argument ')} takes no value; see {self.prog} --help")
-        raise Refusal(f"{message}; see {self.prog} --help")
-
-    def options(self) -> list[str]:
-        """Every option there is."""
-        return [name for action in self._actions for name in action.option_strings if name.startswith("--")]
 
 
 def setting_options(parser: argparse.ArgumentParser, about: str = OVER, nargs: str | None = None) -> None:
@@ -66,7 +41,7 @@ def settings_of(arguments: argparse.Namespace) -> dict[str, str]:
     return {field: value for field, value in said.items() if value is not None}
 
 
-def train_options(parser: Parser) -> None:
+def train_options(parser: argparse.ArgumentParser) -> None:
     """The options of ``qtwin train``."""
     parser.add_argument("env", metavar="ENV", nargs="?", help="the environment, as CartPole-v1 (qtwin list envs)")
     meanings = {
@@ -83,24 +58,24 @@ def train_options(parser: Parser) -> None:
     run_options(parser, meanings, after)
 
 
-def _recipe_options(parser: Parser) -> None:
+def _recipe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--agent", metavar="NAME", help="the algorithm (qtwin list agents)")
     parser.add_argument("--preset", metavar="NAME", help="settings by name (qtwin list presets)")
 
 
-def _data_options(parser: Parser) -> None:
+def _data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="FILE", help="learn offline from a recording (qtwin record)")
     parser.add_argument("--eval-episodes", metavar="N", help="greedy episodes at the end, for each seed (100)")
     parser.add_argument("--eval-max-steps", metavar="N", help="cut an evaluation episode after N steps (10,000)")
 
 
-def _engine_options(parser: Parser) -> None:
+def _engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", metavar="E", help="auto, fused (in JAX) or hosted (in Python)")
     parser.add_argument("--overlap", action="store_true", help="hosted: collect while the regression runs")
     parser.add_argument("--diagnose", metavar="K", help="measure the twin at every Kth of them; 0 never")
 
 
-def _environment_options(parser: Parser) -> None:
+def _environment_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", metavar="WHERE", help="remembered images: memory, or disk (in the run directory)")
     parser.add_argument("--env-timeout", metavar="S", help="seconds for a step in Python (60); 0 is for ever")
     parser.add_argument("--env-mode", metavar="HOW", help="sync, or async: apart, and replaced if they die or hang")

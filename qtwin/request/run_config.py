@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import sys
 from pathlib import Path
@@ -131,6 +130,8 @@ def same_run(
 
 def description_of(config: Any, seeds: tuple[int, ...], **more: Any) -> dict:
     """What ``config.json`` holds: the settings, the seeds, the versions, and ``more``."""
+    import importlib.metadata  # takes longer than all else that is imported here
+
     versions = {
         name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "gymnax", "gymnasium", "numpy")
     }

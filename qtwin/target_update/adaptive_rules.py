@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 from qtwin.errors import Refusal
 from qtwin.target_update.rules import TargetUpdate, instead_of, is_count, is_fraction, mixed, not_watching
 from qtwin.types import Array, PyTree
@@ -144,6 +142,8 @@ def geometric(first: int, ratio: float) -> TargetUpdate:
             f"geometric:C0:Q lets its period grow by the factor Q and needs Q of at least 1, not {ratio}; write for"
             " example geometric:100:1.1"
         )
+    import numpy as np
+
     factor = np.float32(ratio)
 
     def init(params: PyTree) -> Array:
