@@ -11,8 +11,6 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from qtwin.errors import Refusal
 from qtwin.types import Array
 
@@ -56,6 +54,8 @@ class SpaceSpec:
 
     def bounds(self) -> tuple[Array, Array]:
         """The bounds of a box, of its own type. [size] each"""
+        import numpy as np
+
         kind = np.dtype(self.dtype)
         return tuple(np.broadcast_to(np.array(side, kind), (self.size,)) for side in (self.low, self.high))
 
@@ -71,6 +71,7 @@ def space_of(name: str, what: str, space: Space) -> SpaceSpec:
     Raises:
       Refusal: its type is none of ``DTYPES``, or a discrete space reaches beyond the largest number of its type.
     """
+    import numpy as np
     from gymnasium.spaces import Discrete
 
     kind = np.dtype(space.dtype).name
@@ -95,6 +96,8 @@ def space_of(name: str, what: str, space: Space) -> SpaceSpec:
 
 def _shortest(bounds: Array, outermost: Callable[[Array], Any]) -> tuple:
     """One side of a box, exact; one number where all are the same."""
+    import numpy as np
+
     flat = np.asarray(bounds).ravel()
     if flat.dtype == bool:
         flat = flat.astype(int)
@@ -126,6 +129,8 @@ def from_json(where: str, said: Any) -> SpaceSpec:
     Raises:
       Refusal: it describes no space; the sentence names the part that is wrong.
     """
+
+    import numpy as np
 
     def refuse(part: str, expected: str) -> None:
         came = str(said.get(part))[:80] if part else str(said)[:80]
@@ -167,6 +172,8 @@ def from_json(where: str, said: Any) -> SpaceSpec:
 
 def _is_bound(bound: Any, dtype: str) -> bool:
     """Is it a number of that type, to the last bit, or that there is no bound?"""
+    import numpy as np
+
     if isinstance(bound, str):
         return bound in BEYOND and dtype in FLOATS
     if dtype in FLOATS:

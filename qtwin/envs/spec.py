@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
-
 from qtwin.envs.spaces import INTEGERS, SpaceSpec
 
 
@@ -66,6 +64,8 @@ class EnvSpec:
     @property
     def seen_observations(self) -> SpaceSpec:
         """Observations as agents, replays and recordings have them: states from 0, 64 bits in 32."""
+        import numpy as np
+
         if self.num_states is not None:
             return SpaceSpec("discrete", self.obs_dtype, n=self.num_states)
         if self.obs_dtype in INTEGERS:
@@ -82,6 +82,8 @@ class EnvSpec:
     @property
     def own_actions(self) -> SpaceSpec:
         """Actions as the environment itself takes them."""
+        import numpy as np
+
         if self.action_space is not None:
             return self.action_space
         if not self.continuous:
