@@ -19,6 +19,7 @@ _HOMES = {
     "qtwin.api": ("train", "train_encoder", "learn", "Run", "Learned"),
     "qtwin.run.policy": ("load", "Policy"),
     "qtwin.config.config": ("Config",),
+    "qtwin.agents.catalog": ("config_of",),
     "qtwin.errors": ("Refusal",),
     "qtwin.types": ("Transition", "Timestep", "Variables", "Aux", "Clock"),
     "qtwin.twin": ("Twin", "distance"),
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
     from qtwin.acting.exploration import constant, epsilon_greedy, gaussian, linear
     from qtwin.acting.policies import Squashed, squashed
+    from qtwin.agents.catalog import config_of
     from qtwin.algorithm import Agent, Algorithm, Improvement
     from qtwin.api import Learned, Run, learn, train, train_encoder
     from qtwin.cli.rate_card import describe
