@@ -11,7 +11,7 @@ from qtwin.config import option_specs
 from qtwin.config.config import Config
 from qtwin.config.options import number, option, read_settings, whole
 from qtwin.config.rates_of import horizon, rates_of
-from qtwin.envs.catalog import resolve
+from qtwin.envs.catalog import home_of, resolve
 from qtwin.envs.guard import MODES, ON_NAN
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, one_of
@@ -155,13 +155,14 @@ def _check_care(spec: EnvSpec, engine: str, env_mode: str, on_nan: str) -> None:
     """Refuses a way to deal with environments that go wrong which those of ``spec`` do not have."""
     one_of("way to step environments", env_mode, MODES)
     one_of("answer to a number that is not finite", on_nan, ON_NAN)
-    fused = spec.engine == "fused" and engine != "hosted"
-    if env_mode == "async" and not spec.id.startswith("gym:"):
+    fused, home = spec.engine == "fused" and engine != "hosted", home_of(spec)[0]
+    replaces = home is not None and home.replaces
+    if env_mode == "async" and not replaces:
         raise Refusal(
             f"--env-mode async replaces environments of Gymnasium, and {spec.id} is none; leave it out, or write"
             " gym:..."
         )
-    if on_nan == "drop" and not (fused or spec.id.startswith("gym:")):
+    if on_nan == "drop" and not (fused or replaces):
         raise Refusal(
             f"--on-nan drop replaces environments of Gymnasium and those of the fused engine, and {spec.id} is none of"
             " them here; leave it out"
