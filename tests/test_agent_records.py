@@ -1,6 +1,8 @@
 """The agents' records: whole, read by their screens, and the only place where facts about an agent stand."""
 
+import argparse
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from qtwin.agents.info import problems
 from qtwin.agents.own import Atoms, Nothing
 from qtwin.config.config import Config, config_class, setting
 from qtwin.errors import Refusal
+from qtwin.request.config_file import said
 from qtwin.request.train import build
 
 PACKAGE = Path(__file__).resolve().parents[1] / "qtwin"
@@ -124,6 +127,29 @@ def test_every_own_setting_is_told_once_in_the_help():
     told = [name for fields in own_settings().values() for name in fields]
     assert len(told) == len(set(told))
     assert set(told) == {field.name for record in AGENTS.values() for field in dataclasses.fields(record.own)}
+
+
+# What config.json held beside a DQN's settings when every agent's settings stood in every run.
+OF_OTHERS = {
+    "trace": 0.0, "reward_scale": 1.0, "atoms": 51, "support": "-10:10", "sigma": 0.75, "actor_net": "", "critics": 2,
+    "subset": 0, "actor_learning_rate": 0.0, "actor_every": 1, "smoothing": "0:0", "temperature": "auto",
+    "target_entropy": "auto", "quantiles": 25, "drop": 2, "anneal": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("agent", ["dqn", "c51", "td3"])
+def test_a_run_of_before_is_gone_on_with_and_its_file_is_a_request(tmp_path, agent):
+    env = "Pendulum-v1" if AGENTS[agent].acts else "CartPole-v1"
+    config = dataclasses.replace(AGENTS[agent].defaults, env=env, steps=50_000)
+    saved = {"config": OF_OTHERS | dataclasses.asdict(config), "env": f"gymnax:{env}", "seeds": [0]}
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    assert build(env, out=str(tmp_path), resume=True).config == config
+    words = argparse.Namespace(config=str(tmp_path), env=None, agent=None, seed=None, seeds=None)
+    for name in saved["config"]:
+        setattr(words, name, None)
+    asked = said(words)
+    assert set(asked) >= {field.name for field in dataclasses.fields(config)} - {"schedule_steps"}
+    assert not set(asked) & (set(OF_OTHERS) - {field.name for field in dataclasses.fields(AGENTS[agent].own)})
 
 
 @pytest.mark.parametrize("agent", [name for name in AGENTS if name not in ADVISED])
