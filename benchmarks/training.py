@@ -56,7 +56,8 @@ def can_be_run(options: list[str]) -> bool:
       SystemExit: the command line refuses it.
     """
     from qtwin.errors import Refusal
-    from qtwin.request.command_line import Parser, request_of, train_options
+    from qtwin.request.command_line import request_of, train_options
+    from qtwin.request.parser import Parser
 
     parser = Parser(prog="qtwin train", allow_abbrev=False)
     train_options(parser)

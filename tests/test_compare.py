@@ -23,7 +23,7 @@ from qtwin.lab.page import page
 from qtwin.lab.results import collect
 from qtwin.lab.svg import number, ticks
 from qtwin.lab.table import missing, table
-from qtwin.request.command_line import Parser
+from qtwin.request.parser import Parser
 from qtwin.run.logs import read_points
 
 TARGETS = {"target": ["hard:10", "soft:0.1", "tied"]}

@@ -8,7 +8,8 @@ import pytest
 from qtwin.cli.siamese import siamese_options
 from qtwin.config.siamese import SiameseConfig
 from qtwin.errors import Refusal
-from qtwin.request.command_line import Parser, train_options
+from qtwin.request.command_line import train_options
+from qtwin.request.parser import Parser
 from qtwin.request.retention import KEEP
 from qtwin.request.run_config import BOUND, description_of, saved_run
 from qtwin.request.run_options import RUN_OPTIONS, Given, go_on, placed, read_options

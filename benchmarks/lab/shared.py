@@ -96,7 +96,7 @@ def cells(row: Row):
     from qtwin.cli.compare import compare_options
     from qtwin.config.options import SETTINGS
     from qtwin.lab.grid import Protocol, cells_of
-    from qtwin.request.command_line import Parser
+    from qtwin.request.parser import Parser
 
     parser = Parser(prog="qtwin compare", allow_abbrev=False)
     compare_options(parser)

@@ -82,7 +82,7 @@ def measured(asked: list[str], seeds: int) -> dict:
 def tried_out(asked: list[str]) -> dict:
     """Holds a row's request against the command line; its result is that of one tiny run on random images."""
     from qtwin.cli.siamese import siamese_options
-    from qtwin.request.command_line import Parser
+    from qtwin.request.parser import Parser
     from qtwin.request.siamese import SETTINGS, build
 
     parser = Parser(prog="qtwin siamese", allow_abbrev=False)
