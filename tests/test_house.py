@@ -56,6 +56,37 @@ def test_what_the_command_line_reads_needs_no_jax():
     assert done.returncode == 0, done.stderr
 
 
+def names_of(module: str) -> set[str]:
+    """What can be imported from a module of the package: what stands at its top, and its submodules."""
+    path = ROOT / module.replace(".", "/")
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    if not file.exists():
+        return set()
+    found = {entry.stem for entry in path.iterdir()} if path.is_dir() else set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
+
+
+def test_every_import_of_the_package_leads_somewhere():
+    """In functions too, which nothing else looks at until they run; `make_exports.py` is for a commit of before."""
+    wrong = []
+    for file in [
+        *FILES,
+        *(file for base in ("benchmarks", "examples", "tests") for file in (ROOT / base).rglob("*.py")),
+    ]:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))) if file.name != "make_exports.py" else ():
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "qtwin":
+                there = names_of(node.module)
+                wrong += [f"{file.name}: {node.module}.{alias.name}" for alias in node.names if alias.name not in there]
+    assert not wrong, wrong
+
+
 def test_the_root_shows_the_house():
     entries = {path.stem for path in PACKAGE.iterdir() if not path.name.startswith(("__", "py.typed"))}
     assert len(entries) <= ENTRIES, sorted(entries)
