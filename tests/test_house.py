@@ -1,6 +1,7 @@
 """The house: every import runs downward, no two files import each other, and plain data is read without JAX."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,7 @@ def test_what_the_command_line_reads_needs_no_jax():
     assert done.returncode == 0, done.stderr
 
 
+@functools.cache
 def names_of(module: str) -> set[str]:
     """What can be imported from a module of the package: what stands at its top, and its submodules."""
     path = ROOT / module.replace(".", "/")
