@@ -317,7 +317,7 @@ runpy.run_module("qtwin", run_name="__main__", alter_sys=True)
     [
         ("qtwin.interrupts", "list agents"),
         ("argparse", "list agents"),
-        ("qtwin.request.config_file", "list agents"),
+        ("qtwin.agents.catalog", "list agents"),
         ("qtwin.request.presets.continuous", "rates"),
         ("numpy", "train CartPole-v1 --out {}"),
         ("qtwin.run.loop", "train CartPole-v1 --out {}"),
