@@ -149,7 +149,7 @@ ELSEWHERE = {
     "qtwin/config/option_specs.py": f"{EXAMPLE}, and self-predictive losses, some of which have a method's name",
     "qtwin/config/siamese.py": EXAMPLE,
     "qtwin/request/presets": EXAMPLE,
-    "qtwin/request/command_line.py": EXAMPLE,
+    "qtwin/request/parser.py": EXAMPLE,
     "qtwin/agents": "an agent's record and its screen, which are another catalogue's",
     "qtwin/request/check_values.py": "what an agent allows, which is another catalogue's",
 }
