@@ -23,11 +23,13 @@ from safetensors.numpy import save
 from worlds import little_dqn, walk
 
 from qtwin.cli import main
+from qtwin.cli.dispatch import COMMANDS
 from qtwin.config.siamese import SiameseConfig
 from qtwin.engine.fleet import fleet_of
 from qtwin.envs.catalog import resolve
 from qtwin.errors import Refusal
 from qtwin.nets.encoders import encoder_network
+from qtwin.records import imported
 from qtwin.replay.dataset import load_dataset, save_dataset
 from qtwin.request.train import build
 from qtwin.run import checkpoint
@@ -305,6 +307,8 @@ def run():
     global watching, allowed
     here = Path(sys.argv[1]).resolve()
     allowed = str(here)
+    for command in COMMANDS.values():  # what a command imports when it is asked for is no doing of a file
+        imported(command.options), imported(command.run)
     sys.addaudithook(hook)
     tried, ends, happened = 0, {}, []
     for name, how in cases(here):

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import pickle
 import re
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import pytest
 from qtwin.agents import catalog, info
 from qtwin.agents.catalog import AGENTS, config_of, own_settings, readers_of
 from qtwin.agents.info import problems
-from qtwin.agents.own import Atoms, Nothing
+from qtwin.agents.own import OF_EVERY_AGENT, Atoms, Nothing
+from qtwin.cli import main
 from qtwin.config.config import Config, config_class, setting
+from qtwin.envs.catalog import resolve
 from qtwin.errors import Refusal
+from qtwin.lab.grid import Protocol, cells_of
 from qtwin.request.config_file import said
 from qtwin.request.train import build
 
@@ -89,7 +93,7 @@ def test_own_settings_stand_beside_the_shared_ones():
     assert dataclasses.asdict(c)["atoms"] == 7
     assert dataclasses.replace(c, atoms=9).atoms == 9
     assert type(c) is config_class(Atoms)
-    with pytest.raises(TypeError, match="quantiles"):
+    with pytest.raises(Refusal, match="the agent c51 has no setting 'quantiles'"):
         config_of("c51", "CartPole-v1", quantiles=3)
     plain = catalog.becoming(c, "dqn")
     assert type(plain) is config_class(Nothing)
@@ -108,9 +112,12 @@ def test_what_is_for_other_agents_is_refused():
 @pytest.mark.parametrize(
     ("agent", "field", "value", "told"),
     [
-        ("c51", "atoms", "1", "--atoms is a whole number of at least 2, not 1; write --atoms 51"),
-        ("qr_dqn", "quantiles", "0", "--quantiles is a whole number of at least 1, not 0; write --quantiles 200"),
+        ("c51", "atoms", "1", "--atoms is a whole number of at least 2, not 1"),
+        ("qr_dqn", "quantiles", "0", "--quantiles is a whole number of at least 1, not 0"),
         ("pqn", "trace", "1.5", "--trace is a number between 0 and 1, not 1.5; write --trace 0.95"),
+        ("c51", "atoms", "-1", "--atoms is a whole number of at least 2, not -1"),
+        ("sac", "actor_every", "3000000000", "--actor-every is a whole number up to 2,147,483,647, not"),
+        ("redq", "critics", "1e9", "--critics is a whole number up to 1,000, not 1000000000; write"),
         ("c51", "support", "3", "the support is written VMIN:VMAX"),
         ("sac", "temperature", "hot", "the temperature is auto"),
         ("redq", "subset", "11", "a target takes 11 critics of 10"),
@@ -129,19 +136,11 @@ def test_every_own_setting_is_told_once_in_the_help():
     assert set(told) == {field.name for record in AGENTS.values() for field in dataclasses.fields(record.own)}
 
 
-# What config.json held beside a DQN's settings when every agent's settings stood in every run.
-OF_OTHERS = {
-    "trace": 0.0, "reward_scale": 1.0, "atoms": 51, "support": "-10:10", "sigma": 0.75, "actor_net": "", "critics": 2,
-    "subset": 0, "actor_learning_rate": 0.0, "actor_every": 1, "smoothing": "0:0", "temperature": "auto",
-    "target_entropy": "auto", "quantiles": 25, "drop": 2, "anneal": False,
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("agent", ["dqn", "c51", "td3"])
 def test_a_run_of_before_is_gone_on_with_and_its_file_is_a_request(tmp_path, agent):
     env = "Pendulum-v1" if AGENTS[agent].acts else "CartPole-v1"
     config = dataclasses.replace(AGENTS[agent].defaults, env=env, steps=50_000)
-    saved = {"config": OF_OTHERS | dataclasses.asdict(config), "env": f"gymnax:{env}", "seeds": [0]}
+    saved = {"config": OF_EVERY_AGENT | dataclasses.asdict(config), "env": f"gymnax:{env}", "seeds": [0]}
     (tmp_path / "config.json").write_text(json.dumps(saved))
     assert build(env, out=str(tmp_path), resume=True).config == config
     words = argparse.Namespace(config=str(tmp_path), env=None, agent=None, seed=None, seeds=None)
@@ -149,7 +148,60 @@ def test_a_run_of_before_is_gone_on_with_and_its_file_is_a_request(tmp_path, age
         setattr(words, name, None)
     asked = said(words)
     assert set(asked) >= {field.name for field in dataclasses.fields(config)} - {"schedule_steps"}
-    assert not set(asked) & (set(OF_OTHERS) - {field.name for field in dataclasses.fields(AGENTS[agent].own)})
+    assert not set(asked) & (set(OF_EVERY_AGENT) - {field.name for field in dataclasses.fields(AGENTS[agent].own)})
+
+
+def test_a_run_is_not_gone_on_with_by_another_agent(tmp_path):
+    """Whatever settings of its own that one has."""
+    for before, after in (("dqn", "c51"), ("c51", "iqn"), ("c51", "dqn"), ("qr_dqn", "hl_gauss")):
+        saved = {"config": dataclasses.asdict(AGENTS[before].defaults), "env": "gymnax:CartPole-v1", "seeds": [0]}
+        (tmp_path / "config.json").write_text(json.dumps(saved))
+        with pytest.raises(Refusal, match=f"was started with agent '{before}', not '{after}'"):
+            build("CartPole-v1", agent=after, out=str(tmp_path), resume=True)
+
+
+def test_a_runs_file_is_a_request_for_another_agent_too(tmp_path):
+    """What the file says of its own agent's settings is left out where it is what they are by default."""
+    config = dataclasses.asdict(AGENTS["sac"].defaults)
+    (tmp_path / "config.json").write_text(json.dumps({"config": config, "seeds": [0]}))
+    words = argparse.Namespace(config=str(tmp_path), env=None, agent="td3", seed=None, seeds=None, smoothing=None)
+    for name in config:
+        setattr(words, name, getattr(words, name, None))
+    assert "temperature" not in said(words)
+    assert said(words)["actor_every"] == "1"
+    config["temperature"] = "0.3"
+    (tmp_path / "config.json").write_text(json.dumps({"config": config, "seeds": [0]}))
+    assert said(words)["temperature"] == "0.3"  # which the request refuses
+
+
+def test_a_config_is_pickled_and_must_be_its_agents():
+    c = config_of("c51", "CartPole-v1", atoms=7)
+    for config in (c, Config("CartPole-v1")):
+        assert pickle.loads(pickle.dumps(config)) == config
+        assert type(pickle.loads(pickle.dumps(config))) is type(config)
+    spec = resolve("CartPole-v1")
+    with pytest.raises(Refusal, match=r"has settings of its own \(atoms, support\).*qtwin.config_of\('c51'"):
+        catalog.algorithm(spec, Config("CartPole-v1", agent="c51"))
+    with pytest.raises(Refusal, match="the agent dqn has no setting 'atoms', which is for c51 or hl_gauss or rainbow"):
+        config_of("dqn", "CartPole-v1", atoms=3)
+    with pytest.raises(Refusal, match=r"no setting 'atom'.*did you mean 'atoms'"):
+        config_of("c51", "CartPole-v1", atom=3)
+
+
+def test_cards_side_by_side_take_what_is_for_some_of_their_agents(capsys):
+    assert main(["rates", "--agent", "dqn", "redq", "--actor-every", "7", "--json"]) == 0
+    assert [card["actor_every"] for card in json.loads(capsys.readouterr().out)] == [None, 7]
+    assert main(["rates", "--critics", "3"]) == 2
+    assert "the agent online_q has no use for --critics, which is for" in capsys.readouterr().err
+
+
+def test_a_comparison_of_before_is_gone_on_with():
+    """Its cells' directories are named by a digest of the settings, which every run then had all of."""
+    hard, _ = cells_of(
+        Protocol("CartPole-v1", 1, eval_episodes=2, log_points=2),
+        {"target": ["hard:50", "soft:0.05"], "net": ["mlp:8"], "steps": ["600"], "warmup": ["200"]},
+    )
+    assert hard.folder == "hard-50-a516e09e"  # as commit 70a0a98 named it
 
 
 @pytest.mark.parametrize("agent", [name for name in AGENTS if name not in ADVISED])

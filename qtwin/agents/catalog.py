@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from qtwin.agents import info
@@ -12,7 +11,8 @@ from qtwin.agents.info import AgentInfo
 from qtwin.agents.value_records import VALUE_RECORDS
 from qtwin.config.config import Config
 from qtwin.config.options import SETTINGS
-from qtwin.errors import Refusal, one_of
+from qtwin.errors import Refusal, nearest, one_of
+from qtwin.records import imported
 
 if TYPE_CHECKING:
     from qtwin.algorithm import Algorithm
@@ -31,7 +31,16 @@ def config_of(agent: str, env: str, **settings: Any) -> Config:
 
     What is left out has the defaults of those two, not the agent's recipe, which is ``AGENTS[agent].defaults``.
     """
-    return agent_of(agent).config(env, agent=agent, **settings)
+    kind = agent_of(agent).config
+    known = [field.name for field in dataclasses.fields(kind)]
+    for name in settings:
+        if name not in known:
+            readers = " or ".join(readers_of(name))
+            raise Refusal(
+                f"the agent {agent} has no setting '{name}'" + (f", which is for {readers}" if readers else "")
+                + ("; leave it out" if readers else nearest(name, known))
+            )  # fmt: skip
+    return kind(env, agent=agent, **settings)
 
 
 def becoming(base: Config, agent: str, **changes: Any) -> Config:
@@ -84,8 +93,14 @@ def fits(agent: str, env: EnvSpec) -> str:
 def algorithm(env: EnvSpec, c: Config) -> Algorithm:
     """The algorithm that ``c.agent`` names, made for ``env``, with a self-predictive loss where ``c`` asks for one."""
     record = AGENTS[fits(c.agent, env)]
-    module, _, function = ((record.variant(env, c) if record.variant else "") or record.build).partition(":")
-    made = getattr(importlib.import_module(module), function)(env, c)._replace(zeta=c.zeta)
+    if not isinstance(c, record.config):
+        own = ", ".join(field.name for field in dataclasses.fields(record.own))
+        raise Refusal(
+            f"the agent {c.agent} has settings of its own ({own}), which this Config lacks; write"
+            f" qtwin.config_of('{c.agent}', '{c.env}', ...)"
+        )
+    build = (record.variant(env, c) if record.variant else "") or record.build
+    made = imported(build)(env, c)._replace(zeta=c.zeta)
     if not c.self_predict:
         return made
     from qtwin.siamese.self_predict import self_predictive

@@ -11,9 +11,17 @@ import dataclasses
 from qtwin.config import option_specs
 from qtwin.config.config import setting
 
+MANY = 100_000  # numbers that a network gives for an action, at most
 _NET = "the actor's network, where that differs"
 _RATE = "the actor's learning rate, where that differs"
 _EVERY = "gradient steps of the critics for each of the actor"
+
+# What every run held of these, whatever its agent, before each agent had settings of its own.
+OF_EVERY_AGENT = {
+    "trace": 0.0, "reward_scale": 1.0, "atoms": 51, "support": "-10:10", "sigma": 0.75, "actor_net": "", "critics": 2,
+    "subset": 0, "actor_learning_rate": 0.0, "actor_every": 1, "smoothing": "0:0", "temperature": "auto",
+    "target_entropy": "auto", "quantiles": 25, "drop": 2, "anneal": False,
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +33,7 @@ class Nothing:
 class Atoms:
     """A value as a distribution over evenly spaced atoms, which are about equally likely at first."""
 
-    atoms: int = setting(51, "K", "atoms or classes of a value's distribution", least=2)
+    atoms: int = setting(51, "K", "atoms or classes of a value's distribution", least=2, most=MANY)
     support: str = setting(
         "-10:10", "VMIN:VMAX", "what they range over; values begin near its middle", read=option_specs.support_choice
     )
@@ -42,7 +50,9 @@ class Classes(Atoms):
 class Quantiles:
     """The quantiles of an action's value, or how many of them are drawn for a loss."""
 
-    quantiles: int = setting(200, "N", "quantiles of each critic or action, or fractions drawn for a loss", least=1)
+    quantiles: int = setting(
+        200, "N", "quantiles of each critic or action, or fractions drawn for a loss", least=1, most=MANY
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +83,7 @@ class Actor:
 class Smoothed(Actor):
     """Twin critics and a smoothed target policy. The noise is in units of half the action's range."""
 
-    critics: int = setting(2, "N", "critics in the ensemble", least=1)
+    critics: int = setting(2, "N", "critics in the ensemble", least=1, most=1_000)
     smoothing: str = setting(
         "0:0", "SIGMA:CLIP", "noise on the target policy's action", read=option_specs.smoothing_choice
     )
@@ -86,7 +96,7 @@ class Soft(Actor):
     ``auto`` of the target entropy is minus the size of the action, and 0.98 of the greatest where actions are discrete.
     """
 
-    critics: int = setting(2, "N", "critics in the ensemble", least=1)
+    critics: int = setting(2, "N", "critics in the ensemble", least=1, most=1_000)
     temperature: str = setting(
         "auto", "ALPHA", "of the entropy bonus: auto, auto:START or a number", read=option_specs.temperature_choice
     )
@@ -104,5 +114,7 @@ class Few(Soft):
 class Truncated(Soft):
     """Critics of quantiles, of which the largest are left out of a target."""
 
-    quantiles: int = setting(25, "N", "quantiles of each critic or action, or fractions drawn for a loss", least=1)
+    quantiles: int = setting(
+        25, "N", "quantiles of each critic or action, or fractions drawn for a loss", least=1, most=MANY
+    )
     drop: int = setting(2, "N", "quantiles left out at the top, for each critic")

@@ -6,12 +6,14 @@ import argparse
 import dataclasses
 import json
 
-from qtwin.agents.catalog import agent_of
+from qtwin.agents.catalog import agent_of, reads
 from qtwin.cli import rate_card
+from qtwin.config import Config
 from qtwin.config.options import read_settings
 from qtwin.errors import Refusal
 from qtwin.request.command_line import setting_options, settings_of
 from qtwin.request.presets import preset_of
+from qtwin.request.train import check_read
 
 
 def rates_options(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +33,12 @@ def rates(arguments: argparse.Namespace) -> int:
         agents = arguments.agent or ["online_q", "dqn", "fqi"]  # the three settings of the three rates
         recipes = [(agent, agent_of(agent).defaults, None) for agent in agents]
     said = settings_of(arguments)
+    agents = [config.agent for _, config, _ in recipes]
+    for field, value in said.items():
+        if not any(reads(agent, field) for agent in agents):
+            check_read(recipes[0][1], {field: value})
     columns = [
-        rate_card.column(name, dataclasses.replace(config, **read_settings(said, config)), preset)
+        rate_card.column(name, dataclasses.replace(config, **read_settings(_for(config, said), config)), preset)
         for name, config, preset in recipes
     ]
     if arguments.json:
@@ -40,3 +46,8 @@ def rates(arguments: argparse.Namespace) -> int:
     else:
         rate_card.show(columns)
     return 0
+
+
+def _for(config: Config, said: dict[str, str]) -> dict[str, str]:
+    """Of the settings, those that mean something to a recipe's agent: others are for the cards beside it."""
+    return {field: value for field, value in said.items() if reads(config.agent, field)}

@@ -98,6 +98,14 @@ class Config:
     data: str = ""
     preprocessing: str = ""
 
+    def __reduce__(self) -> tuple:
+        # The classes that `config_class` makes go by no name of a module: pickle is told how to make one.
+        return _again, (getattr(type(self), "_own", None), dict(vars(self)))
+
+
+def _again(own: type | None, values: dict[str, Any]) -> Config:
+    return (Config if own is None else config_class(own))(**values)
+
 
 @functools.cache
 def config_class(own: type) -> type[Config]:
@@ -107,7 +115,9 @@ def config_class(own: type) -> type[Config]:
     clash = {field.name for field in dataclasses.fields(own)} & {field.name for field in dataclasses.fields(Config)}
     if clash:
         raise TypeError(f"{own.__name__}: {', '.join(sorted(clash))} is a setting of every agent already")
-    return dataclasses.make_dataclass("Config", [], bases=(own, Config), frozen=True)
+    return dataclasses.make_dataclass(
+        "Config", [], bases=(own, Config), frozen=True, namespace={"_own": own, "__module__": __name__}
+    )
 
 
 def setting(

@@ -72,6 +72,7 @@ def read_fields(settings: dict[str, Any], base: Any, others: tuple[str, ...] = (
       others: fields that are no settings.
     """
     fields = {field.name: getattr(base, field.name) for field in dataclasses.fields(base) if field.name not in others}
+    leasts = {field.name: field.metadata.get("least") for field in dataclasses.fields(base)}
     read = {}
     for name, value in settings.items():
         one_of("setting", name, fields)
@@ -79,7 +80,7 @@ def read_fields(settings: dict[str, Any], base: Any, others: tuple[str, ...] = (
             case bool():
                 read[name] = yes(value, option(name))
             case int():
-                read[name] = whole(value, option(name), 0)
+                read[name] = whole(value, option(name), leasts.get(name) or 0)
             case float():
                 read[name] = number(value, option(name))
             case _:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qtwin.agents.catalog import AGENTS, every_setting, reads
+from qtwin.agents.own import OF_EVERY_AGENT
 from qtwin.config.config import Config
 from qtwin.config.options import option
 from qtwin.config.rates_of import budget
@@ -131,7 +132,7 @@ def label_of(varied: dict[str, str]) -> str:
 
 def digest(request: Request) -> str:
     """Eight letters that stand for everything that decides a cell's numbers."""
-    config = dataclasses.asdict(request.config)
+    config = OF_EVERY_AGENT | dataclasses.asdict(request.config)
     if not config["schedule_steps"]:  # a setting that came later: what was begun without it goes on
         del config["schedule_steps"]
     content = {

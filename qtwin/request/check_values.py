@@ -13,6 +13,7 @@ from qtwin.config.options import option
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.nets.names import parse as parse_net
+from qtwin.rates import LARGEST_COUNT
 
 
 def check_values(c: Config, spec: EnvSpec) -> None:
@@ -39,14 +40,18 @@ def check_own(c: Config, agent: AgentInfo) -> None:
     """Refuses a setting of the agent's own that is out of its bounds, or a text that means nothing."""
     for field in dataclasses.fields(agent.own):
         value, least, most = getattr(c, field.name), field.metadata["least"], field.metadata["most"]
+        if type(value) is int and most is None:
+            most = LARGEST_COUNT
         if field.metadata["read"] is not None:
             field.metadata["read"](value)
         if (least is None or value >= least) and (most is None or value <= most):
             continue
-        kind = "a whole number" if isinstance(field.default, int) else "a number"
-        bounds = f"of at least {least}" if most is None else f"between {least:g} and {most:g}"
+        if type(value) is int:
+            bounds = f"a whole number of at least {least}" if value < (least or 0) else f"a whole number up to {most:,}"
+        else:
+            bounds = f"a number between {least:g} and {most:g}"
         usual = getattr(agent.defaults, field.name)
-        raise Refusal(f"{option(field.name)} is {kind} {bounds}, not {value}; write {option(field.name)} {usual}")
+        raise Refusal(f"{option(field.name)} is {bounds}, not {value}; write {option(field.name)} {usual}")
 
 
 def _check_zeta(c: Config, agent: AgentInfo, noisy: bool) -> None:

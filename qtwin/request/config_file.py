@@ -7,7 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from qtwin.agents.catalog import AGENTS, readers_of, reads
+from qtwin.agents.catalog import AGENTS, reads
+from qtwin.agents.own import OF_EVERY_AGENT
 from qtwin.config.options import option, yes
 from qtwin.errors import Refusal, Unusable, nearest, one_of
 from qtwin.storage.files import LARGEST_JSON, read_bytes, read_json
@@ -41,13 +42,14 @@ def read_request(path: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """
     names = [name for name in vars(arguments) if name not in NOT_IN_A_FILE]
     spoken = {option(name).removeprefix("--").replace("-", "_"): name for name in names}
-    found = {}
-    for key, value in _flat(_parsed(path), path).items():
+    found, flat = {}, _flat(_parsed(path), path, getattr(arguments, "agent", None))
+    for mine, theirs in (("agent", "method"), ("method", "agent")):
+        if mine in names and theirs in flat and theirs not in names:
+            raise Refusal(f"{path} is a request of qtwin {'siamese' if theirs == 'method' else 'train'}")
+    for key, value in flat.items():
         name = key.replace("-", "_")
         name = spoken.get(name, name)
         if name not in names:
-            if name == "method" or (name == "agent" and "method" in names):
-                raise Refusal(f"{path} is a request of qtwin {'siamese' if name == 'method' else 'train'}")
             raise Refusal(f"{path}: unknown setting '{key[:60]}'{nearest(key[:60], [*spoken, *names])}")
         if name in found:
             raise Refusal(f"{path} says '{name}' twice; leave one of them out")
@@ -80,7 +82,7 @@ def _parsed(path: Path) -> dict:
     return found
 
 
-def _flat(found: dict, path: Path) -> dict[str, Any]:
+def _flat(found: dict, path: Path, agent: str | None = None) -> dict[str, Any]:
     """A run's ``config.json`` as a flat request; a flat request as it is."""
     if "config" not in found:
         return found
@@ -89,7 +91,7 @@ def _flat(found: dict, path: Path) -> dict[str, Any]:
             raise Refusal(f"{path}: '{part}' is expected to hold names with values")
     for part in found:
         one_of(f"part of {path}", part, ("config", "env", "run", "seeds", "versions"))
-    flat = {**_own(found["config"]), **found.get("run", {})}
+    flat = {**_own(found["config"], agent), **found.get("run", {})}
     seeds = found.get("seeds", [])
     if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
         raise Refusal(f"{path}: 'seeds' are whole numbers, not {str(seeds)[:60]}")
@@ -100,12 +102,20 @@ def _flat(found: dict, path: Path) -> dict[str, Any]:
     return flat
 
 
-def _own(config: dict) -> dict:
-    """A run's settings without those of other agents, which runs of earlier versions hold as well."""
-    agent = config.get("agent")
+def _own(config: dict, agent: str | None) -> dict:
+    """A run's settings for ``agent``, its own if None: without those of other agents that say nothing.
+
+    Runs of earlier versions hold every agent's settings, and with another agent the file's own are left over. What is
+    not as it is by default stays, and is refused.
+    """
+    agent = agent or config.get("agent")
     if not isinstance(agent, str) or agent not in AGENTS:
         return config
-    return {name: value for name, value in config.items() if not readers_of(name) or reads(agent, name)}
+    return {
+        name: value
+        for name, value in config.items()
+        if name not in OF_EVERY_AGENT or reads(agent, name) or value != OF_EVERY_AGENT[name]
+    }
 
 
 def _value(value: Any, name: str, default: Any, path: Path) -> Any:

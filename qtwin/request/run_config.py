@@ -42,6 +42,8 @@ def read_config(out: Path, kind: type = Config) -> dict:
             f"the run in {out} is one of qtwin siamese, which has an encoder and no policy; write qtwin siamese to"
             " go on with it, or qtwin.load_encoder to use it"
         )
+    if kind is not Config and "agent" in saved["config"] and "method" not in saved["config"]:
+        raise Refusal(f"the run in {out} is one of qtwin train, which has a policy; write qtwin train to go on with it")
     if kind is Config:
         kind = _kind_of(saved["config"], file, again)
     # A run of an earlier version has no settings that came later, and goes on without them.
@@ -114,8 +116,10 @@ def same_run(
       run: likewise, the values of ``BOUND``.
       may_change: fields that may differ.
     """
-    before = {field.name: saved["config"][field.name] for field in dataclasses.fields(config)}
-    now = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    # Another agent may have settings that the run has not: that it is another says it all.
+    names = [field.name for field in dataclasses.fields(config) if field.name in saved["config"]]
+    before = {name: saved["config"][name] for name in names}
+    now = {name: getattr(config, name) for name in names}
     if run is not None:
         before, now = before | {name: saved["run"][name] for name in BOUND}, now | run
     before["seeds"], now["seeds"] = saved["seeds"], list(seeds)
