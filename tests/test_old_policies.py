@@ -51,7 +51,7 @@ def placed(name, expected, folder, described):
 
 
 @pytest.mark.parametrize("name", EXPORTED["policies"])
-def test_a_policy_of_each_further_kind_of_network_answers_as_it_did(tmp_path, name):
+def test_a_policy_of_each_kind_of_network_answers_as_it_did(tmp_path, name):
     expected = EXPORTED["policies"][name]
     placed(name, expected, tmp_path / "policy", "policy.json")
     policy = load(tmp_path)
@@ -74,7 +74,7 @@ def test_an_encoder_of_each_kind_answers_as_it_did(tmp_path, name):
 
 
 def test_there_is_an_export_of_every_kind_of_network():
-    described = [json.loads(file.read_text()) for folder in (HERE, EXPORTS) for file in folder.glob("*.json")]
+    described = [json.loads(file.read_text()) for file in EXPORTS.glob("*.json")]
     nets = [each["net"] for each in described if "net" in each]
     assert {net.partition(":")[0].partition("+")[0] for net in nets} == set(KINDS)
     assert {each["gives"][0] for each in described if "gives" in each} == {
