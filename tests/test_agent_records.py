@@ -215,3 +215,12 @@ def test_the_facts_about_an_agent_stand_in_its_record_alone(agent):
     }
     allowed = RECORDS | {str(screen_of(screen).relative_to(PACKAGE)) for screen in SCREENS[agent]}
     assert found <= allowed, found - allowed
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_an_agent_has_its_probes_and_its_row_in_the_docs(agent):
+    root = PACKAGE.parent
+    probes = [root / "tests" / name for name in ("test_probes.py", "test_continuous_probes.py")]
+    pages = [root / "README.md", *(root / "docs").glob("*.md")]
+    assert any(f'"agent": "{agent}"' in file.read_text(encoding="utf-8") for file in probes)
+    assert any(f"`{agent}`" in file.read_text(encoding="utf-8") for file in pages)

@@ -31,6 +31,7 @@ AGENTS = {
     "dqn, max, hard": DQN | {"target": "hard:20"},
     "dqn, double, soft": DQN | {"target": "soft:0.05", "bootstrap": "double"},
     "dqn, max, tied, 3-step": DQN | {"target": "tied", "n_step": 3},
+    "double_dqn": DQN | {"agent": "double_dqn", "target": "soft:0.05", "bootstrap": "double"},
     "online_q": {
         "agent": "online_q", "discount": GAMMA, "loss": "half-mse", "optimiser": "sgd", "learning_rate": 0.05,
         "collect": 1, "regress": 1, "target": "tied", "warmup": 0, "replay": 0, "batch": 1, "explore": "1", "envs": 1,

@@ -101,7 +101,7 @@ def dispatch(words: list[str], phase: importing) -> int:
 
 def overview() -> str:
     """What ``qtwin --help`` says."""
-    lines = [f"  {name:<8}{command.summary}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<9}{command.summary}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
             "usage: qtwin COMMAND ...",
@@ -110,7 +110,8 @@ def overview() -> str:
             "",
             *lines,
             "",
-            "qtwin train CartPole-v1            trains an agent; qtwin COMMAND --help tells more",
+            "qtwin train CartPole-v1     trains an agent",
+            "qtwin COMMAND --help        tells more",
         ]
     )
 

@@ -1,7 +1,7 @@
 """THE CYCLE: the three processes woven by their rates. This is the whole theory; everything else serves it.
 
-An engine gives ``repeat`` (do this n times) and ``when_due`` (move this target if it is due): inside one XLA program
-they are a loop and a conditional of XLA's, outside they are Python's.
+An engine gives ``repeat`` (do this n times) and ``when_due`` (move this target if it is due): in a compiled program a
+loop and a conditional of XLA's.
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ class TargetUpdate(NamedTuple):
 
     Attributes:
       spec: how it is written on the command line, for example ``hard:500``.
-      every: gradient steps between two moves; 0 if it never moves; the most there can be without ``shared_clock``.
+      every: gradient steps between two moves; 1 is after every one, whatever ``due`` says; 0 if it never moves; the
+        most there can be without ``shared_clock``.
       tau: the fraction of the way to the online network that one move goes, the first one if ``falls``; 1 copies.
       tied: the target *is* the online network behind a stop-gradient; no second network is held.
       init: ``params -> memory``: what the rule carries from one gradient step to the next.
