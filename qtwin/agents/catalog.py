@@ -10,7 +10,7 @@ from qtwin.agents.actor_records import ACTOR_RECORDS
 from qtwin.agents.info import AgentInfo
 from qtwin.agents.value_records import VALUE_RECORDS
 from qtwin.config.config import Config
-from qtwin.config.options import SETTINGS
+from qtwin.config.options import SETTINGS, option
 from qtwin.errors import Refusal, nearest, one_of
 from qtwin.records import imported
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qtwin.algorithm import Algorithm
     from qtwin.envs.spec import EnvSpec
 
+MANY = 7  # agents that are still named where a setting is for them alone
 AGENTS: dict[str, AgentInfo] = {record.name: record for record in (*VALUE_RECORDS, *ACTOR_RECORDS)}
 
 
@@ -77,6 +78,18 @@ def reads(agent: str, field: str) -> bool:
     """Does this setting mean anything to ``agent``?"""
     record = AGENTS[agent]
     return field not in record.ignores and any(each.name == field for each in dataclasses.fields(record.config))
+
+
+def check_read(base: Config, said: dict[str, Any]) -> None:
+    """Refuses a setting that means nothing to the agent of ``base``, where it is not what the recipe has anyway."""
+    for field, value in said.items():
+        readers = readers_of(field)
+        if not readers or reads(base.agent, field):
+            continue
+        if hasattr(base, field) and str(value) == str(getattr(base, field)):
+            continue
+        whose = f", which is for {' or '.join(readers)}" if len(readers) <= MANY else ""
+        raise Refusal(f"the agent {base.agent} has no use for {option(field)}{whose}; leave it out")
 
 
 def fits(agent: str, env: EnvSpec) -> str:

@@ -6,14 +6,13 @@ import argparse
 import dataclasses
 import json
 
-from qtwin.agents.catalog import agent_of, reads
+from qtwin.agents.catalog import agent_of, check_read, reads
 from qtwin.cli import rate_card
 from qtwin.config import Config
 from qtwin.config.options import read_settings
 from qtwin.errors import Refusal
 from qtwin.request.command_line import setting_options, settings_of
 from qtwin.request.presets import preset_of
-from qtwin.request.train import check_read
 
 
 def rates_options(parser: argparse.ArgumentParser) -> None:

@@ -6,10 +6,10 @@ import dataclasses
 import math
 from typing import Any
 
-from qtwin.agents.catalog import AGENTS, agent_of, fits, readers_of, reads
+from qtwin.agents.catalog import AGENTS, agent_of, check_read, fits
 from qtwin.config import option_specs
 from qtwin.config.config import Config
-from qtwin.config.options import number, option, read_settings, whole
+from qtwin.config.options import number, read_settings, whole
 from qtwin.config.rates_of import horizon, rates_of
 from qtwin.envs.catalog import home_of, resolve
 from qtwin.envs.guard import MODES, ON_NAN
@@ -29,7 +29,6 @@ from qtwin.request.schedules import check_schedules, used_up, with_schedules_of
 
 ENGINES = ("auto", "fused", "hosted")
 FRAMES = ("memory", "disk")
-MANY = 7  # agents that are still named where a setting is for them alone
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -182,18 +181,6 @@ def base_config(agent: str | None, preset: Preset | None, spec: EnvSpec) -> Conf
             " --preset"
         )
     return config
-
-
-def check_read(base: Config, said: dict[str, Any]) -> None:
-    """Refuses a setting that means nothing to the agent of ``base``, where it is not what the recipe has anyway."""
-    for field, value in said.items():
-        readers = readers_of(field)
-        if not readers or reads(base.agent, field):
-            continue
-        if hasattr(base, field) and str(value) == str(getattr(base, field)):
-            continue
-        whose = f", which is for {' or '.join(readers)}" if len(readers) <= MANY else ""
-        raise Refusal(f"the agent {base.agent} has no use for {option(field)}{whose}; leave it out")
 
 
 def check(c: Config, spec: EnvSpec) -> None:
