@@ -86,7 +86,8 @@ def train(
       env_mode: "async" gives each environment of Gymnasium a process of its own, and one that raises, dies or hangs is
         replaced.
       on_nan: "stop" at a number of theirs that is not finite, or "drop" it and go on with another environment.
-      **settings: any field of `qtwin.Config`, over the preset's: ``target="soft:0.005"``, ``steps=100_000``.
+      **settings: any field of `qtwin.Config`, and the agent's own settings, over the preset's: ``target="soft:0.005"``,
+        ``steps=100_000``.
 
     Raises:
       Refusal: the request was wrong; one sentence says what was expected, what came and what to write instead.

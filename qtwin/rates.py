@@ -11,13 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
 
 from qtwin.errors import Refusal
 from qtwin.target_update.rules import TargetUpdate
-
-if TYPE_CHECKING:
-    pass
 
 LARGEST_COUNT = 2**31 - 1  # the counters are int32, inside and outside XLA
 

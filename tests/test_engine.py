@@ -88,6 +88,8 @@ def test_seeds_share_a_device_where_their_targets_move_together(spec, together):
 
 def test_what_fleets_do_alike_needs_no_engine():
     class Fleet(FleetBase):
+        _part = _clock = _without_tally = _draw_probes = _read_groups = None  # not asked for here
+
         def _play(self, count):
             return [Played(np.full(2, k + count), np.array([k == 1, True])) for k in range(len(self.seeds))]
 

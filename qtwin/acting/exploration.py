@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +17,6 @@ from qtwin.nets.net import Net
 from qtwin.rng import integers
 from qtwin.state import Held
 from qtwin.types import Array, PyTree, Variables
-
-if TYPE_CHECKING:
-    pass
 
 Act = Callable[[Variables, Array, Array, Array], Array]  # an agent's: (variables, obs, epsilon, key) -> action
 LONGEST = 10_000  # steps that a random action may last; with exponent 2 one in 16,000 would last longer

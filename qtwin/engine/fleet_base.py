@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import abc
+
 import jax
 import numpy as np
 
@@ -13,7 +15,7 @@ from qtwin.state import Faults, Tally, TrainState
 from qtwin.types import Clock, PyTree, Variables
 
 
-class FleetBase:
+class FleetBase(abc.ABC):
     """K seeds in groups that are computed together, a state and a probe batch for each group.
 
     An engine's fleet begins the groups (``_states``) and says of them: which part of a group's arrays is one seed's
@@ -75,26 +77,26 @@ class FleetBase:
         whole = jax.tree.map(np.asarray, of_groups)  # one seed's part of an array on a mesh would cost a program each
         return [self._part(whole, k) for k in range(len(self.seeds))]
 
+    @abc.abstractmethod
     def _part(self, of_groups: list[PyTree], k: int) -> PyTree:
         """The k-th seed's part of arrays that belong to the groups, as numpy arrays."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _clock(self, of_groups: list[Clock], k: int) -> Clock:
         """The k-th seed's clock, out of the groups' as numpy arrays."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _without_tally(self, state: TrainState) -> TrainState:
         """A group's state with nothing in its tally."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _draw_probes(self) -> list[PyTree]:
         """Each group's probe batch, drawn from its replay as it stands."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _read_groups(self) -> list[Readings]:
         """Each group's diagnostics on its probe batch."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _play(self, count: int) -> list[Played]:
         """Each seed's greedy episodes, as numpy arrays; the same ``count`` draws the same episodes."""
-        raise NotImplementedError
