@@ -16,8 +16,12 @@ __version__ = "0.1.0"
 
 # Where each public name lives. Resolved when it is first used: `import qtwin` alone does not import JAX.
 _HOMES = {
-    "qtwin.api": ("train", "train_encoder", "learn", "Run", "Learned"),
-    "qtwin.run.policy": ("load", "Policy"),
+    "qtwin.api": ("train", "session", "train_encoder", "learn"),
+    "qtwin.run.outcome": ("Run", "Learned"),
+    "qtwin.run.policy": ("load",),
+    "qtwin.run.acting": ("Policy",),
+    "qtwin.run.session": ("Session",),
+    "qtwin.envs.handed_in": ("vector",),
     "qtwin.config.config": ("Config",),
     "qtwin.agents.catalog": ("config_of",),
     "qtwin.errors": ("Refusal",),
@@ -54,12 +58,13 @@ if TYPE_CHECKING:
     from qtwin.acting.policies import Squashed, squashed
     from qtwin.agents.catalog import config_of
     from qtwin.algorithm import Agent, Algorithm, Improvement
-    from qtwin.api import Learned, Run, learn, train, train_encoder
+    from qtwin.api import learn, session, train, train_encoder
     from qtwin.cli.rate_card import describe
     from qtwin.config.config import Config
     from qtwin.envs.base import HostEnv, JaxEnv, Outcome
     from qtwin.envs.catalog import resolve
     from qtwin.envs.gym_envs import from_vector
+    from qtwin.envs.handed_in import vector
     from qtwin.envs.spec import EnvSpec
     from qtwin.errors import Refusal
     from qtwin.nets.ensemble import ensemble
@@ -69,7 +74,10 @@ if TYPE_CHECKING:
     from qtwin.replay.frames import frame_ring
     from qtwin.replay.latest import latest
     from qtwin.replay.ring import ring
-    from qtwin.run.policy import Policy, load
+    from qtwin.run.acting import Policy
+    from qtwin.run.outcome import Learned, Run
+    from qtwin.run.policy import load
+    from qtwin.run.session import Session
     from qtwin.run.siamese.encoder import Encoder, load_encoder
     from qtwin.state import TrainState
     from qtwin.target_update.adaptive_rules import chain, cosine, geometric, t_soft, until_converged

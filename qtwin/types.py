@@ -111,3 +111,38 @@ class Clock(NamedTuple):
     gradient_steps: Array
     target_updates: Array
     age: Array
+
+
+class HandedIn(str):
+    """The name of something that the caller handed in where a name could stand, and the thing itself.
+
+    As text it is the name that files and messages have it by, ``own:my_dqn``. What reads names (`agent_of`, `resolve`,
+    the parsers of networks and target updates) takes the thing. Read back from a file the name stands alone, and the
+    thing has to be handed in again.
+
+    Attributes:
+      thing: what was handed in.
+      module: the module that it is defined in, for messages; "" where that is not known.
+    """
+
+    thing: Any
+    module: str
+
+    def __new__(cls, name: str, thing: Any, module: str = "") -> HandedIn:
+        self = super().__new__(cls, name)
+        self.thing, self.module = thing, module
+        return self
+
+    def __deepcopy__(self, memo: dict) -> HandedIn:
+        return self  # `dataclasses.asdict` copies every value: the thing may be a closure, or hold arrays
+
+    def __getnewargs__(self) -> tuple:
+        return str(self), self.thing, self.module
+
+
+OWN = "own:"  # what the name of such a thing begins with
+
+
+def stands_alone(name: str) -> bool:
+    """Is this the name of something that was handed in, without the thing?"""
+    return name.startswith(OWN) and not isinstance(name, HandedIn)

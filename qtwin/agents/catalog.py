@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from qtwin.agents import info
+from qtwin.agents import handed_in, info
 from qtwin.agents.actor_records import ACTOR_RECORDS
 from qtwin.agents.info import AgentInfo
 from qtwin.agents.value_records import VALUE_RECORDS
@@ -13,6 +13,7 @@ from qtwin.config.config import Config
 from qtwin.config.options import SETTINGS, option
 from qtwin.errors import Refusal, nearest, one_of
 from qtwin.records import imported
+from qtwin.types import OWN
 
 if TYPE_CHECKING:
     from qtwin.algorithm import Algorithm
@@ -23,7 +24,9 @@ AGENTS: dict[str, AgentInfo] = {record.name: record for record in (*VALUE_RECORD
 
 
 def agent_of(name: str) -> AgentInfo:
-    """The record of the agent ``name``."""
+    """The record of the agent ``name``, or of the algorithm that the caller handed in under it."""
+    if name.startswith(OWN):
+        return handed_in.record_of(name)
     return AGENTS[one_of("agent", name, AGENTS)]
 
 
@@ -76,7 +79,7 @@ def readers_of(field: str) -> tuple[str, ...]:
 
 def reads(agent: str, field: str) -> bool:
     """Does this setting mean anything to ``agent``?"""
-    record = AGENTS[agent]
+    record = agent_of(agent)
     return field not in record.ignores and any(each.name == field for each in dataclasses.fields(record.config))
 
 
@@ -105,7 +108,9 @@ def fits(agent: str, env: EnvSpec) -> str:
 
 def algorithm(env: EnvSpec, c: Config) -> Algorithm:
     """The algorithm that ``c.agent`` names, made for ``env``, with a self-predictive loss where ``c`` asks for one."""
-    record = AGENTS[fits(c.agent, env)]
+    record = agent_of(fits(c.agent, env))
+    if c.agent.startswith(OWN):
+        return handed_in.built(env, c)
     if not isinstance(c, record.config):
         own = ", ".join(field.name for field in dataclasses.fields(record.own))
         raise Refusal(

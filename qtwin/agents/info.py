@@ -20,6 +20,7 @@ NUMERIC = tuple(name for name in LOSS_NAMES if name != "cross-entropy")
 # What an agent's network gives for each action, and what the network of an actor gives.
 VALUES = ("values", "atoms", "classes", "quantiles", "fractions")
 POLICIES = ("tanh", "tanh of the mean")
+OWN_OUTPUT = "own"  # actions, by the algorithm's own `act`: its policy needs the algorithm to be loaded
 ACTIONS = ("discrete", "continuous")
 KEEPS = ("ring", "everything", "nothing")
 
@@ -34,7 +35,8 @@ class AgentInfo(NamedTuple):
       build: ``module:function`` of its screen, ``(EnvSpec, Config) -> Algorithm``; imported when it is built.
       defaults: what it runs when nothing else is asked for.
       actions: what it can act in, some of ``ACTIONS``.
-      output: what its network gives for each action, one of ``VALUES``, or of an actor one of ``POLICIES``.
+      output: what its network gives for each action, one of ``VALUES``, or of an actor one of ``POLICIES``; or
+        ``OWN_OUTPUT`` where its exported policy acts by the algorithm's own ``act``.
       own: its own settings, a frozen dataclass of `qtwin.config.config.setting` fields.
       losses: names that ``loss`` may have.
       learns: why no others, where that is said: "learns quantiles by their own loss".
@@ -91,7 +93,9 @@ class AgentInfo(NamedTuple):
         return self.output in POLICIES
 
     def policy_output(self, spec: EnvSpec) -> str:
-        """What the network that acts gives: "values", "logits", or one of ``POLICIES``."""
+        """What the network that acts gives: "values", "logits", one of ``POLICIES``, or ``OWN_OUTPUT``."""
+        if self.output == OWN_OUTPUT:
+            return OWN_OUTPUT
         if not self.acts:
             return "values"
         return self.output if spec.continuous else "logits"
@@ -114,8 +118,8 @@ def becoming(base: Config, agent: str, own: type = Nothing, **changes: object) -
 def problems(info: AgentInfo) -> list[str]:
     """What is missing in a record or contradicts itself; nothing if it is whole."""
     found = [f"{column} is empty" for column in ("name", "about", "paper", "build") if not getattr(info, column)]
-    if info.output not in (*VALUES, *POLICIES):
-        found.append(f"output is one of {', '.join((*VALUES, *POLICIES))}, not {info.output!r}")
+    if info.output not in (*VALUES, *POLICIES, OWN_OUTPUT):
+        found.append(f"output is one of {', '.join((*VALUES, *POLICIES, OWN_OUTPUT))}, not {info.output!r}")
     if not info.actions or not set(info.actions) <= set(ACTIONS):
         found.append(f"actions are some of {', '.join(ACTIONS)}, not {info.actions!r}")
     if info.keeps not in KEEPS:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from fractions import Fraction
 
-from qtwin.agents.catalog import AGENTS
+from qtwin.agents.catalog import agent_of
 from qtwin.config.config import Config
 from qtwin.config.rates_of import rates_of
 from qtwin.rates import Rates, plan
@@ -92,7 +92,7 @@ def rows(columns: list[Column]) -> list[tuple[str, list[str]]]:
 
 
 def _has_actor(column: Column) -> bool:
-    return AGENTS[column.config.agent].acts
+    return agent_of(column.config.agent).acts
 
 
 def _actor_steps(columns: list[Column]) -> list[str]:

@@ -20,6 +20,7 @@ class Config:
       env: the environment, ``CartPole-v1`` or with its home ``gym:CartPole-v1``.
       preprocessing: of Atari's frames, ``nature``, ``cleanrl`` or ``v5``; empty is ``nature``, and for an environment
         that has none.
+      env_kwargs: keyword arguments that a Gymnasium environment is made with, as JSON; empty for none.
       agent: the algorithm, a name of ``qtwin list agents``.
       net: the network, ``table``, ``linear``, ``mlp:120,84`` or ``minatar``; layers take ``+layernorm``,
         ``+batchnorm``, ``+leaky``, ``+dropout=P`` (``mlp:256,256+layernorm+dropout=0.01``), the last two of them
@@ -97,6 +98,7 @@ class Config:
     schedule_steps: int = 0
     data: str = ""
     preprocessing: str = ""
+    env_kwargs: str = ""
 
     def __reduce__(self) -> tuple:
         # The classes that `config_class` makes go by no name of a module: pickle is told how to make one.

@@ -13,6 +13,7 @@ from qtwin.errors import Refusal, one_of
 # field of `Config`: (what its option takes, what it means), in the order in which an algorithm reads
 SETTINGS = {
     "preprocessing": ("HOW", "Atari's frames and games: nature, cleanrl, v5 (qtwin list preprocessings)"),
+    "env_kwargs": ("JSON", "arguments of a Gymnasium environment: '{\"is_slippery\": false}'"),
     "net": ("NET", "the network: table, linear, mlp:120,84, minatar (qtwin list nets)"),
     "normalise": ("HOW", "observations: none, running"),
     "init": ("HOW", "how its weights begin: lecun (Flax's way), torch, sparse"),

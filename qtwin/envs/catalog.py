@@ -11,6 +11,7 @@ from qtwin.envs.brax_specs import BRAX
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest
 from qtwin.records import blanks, dangling, imported
+from qtwin.types import HandedIn, stands_alone
 
 ENGINES = ("fused", "hosted")
 
@@ -107,18 +108,36 @@ _HOMES = (
 HOMES: dict[str, EnvHomeInfo] = {home.prefix: home for home in _HOMES}
 
 
-def resolve(name: str, preprocessing: str = "") -> EnvSpec:
+# Stands for the home of environments that the caller hands in (`qtwin.envs.handed_in`); no name leads to it.
+_HANDED_IN = EnvHomeInfo("own", "own:NAME", "handed in from Python", "hosted", "", "")
+
+
+def resolve(name: str, preprocessing: str = "", env_kwargs: str = "") -> EnvSpec:
     """The environment that ``name`` means: a plain id takes the fastest home it has, a prefix decides.
 
     Args:
       name: ``CartPole-v1``, ``gymnax:Catch-bsuite``, ``minatar:Breakout``, ``ale:Pong``, ``gym:LunarLander-v3``,
         ``envpool:HalfCheetah-v5``, ``brax:ant``, ``probe:NAME``.
       preprocessing: of Atari's frames, a key of `qtwin.envs.preprocessing.PREPROCESSINGS`; "" is the home's own.
+      env_kwargs: keyword arguments that a Gymnasium environment is made with, as JSON; "" for none.
 
     Raises:
       Refusal: no such environment (the nearest name over all homes is offered), none that can be made here, or a
-        preprocessing for one that has none.
+        preprocessing or arguments for one that takes none.
     """
+    if isinstance(name, HandedIn):
+        if preprocessing:
+            raise Refusal(
+                f"a preprocessing is for Atari's frames, and {name} came with '{preprocessing}'; leave it out"
+            )
+        return name.thing.spec
+    if stands_alone(name):
+        raise Refusal(
+            f"'{name}' is the name of an environment that was handed in from Python; hand it in again, as env=..., or"
+            " write the name of a registered one"
+        )
+    if env_kwargs:
+        return _with_kwargs(name, preprocessing, env_kwargs)
     prefix, colon, rest = name.partition(":")
     home = HOMES.get(prefix) if colon else None
     if home and home.preprocesses:
@@ -145,6 +164,9 @@ def home_of(spec: EnvSpec | str) -> tuple[EnvHomeInfo | None, str]:
       None for the home of an environment that the user has made, or where the name has no prefix.
     """
     full = spec if isinstance(spec, str) else spec.id
+    if isinstance(full, HandedIn):
+        own = full.thing
+        return _HANDED_IN._replace(engine=own.spec.engine, replaces=own.replaces), full
     prefix, colon, name = full.partition(":")
     return (HOMES.get(prefix), name) if colon else (None, full)
 
@@ -169,6 +191,16 @@ def problems(home: EnvHomeInfo) -> list[str]:
     if bool(home.plain) is not bool(home.known):
         wrong.append("plain and known go together: names without a prefix")
     return wrong
+
+
+def _with_kwargs(name: str, preprocessing: str, env_kwargs: str) -> EnvSpec:
+    """An environment of Gymnasium that is made with arguments of its own."""
+    prefix, colon, rest = name.partition(":")
+    if preprocessing or (colon and prefix != "gym"):
+        raise Refusal(
+            f"env_kwargs are for environments of Gymnasium, and {name} came with them; write gym:ID, or leave them out"
+        )
+    return imported("qtwin.envs.gym_home:resolved_with")(rest if colon else name, env_kwargs)
 
 
 def _plain(name: str) -> EnvSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import gymnasium as gym
 from gymnasium.spaces import Box, Discrete, Space
@@ -13,14 +14,15 @@ from qtwin.envs.actions import bounds_of
 from qtwin.envs.env_checker import try_gym
 from qtwin.envs.exits import contained
 from qtwin.envs.guard import Care
-from qtwin.envs.gym_make import made
+from qtwin.envs.gym_make import first_line, made
 from qtwin.envs.gym_vector import GymVector
 from qtwin.envs.narrow import kept_dtype, note_rounding
 from qtwin.envs.spaces import space_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.envs.supervised import Supervised
 from qtwin.envs.vector_edge import guard_inside
-from qtwin.errors import Refusal, nearest
+from qtwin.errors import Broken, Refusal, nearest
+from qtwin.types import OWN
 
 
 def gym_spec(name: str, **make_kwargs) -> EnvSpec:
@@ -66,22 +68,73 @@ def gym_env(name: str, envs: int, mode: str = "sync", care: Care | None = None, 
     spec = gym_spec(name, **make_kwargs)
     # The registered entry rather than the id: a process that has not imported the user's module knows no such id.
     make = functools.partial(gym.make, gym.spec(name), disable_env_checker=True, **make_kwargs)
+    return copies(spec, make, envs, care)
+
+
+def copies(spec: EnvSpec, make: Callable[[], gym.Env], envs: int, care: Care) -> GymVector:
+    """N environments that one function makes.
+
+    Args:
+      spec: of each.
+      make: makes one.
+      envs: N.
+      care: what is done about those that go wrong; with "async" each has a process of its own.
+    """
     with contained(spec.id, "its constructor"):
         if care.replaces:
-            apart = Supervised(spec.id, make, envs, mode == "async", care.timeout, care.on_nan == "drop")
+            apart = Supervised(spec.id, make, envs, care.mode == "async", care.timeout, care.on_nan == "drop")
             return GymVector(apart, spec)
         together = SyncVectorEnv([make] * envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
         guard_inside(together, spec.id, AutoresetMode.SAME_STEP, info=False)
         return GymVector(together, spec)
 
 
-def try_out(name: str, care: Care) -> None:
+def made_spec(name: str, make: Callable[[], gym.Env]) -> EnvSpec:
+    """What an agent may know of an environment that ``make`` makes; one is made and closed to find out.
+
+    Args:
+      name: the environment's.
+      make: makes one.
+
+    Raises:
+      Refusal: it makes none, or one with spaces that no agent can take.
+    """
+    try:
+        with contained(name, "its constructor"):
+            env = make()
+    except Broken as broken:
+        raise Refusal(str(broken)) from broken
+    except Exception as error:
+        raise Refusal(f"{name} cannot be made: {type(error).__name__}: {first_line(error)}") from error
+    if not isinstance(env, gym.Env):
+        raise Refusal(
+            f"{name}: expected a gymnasium.Env from the function that was handed in as env, and a {type(env).__name__}"
+            " came; return one environment, or write qtwin.vector(function) for a function of the number of them"
+        )
+    try:
+        spaces = (getattr(env, which, None) for which in ("observation_space", "action_space"))
+        return spec_of(name, *spaces, time_limit(env))
+    finally:
+        with contained(name, "close"):
+            env.close()
+
+
+def time_limit(env: gym.Env) -> int | None:
+    """Steps after which an environment is truncated: from its spec, or from the wrapper that does it. [transitions]"""
+    while env is not None:
+        if isinstance(env, gym.wrappers.TimeLimit):
+            return env._max_episode_steps
+        env = env.env if isinstance(env, gym.Wrapper) else None
+    return None
+
+
+def try_out(name: str, care: Care, **make_kwargs) -> None:
     """Plays a few steps of a Gymnasium environment before a run (`qtwin.envs.env_checker.try_gym`).
 
     Raises:
       Refusal: what it gives is not what it says.
     """
-    make = functools.partial(gym.make, gym.spec(name), disable_env_checker=True)
+    make = functools.partial(gym.make, gym.spec(name), disable_env_checker=True, **make_kwargs)
     try_gym(f"gym:{name}", make, care)
 
 
@@ -127,7 +180,7 @@ def draws(name: str) -> bool:
 
 
 def spec_of(name: str, observations: Space, actions: Space, limit: int | None) -> EnvSpec:
-    plain, count, low, high = name.removeprefix("gym:"), None, (), ()
+    plain, count, low, high = name.removeprefix("gym:").removeprefix(OWN), None, (), ()
     if isinstance(actions, Discrete):
         count = int(actions.n)
     elif isinstance(actions, Box):

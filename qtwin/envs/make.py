@@ -10,12 +10,15 @@ from qtwin.envs.guard import Care, Guarded
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, one_of
 from qtwin.records import imported
+from qtwin.types import HandedIn
 
 CARE = Care()
 
 
 def jax_env(spec: EnvSpec) -> JaxEnv:
     """The environment in JAX that ``spec`` describes (``spec.engine == "fused"``)."""
+    if isinstance(spec.id, HandedIn):
+        return spec.id.thing.make(CARE)
     home, name = _home_of(spec)
     return imported(home.make)(spec, name)
 
@@ -28,6 +31,8 @@ def host_env(spec: EnvSpec, care: Care = CARE) -> Callable[[int], HostEnv]:
       care: what is done about those that go wrong.
     """
     home, name = _home_of(spec)
+    if isinstance(spec.id, HandedIn) and spec.engine == "hosted":
+        return spec.id.thing.make(care)
     if home.engine == "hosted":
         return imported(home.make)(spec, name, care)
     from qtwin.envs.jax_on_host import host_of
@@ -35,11 +40,20 @@ def host_env(spec: EnvSpec, care: Care = CARE) -> Callable[[int], HostEnv]:
     return lambda envs: Guarded(host_of(jax_env(spec), envs), care.timeout)
 
 
-def try_out(spec: EnvSpec, care: Care = CARE) -> None:
-    """Plays a few steps where the home asks for it, to refuse what is not as it says itself before a run has begun."""
+def try_out(spec: EnvSpec, care: Care = CARE, envs: int = 1) -> None:
+    """Plays a few steps where the home asks for it, to refuse what is not as it says itself before a run has begun.
+
+    Args:
+      spec: the environment.
+      care: as for `host_env`.
+      envs: how many the run will step together.
+    """
+    if isinstance(spec.id, HandedIn):
+        spec.id.thing.try_out(envs, care)
+        return
     home, name = home_of(spec)
     if home and home.try_out:
-        imported(home.try_out)(name, care)
+        imported(home.try_out)(name, care, **({"env_kwargs": spec.env_kwargs} if spec.env_kwargs else {}))
 
 
 def make(spec: EnvSpec, engine: str = "auto", care: Care = CARE) -> JaxEnv | Callable[[int], HostEnv]:
@@ -60,35 +74,6 @@ def make(spec: EnvSpec, engine: str = "auto", care: Care = CARE) -> JaxEnv | Cal
             f"the fused engine needs an environment written in JAX, and {spec.id} is not; write --engine hosted"
         )
     return jax_env(spec) if engine == "fused" else host_env(spec, care)
-
-
-def handed_in(
-    env: str | EnvSpec | JaxEnv | Callable[[int], HostEnv], envs: int, plays: bool = True
-) -> JaxEnv | Callable[[int], HostEnv]:
-    """An environment as a user names it or hands it in, tried out for a few steps.
-
-    Args:
-      env: its name, its spec, a `JaxEnv`, or ``envs -> HostEnv``.
-      envs: how many will be stepped together.
-      plays: the run steps it; else, offline, one in Python is only evaluated in.
-
-    Raises:
-      Refusal: it is not as it says itself.
-    """
-    from qtwin.envs.catalog import resolve
-    from qtwin.envs.env_checker import try_host, try_jax
-    from qtwin.envs.guard import guarded
-
-    if isinstance(env, str | EnvSpec):
-        spec = resolve(env) if isinstance(env, str) else env
-        try_out(spec)
-        return make(spec)
-    if isinstance(env, JaxEnv):
-        try_jax(env)
-    elif plays:
-        try_host(env, envs)
-        return guarded(env)
-    return env
 
 
 def _home_of(spec: EnvSpec) -> tuple[EnvHomeInfo, str]:

@@ -29,6 +29,7 @@ class EnvSpec:
         environment's adapter alone translates them.
       observation_space, action_space: the environment's own; None where they are as the fields above say, with float32
         actions of shape [A] (`own_observations`, `own_actions`).
+      env_kwargs: keyword arguments that it is made with, as JSON; "" for none.
     """
 
     id: str
@@ -45,6 +46,7 @@ class EnvSpec:
     action_high: tuple[float, ...] = ()
     observation_space: SpaceSpec | None = None
     action_space: SpaceSpec | None = None
+    env_kwargs: str = ""
 
     @property
     def continuous(self) -> bool:

@@ -135,6 +135,8 @@ def digest(request: Request) -> str:
     config = OF_EVERY_AGENT | dataclasses.asdict(request.config)
     if not config["schedule_steps"]:  # a setting that came later: what was begun without it goes on
         del config["schedule_steps"]
+    if not config["env_kwargs"]:
+        del config["env_kwargs"]
     content = {
         "config": config,
         "seeds": list(request.seeds),

@@ -31,13 +31,13 @@ def price(words: list[str]) -> dict:
 
     from qtwin.agents.catalog import algorithm
     from qtwin.engine.fleet import fleet_of
-    from qtwin.envs.catalog import resolve
     from qtwin.envs.make import make
     from qtwin.measure.overestimation import Foresight
     from qtwin.rates import plan
+    from qtwin.request.train import spec_of
 
     config = request.config
-    spec = resolve(config.env, config.preprocessing)
+    spec = spec_of(config)
     built = algorithm(spec, config)
     spending = plan(built.rates, config.envs, config.steps)
     judge = Foresight(config.discount, spec.time_limit or 0)

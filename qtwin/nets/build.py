@@ -15,7 +15,7 @@ from qtwin.nets.heads import headed
 from qtwin.nets.names import parse
 from qtwin.nets.net import Net, from_functions, from_nnx
 from qtwin.nets.norms import normalised
-from qtwin.types import Array
+from qtwin.types import Array, HandedIn
 
 
 def q_network(env: EnvSpec, name: str, init: str = "lecun", normalise: str = "none") -> Net:
@@ -24,7 +24,7 @@ def q_network(env: EnvSpec, name: str, init: str = "lecun", normalise: str = "no
     Args:
       env: gives the shapes; an observation that is a state's index is one-hot encoded for all but ``table``.
       name: ``table``, ``linear``, ``mlp:WIDTH,WIDTH,...``, ``minatar``, ``nature`` or ``impala``
-        (`qtwin.nets.names.NAMES`).
+        (`qtwin.nets.names.NAMES`), or the name of a network that was handed in.
       init: how its weights begin, "lecun", "torch" or "sparse" (`qtwin.config.option_specs.INIT_NAMES`).
       normalise: of observations, "none" or "running" (`qtwin.config.option_specs.NORMALISE_NAMES`).
     """
@@ -35,10 +35,10 @@ def network(env: EnvSpec, name: str, outputs: int, init: str = "lecun", normalis
     """As `q_network`, with any number of outputs: obs [B, *obs_shape] -> [B, outputs]."""
     one_of("initialisation", init, INIT_NAMES)
     one_of("normalisation", normalise, NORMALISE_NAMES)
+    if isinstance(name, HandedIn):
+        return _handed_in(name, env, (outputs,), normalise)
     named = parse(name, env)
     if named.headed:
-        from qtwin.nets.heads import headed
-
         return headed(env, named, outputs, 0, init, normalise)
     if named.kind == "table":
         return from_functions(
@@ -60,6 +60,8 @@ def critic_network(env: EnvSpec, name: str, outputs: int, init: str = "lecun", n
 
     A network of images meets the action behind its convolutions, before the hidden layer.
     """
+    if isinstance(name, HandedIn):
+        return _handed_in(name, env, (outputs,), normalise, action=True)
     named = parse(name, env)
     if named.kind == "minatar" or named.kind in BODIES:
         net = from_nnx(lambda rngs: ImageCritic(env, named, outputs, init, rngs))
@@ -76,6 +78,8 @@ def distribution_network(env: EnvSpec, name: str, atoms: int, init: str = "lecun
       env, name, init, normalise: as `qtwin.nets.build.q_network`'s.
       atoms: K.
     """
+    if isinstance(name, HandedIn):
+        return _handed_in(name, env, (env.num_actions, atoms), normalise)
     named = parse(name, env)
     if named.headed:
         return headed(env, named, env.num_actions, atoms, init, normalise)
@@ -96,6 +100,11 @@ def quantile_network(env: EnvSpec, name: str, init: str = "lecun", normalise: st
 
     f(psi(s) * phi(tau)) with phi_j(tau) = ReLU(sum_i cos(pi i tau) w_ij + b_j) (Dabney et al. 2018b, equation 4).
     """
+    if isinstance(name, HandedIn):
+        raise Refusal(
+            f"an implicit quantile network is built around an embedding of the quantile, and {name} was handed in;"
+            " write the name of a network, or hand in the whole algorithm"
+        )
     named = parse(name, env)
     if named.kind in ("table", "linear") or named.dropout or named.norm.startswith("batch"):
         raise Refusal(
@@ -103,3 +112,11 @@ def quantile_network(env: EnvSpec, name: str, init: str = "lecun", normalise: st
             f" quantile, and '{name}' does not take it; write --net mlp:64,64"
         )
     return headed(env, named, env.num_actions, 0, init, normalise, implicit=True)
+
+
+def _handed_in(name: HandedIn, env: EnvSpec, wanted: tuple[int, ...], normalise: str, action: bool = False) -> Net:
+    """A network of the caller's own (`qtwin.nets.handed_in.checked`)."""
+    from qtwin.nets.handed_in import checked
+
+    net = checked(name, env, wanted, action)
+    return normalised(net, env) if normalise == "running" else net

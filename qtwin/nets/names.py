@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from qtwin.errors import Refusal, nearest
+from qtwin.types import HandedIn, stands_alone
 
 if TYPE_CHECKING:
     from qtwin.envs.spec import EnvSpec
@@ -77,6 +78,13 @@ def parse(name: str, env: EnvSpec) -> NetName:
     Raises:
       Refusal: an unknown name, or a network that cannot take the environment's observations.
     """
+    if isinstance(name, HandedIn):
+        return NetName("own", noisy=None if getattr(name.thing, "noisy", None) is None else 1.0)
+    if stands_alone(name):
+        raise Refusal(
+            f"'{name}' is the name of a network that was handed in from Python; hand it in again, as net=..., or write"
+            " the name of one of qtwin's own (qtwin list nets)"
+        )
     plain, *layers = name.split("+")
     kind, colon, rest = plain.partition(":")
     if kind not in KINDS:

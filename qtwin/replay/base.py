@@ -60,6 +60,9 @@ class Replay(NamedTuple):
       framer: ``() -> Framer``, which makes of vector steps in Python the chunks that ``add`` takes, where those are not
         a `Timestep` (`qtwin.replay.frame_packer`); else None.
       bulk: the column that may lie elsewhere; None where there is none. ``add`` takes state and chunk without it too.
+      gamma: the discount factor that its transitions carry, and
+      n_step: the steps that they span; None where they are not known. Diagnostics use them where an algorithm is put
+        together by hand.
       sample_at: ``(state, key, count: gradient steps so far in the run []) -> batch``. The regression uses it in the
         place of ``sample`` where batches belong together, as in passes through a data set. The key is the same at every
         gradient step of a run, so what is drawn for a pass can be drawn again at each of its steps. None: ``sample``.
@@ -78,3 +81,5 @@ class Replay(NamedTuple):
     bulk: Bulk | None = None
     ready: Callable[[PyTree, PyTree], tuple[Array, Array, Array]] | None = None
     sample_at: Callable[[PyTree, Array, Array], PyTree] | None = None
+    gamma: float | None = None
+    n_step: int | None = None

@@ -92,7 +92,7 @@ def dataset(recorded: Dataset, batch: int, gamma: float = 0.99, n_step: int = 1)
         # The last row of every stream ends an episode, so a step past the end is never read into a return.
         return n_step_transition(state.data, rows, lambda s, k: jnp.minimum(s + k, total - 1), n_step, gamma)
 
-    return Replay(total, batch or total, init, add, sample)
+    return Replay(total, batch or total, init, add, sample, gamma=gamma, n_step=n_step)
 
 
 def save_dataset(path: str | Path, steps: Timestep, spec: EnvSpec, behaviour: str, seed: int) -> Path:

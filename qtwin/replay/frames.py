@@ -49,7 +49,8 @@ def frame_ring(
     made = FrameRing(env, capacity, batch, gamma, n_step, sequence)
     return Replay(
         capacity, batch, made.init, made.add, made.sample, cut=made.cut if made.span > 1 else None, at=made.at,
-        framer=lambda: Framer(FrameRow, Framed, env), bulk=made.bulk(), ready=made.ready,
+        framer=lambda: Framer(FrameRow, Framed, env), bulk=made.bulk(), ready=made.ready, gamma=gamma,
+        n_step=n_step,
     )  # fmt: skip
 
 

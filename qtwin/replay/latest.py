@@ -55,4 +55,4 @@ def latest(batch: int, gamma: float = 0.99) -> Replay:
         row = jax.tree.map(lambda leaf: leaf[rows], state.data)
         return Transition(row.obs, row.action, row.reward, gamma * row.discount, row.next_obs)
 
-    return Replay(0, batch, init, add, sample)
+    return Replay(0, batch, init, add, sample, gamma=gamma, n_step=1)

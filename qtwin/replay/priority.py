@@ -77,6 +77,7 @@ def prioritised(
         cut=None if plain.cut is None else made.cut,
         at=made.at, update=made.update, framer=plain.framer,
         bulk=None if plain.bulk is None else _beside(plain.bulk),
+        gamma=plain.gamma, n_step=plain.n_step,
     )  # fmt: skip
 
 

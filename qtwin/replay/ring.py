@@ -51,7 +51,7 @@ def ring(capacity: int, batch: int, gamma: float = 0.99, n_step: int = 1, sequen
         which too are sampled only once they have come. 0 gives transitions.
     """
     made = Ring(capacity, batch, gamma, n_step, sequence)
-    plain = Replay(capacity, batch, made.init, made.add, made.sample, at=made.at)
+    plain = Replay(capacity, batch, made.init, made.add, made.sample, at=made.at, gamma=gamma, n_step=n_step)
     if made.span == 1:
         return plain
     return plain._replace(ragged=lambda: linked_ring(capacity, batch, gamma, n_step, sequence), cut=made.cut)
@@ -185,7 +185,17 @@ def linked_ring(capacity: int, batch: int, gamma: float, n_step: int, sequence: 
       capacity, batch, gamma, n_step, sequence: as the ring's.
     """
     linked = LinkedRing(Ring(capacity, batch, gamma, n_step, sequence))
-    return Replay(capacity, batch, linked.init, linked.add, linked.sample, cut=linked.cut, at=linked.at)
+    return Replay(
+        capacity,
+        batch,
+        linked.init,
+        linked.add,
+        linked.sample,
+        cut=linked.cut,
+        at=linked.at,
+        gamma=gamma,
+        n_step=n_step,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

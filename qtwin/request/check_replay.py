@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtwin.agents.catalog import AGENTS
+from qtwin.agents.catalog import agent_of
 from qtwin.config import option_specs
 from qtwin.config.config import Config
 from qtwin.envs.spec import EnvSpec
@@ -14,7 +14,7 @@ def check_data(c: Config, spec: EnvSpec) -> None:
     """Refuses a recording that does not fit: the options beside it, its own contents."""
     if c.collect:
         raise Refusal(f"with --data nothing is collected, and --collect {c.collect} came; leave one of them out")
-    if not AGENTS[c.agent].offline:
+    if not agent_of(c.agent).offline:
         raise Refusal(f"the agent {c.agent} learns from what it does, not from --data; write --agent fqi")
     from qtwin.replay.dataset import load_dataset
 
@@ -40,7 +40,7 @@ def check_memory(c: Config, transitions: int, warmup: int) -> None:
                 f" write --batch {transitions} or less, or --replay 10000"
             )
         return
-    replay = min(c.replay, c.steps) if AGENTS[c.agent].keeps == "everything" else c.replay
+    replay = min(c.replay, c.steps) if agent_of(c.agent).keeps == "everything" else c.replay
     if replay < c.batch:
         raise Refusal(
             f"the replay holds {replay} transitions and a batch needs {c.batch}; write --replay {c.batch} or more, or"
@@ -60,8 +60,10 @@ def check_memory(c: Config, transitions: int, warmup: int) -> None:
         )
 
 
-def check_frames(c: Config, spec: EnvSpec) -> None:
-    """Refuses images on the disk where no images are remembered."""
+def check_frames(c: Config, spec: EnvSpec, files: bool) -> None:
+    """Refuses images on the disk where no images are kept, or no ``files`` are written."""
+    if not files:
+        raise Refusal("images on the disk lie in the run directory, and out=None writes none; leave frames out")
     if not in_frames(spec) or c.data or not c.replay:
         why = "no replay is kept" if in_frames(spec) else f"{spec.id} has observations that are no images of uint8"
         raise Refusal(f"--frames disk puts remembered images on the disk, and {why}; leave it out")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from qtwin.agents.catalog import AGENTS
+from qtwin.agents.catalog import AGENTS, agent_of
 from qtwin.config import option_specs
 from qtwin.config.config import Config
 from qtwin.config.options import option
@@ -30,7 +30,7 @@ def check_self_prediction(c: Config, spec: EnvSpec) -> None:
                 )
         return
     choice = option_specs.self_predict_choice(c)
-    if not AGENTS[c.agent].self_predicts:
+    if not agent_of(c.agent).self_predicts:
         able = [record.name for record in AGENTS.values() if record.self_predicts]
         raise Refusal(
             f"--self-predict stands beside the Q loss of {' and '.join(able)}, and the agent {c.agent} came;"

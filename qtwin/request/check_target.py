@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtwin.agents.catalog import AGENTS
+from qtwin.agents.catalog import AGENTS, agent_of
 from qtwin.config.bootstrap_specs import parse, parse_regulariser
 from qtwin.config.config import Config
 from qtwin.config.rates_of import budget
@@ -15,7 +15,7 @@ def check_target(c: Config) -> None:
     """Refuses a target, a bootstrap or a regulariser that makes no sense for ``c.agent``."""
     bootstrap, regulariser = parse(c.bootstrap), parse_regulariser(c.regularise)
     rule = parse_target(c.target, budget(c))
-    any_target = AGENTS[c.agent].any_target
+    any_target = agent_of(c.agent).any_target
     if not any_target and regulariser.kind != "none":
         raise Refusal(f"--regularise {c.regularise} is for {_any_target()}, not {c.agent}; leave it out")
     if not is_plain(rule) and (not any_target or c.self_predict):
@@ -50,7 +50,7 @@ def _check_several(c: Config, rule: TargetUpdate, networks: int) -> None:
     if not several:
         return
     what = f"--bootstrap {c.bootstrap}" if networks > 1 else f"--target {c.target}"
-    if not AGENTS[c.agent].several or c.self_predict:
+    if not agent_of(c.agent).several or c.self_predict:
         raise Refusal(f"{what} lets several networks learn side by side and is for the agent dqn; write --agent dqn")
     if networks > 1 and not is_plain(rule):
         raise Refusal(f"{what} and --target {c.target} both change what a target is; write --target hard:500")

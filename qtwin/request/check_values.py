@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from qtwin.agents.catalog import AGENTS
+from qtwin.agents.catalog import AGENTS, agent_of
 from qtwin.agents.info import NUMERIC, AgentInfo
 from qtwin.config import option_specs
 from qtwin.config.bootstrap_specs import parse as parse_bootstrap
@@ -18,7 +18,7 @@ from qtwin.rates import LARGEST_COUNT
 
 def check_values(c: Config, spec: EnvSpec) -> None:
     """Refuses what the mathematics does not allow, and says why."""
-    agent = AGENTS[c.agent]
+    agent = agent_of(c.agent)
     _check_loss(c, agent)
     _check_bootstrap(c, agent)
     check_own(c, agent)
@@ -127,7 +127,7 @@ def outside_support(c: Config, points: list[dict]) -> str:
       c: the run.
       points: log points, with ``train_return`` and ``train_length`` of each seed.
     """
-    if AGENTS[c.agent].output not in ("atoms", "classes"):
+    if agent_of(c.agent).output not in ("atoms", "classes"):
         return ""
     low, high = option_specs.support_choice(c.support)
     seen = [

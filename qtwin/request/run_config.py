@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from qtwin.agents.catalog import AGENTS
+from qtwin.agents import handed_in
+from qtwin.agents.catalog import AGENTS, agent_of
 from qtwin.config.config import Config
 from qtwin.errors import Refusal
 from qtwin.request.run_directory import place_of
 from qtwin.storage.files import replace
 from qtwin.storage.reading import problem, read_record, shown
 from qtwin.storage.schemas import RUN_CONFIG, settings
+from qtwin.types import OWN
 
 # How a run is carried out, as far as its bits or its memory depend on it; other options are said anew when it resumes.
 BOUND = {"engine": "auto", "overlap": False, "checkpoints": "5", "frames": "memory", "eval_max_steps": 0}
@@ -64,9 +66,11 @@ def read_config(out: Path, kind: type = Config) -> dict:
 def _kind_of(config: dict, file: Path, again: str) -> type[Config]:
     """The class of a run's settings, which hangs on its agent."""
     agent = config.get("agent", "dqn")
+    if isinstance(agent, str) and agent.startswith(OWN):
+        return Config
     if not isinstance(agent, str) or agent not in AGENTS:
         raise Refusal(f"{file} is damaged: there is no agent {shown(agent)}; {again}")
-    return AGENTS[agent].config
+    return agent_of(agent).config
 
 
 class SavedRun(NamedTuple):
@@ -87,7 +91,7 @@ def saved_run(out: str | None, kind: type = Config) -> SavedRun:
     """The run in ``out``, whose settings are a ``kind``; refuses a directory that holds no such run."""
     file = read_config(Path(place_of(out, True)), kind)
     if kind is Config:
-        kind = AGENTS[file["config"]["agent"]].config
+        kind = agent_of(file["config"]["agent"]).config
     known = {field.name for field in dataclasses.fields(kind)}
     config = kind(**{name: value for name, value in file["config"].items() if name in known})
     return SavedRun(config, tuple(file["seeds"]), file)
@@ -140,11 +144,22 @@ def description_of(config: Any, seeds: tuple[int, ...], **more: Any) -> dict:
         name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "gymnax", "gymnasium", "numpy")
     }
     return {
-        "config": dataclasses.asdict(config),
+        "config": written(config),
         **more,
         "seeds": list(seeds),
         "versions": {"python": sys.version.split()[0], **versions},
     }
+
+
+def written(config: Any) -> dict[str, Any]:
+    """The settings of a run as ``config.json`` holds them: of what was handed in the names, and of an `Algorithm` only
+    what is known of it.
+    """
+    found = dataclasses.asdict(config)
+    if not handed_in.is_finished(found.get("agent", "")):
+        return found
+    known = (*handed_in.SETTABLE, *handed_in.FACTS)
+    return {name: value for name, value in found.items() if name in known}
 
 
 def write_json(file: Path, value: dict) -> None:

@@ -34,7 +34,7 @@ class RunOptions:
 
     Attributes:
       seeds: which seeds, trained side by side.
-      out: the run directory, which holds nothing yet, or the run to go on with.
+      out: the run directory, which holds nothing yet, or the run to go on with; None where nothing is written.
       resume: go on with the run in ``out``.
       log_points: how many times on the way it is evaluated and logged.
       quiet: say nothing.
@@ -43,7 +43,7 @@ class RunOptions:
     """
 
     seeds: tuple[int, ...]
-    out: str
+    out: str | None
     resume: bool
     log_points: int
     quiet: bool
@@ -63,6 +63,7 @@ class Given(NamedTuple):
       quiet: say nothing.
       checkpoints: 5, or a resumed run's, if None.
       keep: the last 2 if None.
+      files: False for a run without a directory.
     """
 
     log_points: Any
@@ -73,6 +74,7 @@ class Given(NamedTuple):
     quiet: bool = False
     checkpoints: Any = None
     keep: Any = None
+    files: bool = True
 
 
 def run_options(
@@ -128,6 +130,8 @@ def read_options(given: dict[str, Any], log_points: int) -> Given:
       log_points: how many there are if that was left out.
     """
     found = Given(**{"log_points": log_points} | given)
+    if not found.files and found.resume:
+        raise Refusal("resume=True goes on with the run in a directory, and out=None came; write out='DIR'")
     keep = KEEP if found.keep is None else str(found.keep)
     parse_keep(keep)
     checkpoints = None if found.checkpoints is None else str(found.checkpoints)
@@ -182,7 +186,7 @@ def placed(given: Given, seeds: tuple[int, ...], checkpoints: str, stem: str) ->
     """
     return {
         "seeds": seeds,
-        "out": place_of(given.out, given.resume, stem),
+        "out": place_of(given.out, given.resume, stem) if given.files else None,
         "resume": given.resume,
         "log_points": given.log_points,
         "quiet": given.quiet,

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from typing import NamedTuple
 
-from qtwin.agents.catalog import AGENTS
+from qtwin.agents.catalog import agent_of
 from qtwin.config.config import Config
 from qtwin.config.option_specs import AFTER_WARMUP, explore_choice, prioritise_choice, self_predict_choice
 from qtwin.config.rates_of import budget, horizon, warmup_of
@@ -54,7 +54,7 @@ def schedules_of(c: Config) -> tuple[Schedule, ...]:
     explore = explore_choice(c.explore, horizon(c))
     if c.collect and explore.over and explore.start != explore.end:
         begins = warmup_of(c) if explore.after_warmup else 0
-        what = "the exploration noise" if AGENTS[c.agent].acts else "epsilon"
+        what = "the exploration noise" if agent_of(c.agent).acts else "epsilon"
         ends = begins + explore.over
         found.append(Schedule(what, explore.start, explore.end, begins, ends, "transitions", explore.shared))
     steps = budget(c)
@@ -101,7 +101,7 @@ def with_schedules_of(before: Config, c: Config, told: bool) -> Config:
       Refusal: the budget has grown, and a schedule falls to 0 before the new one is spent; or the memory, which fitted
         Q-iteration makes as large as the budget, would have to be another.
     """
-    if AGENTS[c.agent].keeps == "everything" and min(c.replay, c.steps) != min(before.replay, before.steps):
+    if agent_of(c.agent).keeps == "everything" and min(c.replay, c.steps) != min(before.replay, before.steps):
         raise Refusal(
             f"the agent {c.agent} keeps every transition, and the memory of this run holds the {before.steps:,} of the"
             f" budget that it was started with, not --steps {c.steps}; leave --steps out, or train to another --out"

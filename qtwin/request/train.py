@@ -6,11 +6,12 @@ import dataclasses
 import math
 from typing import Any
 
-from qtwin.agents.catalog import AGENTS, agent_of, check_read, fits
+from qtwin.agents import handed_in
+from qtwin.agents.catalog import agent_of, check_read, fits
 from qtwin.config import option_specs
 from qtwin.config.config import Config
 from qtwin.config.options import number, read_settings, whole
-from qtwin.config.rates_of import horizon, rates_of
+from qtwin.config.rates_of import budget, horizon, rates_of
 from qtwin.envs.catalog import home_of, resolve
 from qtwin.envs.guard import MODES, ON_NAN
 from qtwin.envs.spec import EnvSpec
@@ -22,10 +23,13 @@ from qtwin.request.check_replay import check_data, check_frames, check_memory
 from qtwin.request.check_self_prediction import check_self_prediction
 from qtwin.request.check_target import check_target
 from qtwin.request.check_values import check_values
+from qtwin.request.handed_in import asked_of, check_agent, same_version
 from qtwin.request.presets import Preset, preset_of
 from qtwin.request.run_config import MAY_CHANGE, SavedRun, saved_run
 from qtwin.request.run_options import RunOptions, go_on, placed, read_options
 from qtwin.request.schedules import check_schedules, used_up, with_schedules_of
+from qtwin.target_update.specs import parse as parse_target
+from qtwin.types import OWN, HandedIn, stands_alone
 
 ENGINES = ("auto", "fused", "hosted")
 FRAMES = ("memory", "disk")
@@ -49,6 +53,7 @@ class Request(RunOptions):
       diagnose: the twin is measured at every so manieth log point; 0 never; None at each in a run that is long enough.
       eval_max_steps: steps after which an evaluation episode is cut; 0 for the environment's own time limit, at least
         `qtwin.engine.played.EVAL_MAX_STEPS`. [transitions]
+      version: of what was handed in, whose code cannot be compared when the run is resumed; "" for none.
     """
 
     config: Config
@@ -62,12 +67,13 @@ class Request(RunOptions):
     frames: str = "memory"
     diagnose: int | None = None
     eval_max_steps: int = 0
+    version: str = ""
 
 
 def build(
-    env: str,
+    env: Any = None,
     *,
-    agent: str | None = None,
+    agent: Any = None,
     preset: str | None = None,
     eval_episodes: int = 100,
     engine: str = "auto",
@@ -78,6 +84,7 @@ def build(
     frames: str | None = None,
     diagnose: int | None = None,
     eval_max_steps: int | None = None,
+    version: str = "",
     settings: dict[str, Any] | None = None,
     **options: Any,
 ) -> Request:
@@ -86,52 +93,64 @@ def build(
     With ``resume`` and neither an agent nor a preset named, what is not said aloud is what the run in ``out`` had.
 
     Args:
-      env: the environment's name.
-      agent: the algorithm; ``dqn``, or the preset's, if None.
+      env: the environment: its name, or the thing itself (`qtwin.envs.handed_in`); a resumed run's if None.
+      agent: the algorithm: its name, an `Algorithm`, or a function (EnvSpec, Config) -> Algorithm; ``dqn``, or the
+        preset's, if None.
       preset: settings by name.
       eval_episodes, engine, overlap, diagnose: see `Request`.
       env_timeout, env_mode, on_nan: likewise.
       frames: likewise; "memory", or as before, if None.
       eval_max_steps: likewise; 0, or as before, if None.
-      settings: fields of `Config` by name, as values or as the text an option holds.
+      version: see `Request`.
+      settings: fields of `Config` by name, as values or as the text an option holds; networks and a target update may
+        be handed in.
       **options: seeds, seed, out, resume, log_points (20), quiet, checkpoints, keep: see
         `qtwin.request.run_options.Given`.
 
     Raises:
       Refusal: what was asked for makes no sense.
     """
-    spec, settings = resolve(env), settings or {}
+    given = read_options(options, log_points=20)
+    saved = saved_run(given.out) if given.resume else None
+    env, env_kwargs, agent, settings = asked = asked_of(env, agent, settings or {}, saved)
+    check_agent(None if preset else agent, settings, saved)
+    spec = asked.spec
     _check_engine(engine, spec)
     eval_episodes = whole(eval_episodes, "--eval-episodes", 1)
     diagnose = None if diagnose is None else whole(diagnose, "--diagnose", 0)
     chosen = preset_of(preset) if preset else None
     notes = _misfit(chosen, spec) if chosen else ()
-    given = read_options(options, log_points=20)
     env_timeout = number(env_timeout, "--env-timeout")
     _check_care(spec, engine, env_mode, on_nan)
-    saved = _saved(given.out, env, spec) if given.resume else None
-    goes_on = saved is not None and not (agent or preset)
+    if saved:
+        _same_env(saved, given.out, env, spec)
+    goes_on = saved is not None and not preset and agent in (None, saved.config.agent if is_own(agent) else None)
     base = saved.config if goes_on else base_config(agent, chosen, spec)
+    if is_own(agent):
+        base = handed_in.config_of(agent, base)
     check_read(base, settings)
-    config = dataclasses.replace(base, env=base.env if goes_on else env, **read_settings(settings, base))
-    check(config, resolve(config.env, config.preprocessing))
+    named = base.env if goes_on and not is_own(env) else env
+    config = dataclasses.replace(base, env=named, **{"env_kwargs": env_kwargs} | read_settings(settings, base))
+    spec = spec_of(config)
+    check(config, spec)
     if saved:
         config = with_schedules_of(saved.config, config, "schedule_steps" in settings)
+        notes += same_version(config, version, saved)
     run = {"engine": engine, "overlap": overlap}
     run["eval_max_steps"] = None if eval_max_steps is None else whole(eval_max_steps, "--eval-max-steps", 0)
-    # The environment may be written in another way: `_saved` has seen that it is the same.
+    # The environment may be written in another way: `_same_env` has seen that it is the same.
     again = dataclasses.replace(config, env=saved.config.env) if saved else config
     seeds, run = go_on(given, again, run, saved, MAY_CHANGE, seeds_as_before=goes_on)
     run["frames"] = one_of("place of frames", frames or run["frames"], FRAMES)
     run["eval_max_steps"] = whole(run["eval_max_steps"], "--eval-max-steps", 0)
-    spec = resolve(config.env, config.preprocessing)
     if run["frames"] == "disk":
-        check_frames(config, spec)
-    notes += () if saved or not (note := used_up(config)) else (note,)
+        check_frames(config, spec, given.files)
+    notes += () if saved or handed_in.is_finished(config.agent) or not (note := used_up(config)) else (note,)
+    stem = f"{spec.id.partition(':')[2]}-{config.agent.removeprefix(OWN)}"
     return Request(
         config=config, eval_episodes=eval_episodes, diagnose=diagnose, notes=notes,
-        env_timeout=env_timeout, env_mode=env_mode, on_nan=on_nan,
-        **run | placed(given, seeds, run["checkpoints"], f"{spec.id.partition(':')[2]}-{config.agent}"),
+        env_timeout=env_timeout, env_mode=env_mode, on_nan=on_nan, version=version,
+        **run | placed(given, seeds, run["checkpoints"], stem),
     )  # fmt: skip
 
 
@@ -168,12 +187,22 @@ def _check_care(spec: EnvSpec, engine: str, env_mode: str, on_nan: str) -> None:
         )
 
 
+def is_own(name: str | None) -> bool:
+    """Does the name carry something that the caller handed in?"""
+    return isinstance(name, HandedIn)
+
+
+def spec_of(c: Config) -> EnvSpec:
+    """The environment of a config."""
+    return resolve(c.env, c.preprocessing, c.env_kwargs)
+
+
 def base_config(agent: str | None, preset: Preset | None, spec: EnvSpec) -> Config:
     """What a preset or an agent runs on ``spec`` when nothing else is asked for."""
     if agent is not None:
         agent_of(agent)
     if preset is None:
-        return AGENTS[agent or ("sac" if spec.continuous else "dqn")].defaults
+        return agent_of(agent or ("sac" if spec.continuous else "dqn")).defaults
     config = preset.config_for(spec)
     if agent not in (None, config.agent):
         raise Refusal(
@@ -186,6 +215,26 @@ def base_config(agent: str | None, preset: Preset | None, spec: EnvSpec) -> Conf
 def check(c: Config, spec: EnvSpec) -> None:
     """Refuses a config that makes no sense for ``spec``: its words, its rates, its memory."""
     fits(c.agent, spec)
+    if not handed_in.is_finished(c.agent):
+        _check_words(c, spec)
+    if not c.agent.startswith(OWN):
+        check_target(c)
+        check_values(c, spec)
+        check_self_prediction(c, spec)
+    cycle = plan(rates_of(c), c.envs, c.steps).cycle
+    if handed_in.is_finished(c.agent):
+        return
+    check_schedules(c)
+    if c.data:
+        check_data(c, spec)
+    elif c.collect == 0:
+        raise Refusal("a --collect of 0 learns offline and needs a recording; write --data FILE, or --collect 1")
+    elif not c.agent.startswith(OWN):
+        check_memory(c, cycle.transitions, cycle.warmup)
+
+
+def _check_words(c: Config, spec: EnvSpec) -> None:
+    """Refuses settings that mean nothing by themselves."""
     parse_net(c.net, spec)
     one_of("initialisation", c.init, option_specs.INIT_NAMES)
     if c.init == "sparse":
@@ -194,30 +243,19 @@ def check(c: Config, spec: EnvSpec) -> None:
     one_of("loss", c.loss, option_specs.LOSS_NAMES)
     option_specs.optimiser_choice(c.optimiser)
     option_specs.explore_choice(c.explore, horizon(c))
-    check_target(c)
-    check_values(c, spec)
+    parse_target(c.target, budget(c))
     one_of("normalisation", c.normalise, option_specs.NORMALISE_NAMES)
     if c.normalise == "running" and spec.num_states is not None:
         raise Refusal(
             f"--normalise running needs observations that have a mean, and {spec.id} gives the index of a state; leave"
             " it out"
         )
-    check_self_prediction(c, spec)
     if not 0.0 <= c.discount <= 1.0:
         raise Refusal(f"--discount is a number between 0 and 1, not {c.discount:g}; write for example --discount 0.99")
     if not c.learning_rate > 0:
         raise Refusal(f"--lr is a number greater than 0, not {c.learning_rate:g}; write for example --lr 0.00025")
     if c.n_step < 1:
         raise Refusal(f"--n-step is a whole number of at least 1, not {c.n_step}; write --n-step 1")
-    rates = rates_of(c)
-    cycle = plan(rates, c.envs, c.steps).cycle
-    check_schedules(c)
-    if c.data:
-        check_data(c, spec)
-    elif c.collect == 0:
-        raise Refusal("a --collect of 0 learns offline and needs a recording; write --data FILE, or --collect 1")
-    else:
-        check_memory(c, cycle.transitions, cycle.warmup)
 
 
 def _check_sparse(net: NetName, spec: EnvSpec) -> None:
@@ -231,10 +269,16 @@ def _check_sparse(net: NetName, spec: EnvSpec) -> None:
         )
 
 
-def _saved(out: str | None, env: str, spec: EnvSpec) -> SavedRun:
-    """The run in ``out``; refuses one in another environment than ``env``."""
-    saved = saved_run(out)
+def _same_env(saved: SavedRun, out: str | None, env: str, spec: EnvSpec) -> None:
+    """Refuses another environment than the one that the run in ``out`` learns in."""
     before = saved.config.env
-    if resolve(before).id != spec.id:
+    if stands_alone(before):
+        if is_own(env) and env == before:
+            return
+        own = before.removeprefix(OWN)
+        raise Refusal(
+            f"the run in {out} learns in an environment that was handed in from Python, {own}; hand it in again, as"
+            f" env={own}" + (f", not {env}" if env != before else "")
+        )
+    if is_own(env) or resolve(before, env_kwargs=saved.config.env_kwargs).id != spec.id:
         raise Refusal(f"the run in {out} learns {before}, not {env}; write qtwin train {before} --resume --out {out}")
-    return saved

@@ -16,7 +16,23 @@ from qtwin.run.directory import RunDirectory
 from qtwin.run.kind import Kind, Took
 from qtwin.run.lock import Lock
 from qtwin.run.logs import Logs, Screen
-from qtwin.run.loop import Course, Watch, loop
+from qtwin.run.loop import Course, Observer, Watch, loop
+
+
+class Written(NamedTuple):
+    """How a run with a directory is turned.
+
+    Attributes:
+      course: what it goes through, from where.
+      observer: what it is watched by.
+      watch: its checkpoints.
+      logs: its log points.
+    """
+
+    course: Course
+    observer: Observer
+    watch: Watch
+    logs: Logs
 
 
 class Life(NamedTuple):
@@ -54,9 +70,7 @@ class Life(NamedTuple):
         """What the screen says at the start."""
         options = self.options
         where = f"{'resumed in' if options.resume else 'to'} {options.out}"
-        screen.say(f"{kind.title()}  {span(options.seeds)}  {where}")
-        for line in kind.lines():
-            screen.say(line)
+        introduce(kind, options, where, screen)
 
     def train(self, kind: Kind, screen: Screen) -> tuple[float, Logs]:
         """From the beginning, or from the newest checkpoint, to the end of the plan.
@@ -64,6 +78,14 @@ class Life(NamedTuple):
         Returns:
           the seconds spent in the three processes, and the log points.
         """
+        written = self.begin(kind, screen)
+        seconds = loop(kind.fleet, written.course, written.observer, written.watch, self.interrupts)
+        screen.close()
+        written.watch.ensure()
+        return seconds, written.logs
+
+    def begin(self, kind: Kind, screen: Screen) -> Written:
+        """The directory as it is to be before the first cycle; the fleet, where the run goes on, at its checkpoint."""
         options, out = self.options, self.lock.out
         keep = parse_keep(options.keep)
         saver = Saver(out / "checkpoints", kind.fleet, screen, keep, kind.score.name, kind.saved)
@@ -77,10 +99,7 @@ class Life(NamedTuple):
             screen.say(logs.gaps)
         course, observer = Course(kind.plan, kind.pauses, start), kind.observer(out, start, screen, logs)
         watch = Watch(saver.save, saver.go_back, saver.settle, directory.ensure)
-        seconds = loop(kind.fleet, course, observer, watch, self.interrupts)
-        screen.close()
-        directory.ensure()
-        return seconds, logs
+        return Written(course, observer, watch, logs)
 
     def finish(self, kind: Kind, screen: Screen, logs: Logs, took: Took) -> dict:
         """Judges, exports, draws and sums up a run whose budget is spent; ``summary.json`` comes last.
@@ -101,6 +120,13 @@ class Life(NamedTuple):
         write_json(out / "summary.json", summary)
         logs.close()
         return summary
+
+
+def introduce(kind: Kind, options: RunOptions, where: str, screen: Screen) -> None:
+    """What the screen says at the start of a run."""
+    screen.say(f"{kind.title()}  {span(options.seeds)}  {where}")
+    for line in kind.lines():
+        screen.say(line)
 
 
 class undisturbed(warnings.catch_warnings):

@@ -21,13 +21,13 @@ import jax
 import numpy as np
 from safetensors.numpy import save
 
-from qtwin.errors import Refusal, Unusable
+from qtwin.errors import Unusable
 from qtwin.request.retention import DEFAULT, Keep, Saved
 from qtwin.state import TrainState
 from qtwin.storage import block_store
 from qtwin.storage.files import open_regular, read_json, sha256_of, sync_folder, write_flushed
 from qtwin.storage.tensor_files import Held, fits, read_header, read_tensors
-from qtwin.types import PyTree, Variables
+from qtwin.types import PyTree
 
 FORMAT = 3
 READABLE = (1, 2, 3)  # 1 had no blocks, no closing hash and no count of faults; 2 none of environments
@@ -36,10 +36,11 @@ FOLDER = re.compile(r"cycle-\d{12}")
 
 def named_leaves(tree: PyTree) -> dict[str, np.ndarray]:
     """A pytree's leaves under the names of the path that leads to each, ``twin.online.params.head.kernel``."""
-    return {name: np.asarray(leaf, order="C") for name, leaf in _leaves(tree).items()}
+    return {name: np.asarray(leaf, order="C") for name, leaf in leaves_of(tree).items()}
 
 
-def _leaves(tree: PyTree) -> dict[str, Any]:
+def leaves_of(tree: PyTree) -> dict[str, Any]:
+    """A pytree's leaves by name, as they are."""
     return {".".join(map(_part, path)): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
 
 
@@ -56,32 +57,9 @@ def fill(like: PyTree, named: dict[str, np.ndarray], where: str) -> PyTree:
     Raises:
       Refusal: a leaf is missing, superfluous or of another shape or type; the message names the file and the leaf.
     """
-    wanted = _leaves(like)
+    wanted = leaves_of(like)
     fits(where, named, wanted)
     return jax.tree.unflatten(jax.tree.structure(like), [named[name] for name in wanted])
-
-
-def read_variables(file: Path, like: Variables) -> Variables:
-    """A network's variables from an exported file: its parameters, and under ``stats.`` its statistics.
-
-    Args:
-      file: a safetensors file.
-      like: the shapes and types of what is expected.
-
-    Raises:
-      Refusal: it cannot be read, or holds something else; nothing has been allocated then.
-    """
-    params, stats = _leaves(like.params), {f"stats.{name}": leaf for name, leaf in _leaves(like.stats).items()}
-    try:
-        named = read_tensors(file, lambda held: fits(str(file), held, params | stats))
-    except OSError as error:
-        raise Refusal(f"the weights {file} cannot be read: {error}") from None
-    except Unusable as error:
-        raise Refusal(f"the weights cannot be read: {error}") from None
-    named_stats = {name: named[f"stats.{name}"] for name in _leaves(like.stats)}
-    return Variables(
-        fill(like.params, {name: named[name] for name in params}, str(file)), fill(like.stats, named_stats, str(file))
-    )
 
 
 def write(
@@ -245,7 +223,7 @@ def read(
     states = []
     for seed, state in zip(manifest["seeds"], like, strict=True):
         file, columns = path / f"seed-{seed}.safetensors", manifest["columns"].get(str(seed), {})
-        wanted = _leaves(state)
+        wanted = leaves_of(state)
         # Faults that a run could not know of when it was saved have not happened.
         new = {
             name: leaf for name, leaf in wanted.items() if manifest["format"] < FORMAT and name.startswith("faults.")

@@ -34,7 +34,7 @@ class Diagnosis:
         fleet: Fleet,
         rule: TargetUpdate,
         config: Config,
-        out: Path,
+        out: Path | None,
         points: list[dict],
         start: int,
         readings: frozenset[int],
@@ -47,7 +47,7 @@ class Diagnosis:
           fleet: the seeds.
           rule: how the target follows.
           config: the run's.
-          out: the run directory; ``probe.safetensors`` and ``twin.jsonl`` are written there.
+          out: the run directory; ``probe.safetensors`` and ``twin.jsonl`` are written there. None keeps nothing.
           points: log points that there are already.
           start: cycles turned already.
           readings: the cycles at which readings are taken, each for the log point that follows.
@@ -59,7 +59,7 @@ class Diagnosis:
         self._reward = max((p.get("largest_reward") or 0.0 for p in points), default=0.0)
         self._probed, self._held, self._readings = False, None, readings
         self._resumed = len(points) >= max(every, 1) or start > 0
-        if not every:
+        if not every or out is None:
             return
         file = out / "twin.jsonl"
         kept = [
@@ -98,10 +98,9 @@ class Diagnosis:
         if cycles in self._readings:
             if self._due(self._count + 1):
                 self._held = self._read()
-                with contextlib.suppress(OSError):
-                    (self._out / "reading.json").write_text(
-                        json.dumps({"cycles": cycles, "point": self._held}), encoding="utf-8"
-                    )
+                self._write_reading(cycles)
+            return
+        if self._out is None:
             return
         clock = self._fleet.clocks()[0]
         line = {
@@ -113,6 +112,13 @@ class Diagnosis:
         }
         with contextlib.suppress(OSError):  # a full disk costs a look, not the run
             rotating_log.append(self._out / "twin.jsonl", json.dumps(line) + "\n", flushed=False)
+
+    def _write_reading(self, cycles: int) -> None:
+        if self._out is None:
+            return
+        with contextlib.suppress(OSError):
+            reading = {"cycles": cycles, "point": self._held}
+            (self._out / "reading.json").write_text(json.dumps(reading), encoding="utf-8")
 
     def _due(self, count: int) -> bool:
         return bool(self._every) and count % self._every == 0
@@ -138,8 +144,11 @@ class Diagnosis:
         from qtwin.run.checkpoint import fill, named_leaves
         from qtwin.storage.tensor_files import fits, read_tensors
 
-        file, drawn = self._out / "probe.safetensors", self._fleet.take_probe()
+        drawn = self._fleet.take_probe()
         self._probed = True
+        if self._out is None:
+            return
+        file = self._out / "probe.safetensors"
         if self._resumed and file.exists():
             wanted = named_leaves(drawn)
             try:

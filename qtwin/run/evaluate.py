@@ -16,7 +16,7 @@ from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.run.devices import prepare
 from qtwin.storage.console import console, safe
-from qtwin.types import Variables
+from qtwin.types import OWN, Variables, stands_alone
 
 FINAL = 2**31 - 1  # the draw that stands for the end of a run
 
@@ -57,8 +57,18 @@ def judged_in(description: dict, env: str | None) -> EnvSpec:
     from qtwin.envs.catalog import home_of, resolve
 
     name = env or description["env"]
+    if stands_alone(name):
+        plain = name.removeprefix(OWN)
+        raise Refusal(
+            f"the run learned in an environment that was handed in from Python, {plain}, and no file holds it; write"
+            f" --env with a registered one of the same shapes, or evaluate in Python with qtwin.load and {plain}"
+        )
     home = home_of(name)[0]
-    return resolve(name, description["preprocessing"] if home and home.preprocesses else "")
+    return resolve(
+        name,
+        description["preprocessing"] if home and home.preprocesses else "",
+        "" if env else description["env_kwargs"],
+    )
 
 
 def run(

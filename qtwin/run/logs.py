@@ -118,6 +118,21 @@ class Logs:
         self._board = None
 
 
+class Points:
+    """Log points that are kept in memory only.
+
+    Attributes:
+      points: the log points so far.
+    """
+
+    def __init__(self):
+        self.points: list[dict] = []
+
+    def write(self, point: dict) -> None:
+        """Adds one log point, as `Logs.write` does."""
+        self.points.append({name: _finite(value) for name, value in point.items()})
+
+
 def _scalars(point: dict, seeds: tuple[int, ...]) -> list[tuple[str, float]]:
     found = []
     for name, value in point.items():

@@ -101,25 +101,23 @@ def loop(
       Broken: an environment gave what is no finite number; nothing has been saved since.
     """
     with contextlib.nullcontext(interrupts) if interrupts else Interrupts() as handled:
-        turning = _begun(fleet, course, observer, watch, handled)
-        turning.make_up()
-        while turning.done < course.plan.cycles:
-            if turning.done == 0:
-                turning.warm_up()
-            turning.go_to_next_pause()
+        turning = begun(fleet, course, observer, watch, handled)
+        turning.go_to(course.plan.cycles)
         observer.last()
     return turning.spent
 
 
-def _begun(fleet: Fleet, course: Course, observer: Observer, watch: Watch | None, interrupts: Interrupts) -> _Turning:
-    spent = 0.0
-    if observer.logs is not None and observer.logs.points:
-        spent = observer.logs.points[-1].get("seconds", 0.0)
-    return _Turning(fleet, course, observer, watch, interrupts, course.start, spent, spent, course.start)
+def begun(fleet: Fleet, course: Course, observer: Observer, watch: Watch | None, interrupts: Interrupts) -> Turning:
+    """The loop at its beginning; arguments as for `loop`."""
+    points = observer.logs.points if observer.logs else []
+    spent = points[-1].get("seconds", 0.0) if points else 0.0
+    turning = Turning(fleet, course, observer, watch, interrupts, course.start, spent, spent, course.start)
+    turning.make_up()
+    return turning
 
 
 @dataclasses.dataclass
-class _Turning:
+class Turning:
     """The loop under way.
 
     Attributes:
@@ -163,11 +161,17 @@ class _Turning:
         elif logged == self.done:
             self.fleet.take_tallies()  # a checkpoint from before its log point, which has been made up for since
 
-    def warm_up(self) -> None:
-        """Gathers what the warm-up lacks, a second's worth at a time."""
+    def go_to(self, cycles: int) -> None:
+        """Turns the cycle until ``cycles`` have been turned, with every pause that is due on the way."""
+        while self.done < cycles:
+            if self.done == 0:
+                self.warm_up(self.course.plan.cycle.warmup_vector_steps)
+            self.go_to_next_pause(cycles)
+
+    def warm_up(self, vector_steps: int) -> None:
+        """Gathers what the first ``vector_steps`` of the warm-up lack, a second's worth at a time."""
         began, piece = time.perf_counter(), 1
-        turn = self.course.plan.cycle
-        left = turn.warmup_vector_steps - self.fleet.clocks()[0].transitions // turn.envs
+        left = vector_steps - self.fleet.clocks()[0].transitions // self.course.plan.cycle.envs
         while left > 0 and self.interrupts.asked is None:
             steps, before = min(piece, left), time.perf_counter()
             self.interrupts.hold()
@@ -178,13 +182,13 @@ class _Turning:
             piece = max(1, min(64 * piece, int(steps * PIECE_SECONDS / max(time.perf_counter() - before, 1e-6))))
         self.spent += time.perf_counter() - began
 
-    def go_to_next_pause(self) -> None:
-        """Turns the cycle up to the next pause, a second's worth at a time, and does there what is due.
+    def go_to_next_pause(self, limit: int) -> None:
+        """Turns the cycle up to the next pause, or to ``limit``, a second's worth at a time; does there what is due.
 
         A signal makes a pause of the place where it finds the loop; where the run goes back to a checkpoint there is
         none.
         """
-        goal = self.course.pauses.after(self.done)
+        goal = min(self.course.pauses.after(self.done), limit)
         while self.done < goal and self.interrupts.asked is None:
             self.advance(min(self.piece, goal - self.done))
             if self.went_back():

@@ -1,220 +1,185 @@
-"""A trained policy as files anybody can read, and back again: safetensors for the weights, JSON for how to use them."""
+"""A trained policy from its files, or from a checkpoint of its run."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from qtwin.agents.catalog import AGENTS
-from qtwin.config.bootstrap_specs import parse as parse_bootstrap
+from qtwin.agents.info import OWN_OUTPUT
 from qtwin.config.config import Config
-from qtwin.config.rates_of import budget
-from qtwin.envs.actions import translator
-from qtwin.envs.spaces import SpaceSpec, to_json
 from qtwin.envs.spec import EnvSpec
-from qtwin.errors import Diverged, Refusal, nearest, one_of
-from qtwin.nets.describe import Gives, check_gives, gives_of, how_to_act, how_to_compute, how_to_observe
+from qtwin.errors import Refusal, nearest, one_of
+from qtwin.nets.describe import Gives, check_gives
 from qtwin.nets.names import parse as parse_net
-from qtwin.run.observe import observed
+from qtwin.request.handed_in import asked_of, check_agent
+from qtwin.request.run_config import saved_run
+from qtwin.run.acting import Policy
+from qtwin.run.export import FORMAT, OUTPUTS, acting, described, export, last_of
 from qtwin.run.policy_check import check_sizes, spec_of
 from qtwin.storage.reading import Anything, MapOf, problem, read_record, shown
 from qtwin.storage.schemas import POLICY
-from qtwin.target_update.specs import parse as parse_target
-from qtwin.types import Array, Variables
+from qtwin.types import OWN, Variables, stands_alone
 
 if TYPE_CHECKING:
+    from qtwin.algorithm import Agent
     from qtwin.nets.net import Net
 
-FORMAT = 3
+__all__ = ["Policy", "export", "last_of", "least_of", "load", "read_description", "spec_of"]
+
 READ = (2, 3)  # without its spaces, a policy of format 2 has states and actions from 0, and flat float32 ones
 AGAIN = "train again or name another run"
-# What the exported network's output is, by agent, and what to do with it.
-OUTPUTS = {
-    "values": "the action with the largest output, the first of equals",
-    "logits": "the most likely action, the one with the largest output",
-    "tanh": "tanh(output) is the action in [-1, 1]",
-    "tanh of the mean": "the output holds A means, then A logs of deviations; tanh(means) is the action in [-1, 1]",
-}
 
 
-def export(folder: Path, spec: EnvSpec, config: Config, variables: dict[int, Variables]) -> None:
-    """Writes ``policy.json`` and a ``seed-S.safetensors`` for each seed.
-
-    Args:
-      folder: the run's ``policy`` directory.
-      spec: the environment that the policy acts in.
-      config: names the agent and its network.
-      variables: each seed's online network; of an actor-critic the actor alone is written, and of what learned with
-        self-prediction beside it the Q network alone.
-    """
-    from safetensors.numpy import save_file
-
-    from qtwin.run.checkpoint import named_leaves
-
-    folder.mkdir(parents=True, exist_ok=True)
-    agent = AGENTS[config.agent]
-    acts = "actor" if agent.acts else "q" if config.self_predict else last_of(config)
-    for seed, online in variables.items():
-        network = online.part(acts) if acts else online
-        named = named_leaves(network.params) | {f"stats.{k}": v for k, v in named_leaves(network.stats).items()}
-        save_file(named, str(folder / f"seed-{seed}.safetensors"))
-    net, output = (config.actor_net if acts == "actor" else "") or config.net, agent.policy_output(spec)
-    gives = gives_of(agent.output, config)
-    description = {
-        "format": FORMAT,
-        "env": spec.id,
-        "observation_space": to_json(spec.own_observations),
-        "action_space": to_json(spec.own_actions),
-        "obs_shape": list(spec.obs_shape),
-        "obs_dtype": spec.obs_dtype,
-        "num_actions": spec.num_actions,
-        "num_states": spec.num_states,
-        "action_low": list(spec.action_low),
-        "action_high": list(spec.action_high),
-        "net": net,
-        "preprocessing": spec.preprocessing,
-        "stack": spec.stack,
-        "normalise": config.normalise,
-        "least_of": (least := parse_bootstrap(config.bootstrap).networks),
-        "gives": list(gives),
-        "output": output,
-        "seeds": sorted(variables),
-        "act": OUTPUTS[output],
-        "how": [
-            *how_to_observe(spec),
-            *how_to_compute(parse_net(net, spec), config.normalise, gives),
-            *_least_of(least),
-            *how_to_act(spec),
-        ],
-    }
-    (folder / "policy.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-
-
-def last_of(config: Config) -> str | None:
-    """The part of the network that acts, of several in a row; None where it is the network as a whole."""
-    row = parse_target(config.target, budget(config)).row
-    return str(row - 1) if row else None
-
-
-def _least_of(networks: int) -> list[str]:
-    if networks == 1:
-        return []
-    return [f"so for each of {networks} networks, the names beginning with 0., 1., ...; output = the least of theirs"]
-
-
-class Policy(NamedTuple):
-    """A trained policy: call it on an observation, or on a batch of them.
-
-    Attributes:
-      spec: the environment it was trained in.
-      seed: which of the run's seeds.
-      variables: of the network that acts.
-      apply: ``(variables, obs [B, *obs_shape]) -> output [B, ...]``.
-      output: what the output is, a key of ``OUTPUTS``.
-    """
-
-    spec: EnvSpec
-    seed: int
-    variables: Variables
-    apply: Callable[[Variables, Array], Array]
-    output: str = "values"
-
-    def values(self, obs: Array) -> np.ndarray:
-        """The network's output, action values for a value-based agent: obs [*obs_shape] -> [A], or [B, ...] -> [B, A].
-
-        `OUTPUTS` says what the output of an actor is. Observations are the environment's own, as for `__call__`.
-        """
-        return self._output(self.spec.own_observations, obs)
-
-    def act(self, variables: Variables, obs: Array, *_) -> Array:
-        """Greedy actions [B] or [B, A] in [-1, 1], with other variables of the same network, to be compiled."""
-        import jax.numpy as jnp
-
-        output = self.apply(variables, obs)
-        if self.spec.continuous:
-            return jnp.tanh(output[..., : self.spec.action_shape[0]])
-        return jnp.argmax(output, axis=-1).astype(jnp.int32)
-
-    def inside(self, obs: Array) -> np.ndarray | int:
-        """Greedy action as agents, replays and recordings have it: a whole number from 0, or [A] in [-1, 1].
-
-        The observation is theirs as well: a state counts from 0. Batches too.
-        """
-        action = self._greedy(self._output(self.spec.seen_observations, obs))
-        return action if action.ndim else int(action)
-
-    def __call__(self, obs: Array) -> np.ndarray | int:
-        """Greedy action for the environment, a member of its action space.
-
-        Args:
-          obs: as the environment gives it, [*obs_shape], or a batch of them [B, *obs_shape].
-
-        Returns:
-          an int, or an array of the space's own shape and type; for a batch one array with B of them.
-
-        Raises:
-          Refusal: the observation is none of the environment's (`qtwin.run.observe.observed`).
-          Diverged: the network gives no finite numbers.
-        """
-        space = self.spec.own_actions
-        output = self._output(self.spec.own_observations, obs)
-        action = translator(self.spec.id, space)(self._greedy(output))
-        return int(action) if space.kind == "discrete" and not action.ndim else action
-
-    def _output(self, space: SpaceSpec, obs: Array) -> np.ndarray:
-        seen = observed(space, obs, self.spec.obs_dtype)
-        if seen.shape == space.shape:
-            return np.asarray(self.apply(self.variables, seen[None]))[0]
-        return np.asarray(self.apply(self.variables, seen))
-
-    def _greedy(self, output: np.ndarray) -> np.ndarray:
-        """From the output [..., A] to an action on the agent's side, [...] or [..., A]."""
-        if self.spec.continuous:
-            return np.tanh(output[..., : self.spec.action_shape[0]])
-        if not np.isfinite(output).all():
-            raise Diverged(f"the policy of {self.spec.id} gives values that are not finite: its network has diverged")
-        return np.asarray(np.argmax(output, axis=-1))
-
-
-def load(run: str | Path, seed: int | None = None) -> Policy:
+def load(run: Any, seed: int | None = None, *, agent: Any = None, net: Any = None, env: Any = None) -> Policy:
     """The policy that a run trained.
 
     Args:
-      run: the run's directory.
+      run: the run's directory, or what `qtwin.train` returned; or a checkpoint, ``runs/a/checkpoints/cycle-...``, of a
+        run that need not be finished.
       seed: which of its seeds; the first if left out.
+      agent: the algorithm, where one was handed in to `qtwin.train`: the same `Algorithm` or function again.
+      net: the network, likewise.
+      env: the environment, likewise; only a checkpoint needs it.
 
     Raises:
-      Refusal: there is no run there, it holds no finished policy, the seed is none of its seeds, or a file is damaged.
+      Refusal: there is no run there, it holds no finished policy, the seed is none of its seeds, a file is damaged, or
+        what was handed in is missing or does not fit.
     """
-    folder = Path(run) / "policy"
-    description = read_description(Path(run))
-    seeds = description["seeds"]
+    path = Path(getattr(run, "path", None) or run)
+    if path.parent.name == "checkpoints":
+        return _from_checkpoint(path, seed, agent, net, env)
+    description = read_description(path)
+    seed = _one_seed(seed, description["seeds"], path)
+    if description["output"] == OWN_OUTPUT:
+        policy = _of_algorithm(path, description, seed, _asked(agent, net, env))
+    else:
+        policy = _of_network(description, seed, _asked(None, net, None).settings.get("net"))
+    from qtwin.run.weights import read_variables
+
+    return policy._replace(variables=read_variables(path / "policy" / f"seed-{seed}.safetensors", policy.variables))
+
+
+def _asked(agent: Any, net: Any, env: Any) -> Any:
+    return asked_of("" if env is None else env, agent, {} if net is None else {"net": net}, None)
+
+
+def _one_seed(seed: int | None, seeds: list[int], path: Path) -> int:
     seed = seeds[0] if seed is None else seed
     if seed not in seeds:
-        raise Refusal(f"the run {run} holds the seeds {', '.join(map(str, seeds))}, not {seed}")
+        raise Refusal(f"the run {path} holds the seeds {', '.join(map(str, seeds))}, not {seed}")
+    return seed
+
+
+def _of_network(description: dict, seed: int, own: str | None) -> Policy:
+    """A policy whose network ``policy.json`` describes; its variables are shapes, which are still to be filled.
+
+    Args:
+      description: from `read_description`.
+      seed: which.
+      own: the name that carries the network, where one was handed in.
+    """
     import jax
 
     from qtwin.nets.build import network
-    from qtwin.run.checkpoint import read_variables
     from qtwin.run.policy_network import of_values
 
-    spec = spec_of(description)
-    output = description["output"]
+    spec, name, output = spec_of(description), description["net"], description["output"]
+    if stands_alone(name):
+        if own is None:
+            plain = name.removeprefix(OWN)
+            raise Refusal(
+                f"this policy's network, {plain}, was handed in from Python, and no file holds it; hand it in again:"
+                f" qtwin.load(run, net={plain})"
+            )
+        name = own
+    elif own is not None and own != name:
+        raise Refusal(f"this policy's network is {name}, and another was handed in; leave net out")
     outputs = spec.num_actions or len(spec.action_low) * (2 if output == "tanh of the mean" else 1)
     gives = Gives(*description.get("gives", Gives()))
     if gives.kind:
-        net = of_values(spec, description["net"], gives, description["normalise"])
+        net = of_values(spec, name, gives, description["normalise"])
     else:
-        net = network(spec, description["net"], outputs, normalise=description["normalise"])
+        net = network(spec, name, outputs, normalise=description["normalise"])
     if description.get("least_of", 1) > 1:
         net = least_of(net, description["least_of"])
     like = jax.eval_shape(net.init, jax.random.key(0))  # no size is believed before the file has that many numbers
-    variables = read_variables(folder / f"seed-{seed}.safetensors", like)
-    return Policy(spec, seed, variables, jax.jit(net.apply), output)
+    return Policy(spec, seed, like, jax.jit(net.apply), output)
+
+
+def _of_algorithm(path: Path, description: dict, seed: int, asked: Any) -> Policy:
+    """A policy that acts by its algorithm's own ``act``; its variables are shapes, which are still to be filled."""
+    agent, name, spec = asked.agent, description["agent"], spec_of(description)
+    if agent is None and stands_alone(name):
+        plain = name.removeprefix(OWN)
+        raise Refusal(
+            f"this policy's algorithm, {plain}, was handed in from Python, and no file holds it; hand it in again:"
+            f" qtwin.load(run, agent={plain})"
+        )
+    saved = saved_run(str(path))
+    check_agent(agent, {}, None)
+    if isinstance(asked.env, str) and asked.env:
+        spec = asked.spec
+    return _acting_by(_built(spec, saved.config, asked), spec, seed)
+
+
+def _built(spec: EnvSpec, config: Config, asked: Any) -> Any:
+    """The algorithm of a saved run, with what was handed in again in its place."""
+    from qtwin.agents.catalog import algorithm
+    from qtwin.agents.handed_in import is_finished
+
+    if asked.agent is not None:
+        if is_finished(asked.agent):
+            return asked.agent.thing
+        config = dataclasses.replace(config, agent=asked.agent)
+    return algorithm(spec, dataclasses.replace(config, **asked.settings))
+
+
+def _acting_by(algorithm: Any, spec: EnvSpec, seed: int) -> Policy:
+    import jax
+
+    agent: Agent = algorithm.agent
+    act = jax.jit(lambda variables, obs: agent.act(variables, obs, jax.numpy.float32(0.0), jax.random.key(0)))
+    like = jax.eval_shape(agent.init, jax.random.key(0))
+    values = None if agent.values is None else jax.jit(agent.values)
+    return Policy(spec, seed, like, act, OWN_OUTPUT, values)
+
+
+def _from_checkpoint(path: Path, seed: int | None, agent: Any, net: Any, env: Any) -> Policy:
+    """The policy that a run had at one of its checkpoints."""
+    import jax
+
+    from qtwin.request.train import spec_of as env_of
+    from qtwin.run.weights import online_of
+
+    saved = saved_run(str(path.parent.parent))
+    asked = asked_of(env, agent, {} if net is None else {"net": net}, saved)
+    check_agent(agent if agent is None else asked.agent, {}, saved)
+    config = dataclasses.replace(saved.config, env=asked.env, **asked.settings)
+    spec = env_of(config)
+    seed = _one_seed(seed, list(saved.seeds), path)
+    algorithm = _built(spec, config, asked)
+    online = online_of(path, seed, jax.eval_shape(algorithm.agent.init, jax.random.key(0)))
+    config = config if asked.agent is None else dataclasses.replace(config, agent=asked.agent)
+    return of_variables(algorithm, spec, config, seed, online)
+
+
+def of_variables(algorithm: Any, spec: EnvSpec, config: Config, seed: int, online: Variables) -> Policy:
+    """The policy of a network in memory.
+
+    Args:
+      algorithm: what learns.
+      spec: the environment.
+      config: the run.
+      seed: which of its seeds.
+      online: that seed's online network.
+    """
+    description = described(spec, config, [seed])
+    if description["output"] == OWN_OUTPUT:
+        policy = _acting_by(algorithm, spec, seed)
+    else:
+        policy = _of_network(description, seed, config.net)
+    return policy._replace(spec=spec, variables=acting(config, online))
 
 
 def least_of(net: Net, networks: int) -> Net:
@@ -247,9 +212,11 @@ def read_description(run: Path) -> dict:
             raise Refusal(f"{file}: 'num_actions' does not fit 'action_low' {description['action_low']!r}")
         one_of("output", description["output"], OUTPUTS)
         check_gives(file, description.get("gives", list(Gives())))
-        description = {"preprocessing": "", "stack": 1} | description  # which a policy of an earlier version lacks
+        # What a policy of an earlier version lacks.
+        description = {"preprocessing": "", "stack": 1, "env_kwargs": "", "agent": ""} | description
         check_sizes(file, description)
-        parse_net(description["net"], spec_of(description))
+        if not stands_alone(description["net"]) and description["output"] != OWN_OUTPUT:
+            parse_net(description["net"], spec_of(description))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         if isinstance(error, Refusal):
             raise

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qtwin.agents.handed_in import is_finished
 from qtwin.engine.played import limit_note
 from qtwin.envs.guard import Care
 from qtwin.envs.preprocessing import PREPROCESSINGS
@@ -14,13 +15,17 @@ from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.rates import Plan, plan
 from qtwin.replay.room import replay_bytes, room_for, room_on_disk
+from qtwin.request.handed_in import modules_of
 from qtwin.request.retention import parse_keep
 from qtwin.request.run_config import bound, description_of
 from qtwin.request.schedules import in_words
-from qtwin.run import lifecycle
+from qtwin.request.train import spec_of
+from qtwin.run import in_memory, lifecycle
 from qtwin.run.devices import free_memory, prepare
 from qtwin.run.finish import Finished, draw, export, judge, report, summarise
+from qtwin.run.in_memory import InMemory
 from qtwin.run.kind import Score, Took
+from qtwin.types import OWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +97,10 @@ class Training:
         return [line for line in (*said, *self.rooms) if line]
 
     def described(self) -> dict:
-        return description_of(self.request.config, self.request.seeds, env=self.spec.id, run=bound(self.request))
+        config, own = self.request.config, {}
+        if modules := modules_of(config):
+            own = {"own": {"version": self.request.version, "modules": modules}}
+        return description_of(config, self.request.seeds, env=self.spec.id, run=bound(self.request), **own)
 
     def saved(self, state: TrainState) -> TrainState:
         return state
@@ -103,7 +111,8 @@ class Training:
 
     def goes_on(self, start: int, screen: Screen) -> None:
         done, request = self.fleet.clocks()[0], self.request
-        if line := in_words(request.config, *done[:2]):
+        finished = is_finished(request.config.agent)  # its schedules are its own
+        if not finished and (line := in_words(request.config, *done[:2])):
             screen.say(line)
         if start > self.plan.cycles:
             raise Refusal(
@@ -111,7 +120,7 @@ class Training:
                 f" gradient steps, and a budget of {request.config.steps:,} steps came; write --steps with more"
             )
 
-    def observer(self, out: Path, start: int, screen: Screen, logs: Logs) -> Observer:
+    def observer(self, out: Path | None, start: int, screen: Screen, logs: Logs) -> Observer:
         from qtwin.run.diagnose import Diagnosis, reading_marks
         from qtwin.run.log_point import Measured, SupportWarning
         from qtwin.run.loop import Observer
@@ -142,38 +151,46 @@ class Training:
         return summarise(self.spec, self.request.config, self.fleet, judged.played, took)
 
 
-def build(request: Request, out: Path, interrupts: Interrupts) -> Training:
+def execute_in_memory(request: Request) -> InMemory:
+    """Trains as asked and writes nothing."""
+    return in_memory.execute(request, lambda interrupts: build(request, None, interrupts))
+
+
+def build(request: Request, out: Path | None, interrupts: Interrupts) -> Training:
     """Makes the environments, the algorithm and the seeds; JAX is imported here.
 
     Args:
       request: what is asked for.
-      out: the run directory, absolute.
+      out: the run directory, absolute; None where nothing is written.
       interrupts: break off what takes long.
 
     Raises:
       Refusal: an environment is not as it says itself, or the replay has no room.
     """
-    from qtwin.envs.catalog import resolve
     from qtwin.envs.make import make, try_out
 
     config = request.config
-    spec = resolve(config.env, config.preprocessing)
+    spec = spec_of(config)
     care = Care(request.env_timeout or None, request.env_mode, request.on_nan)
     if not config.data:
-        interrupts.breakable(lambda: try_out(spec, care))
+        interrupts.breakable(lambda: try_out(spec, care, config.envs))
     prepare(len(request.seeds))
     import jax
 
     from qtwin.agents.catalog import algorithm as algorithm_of
     from qtwin.replay.mapped import check_device
+    from qtwin.run.contract import check_contract
 
     interrupts.check()
     if request.frames == "disk":
         check_device(jax.devices()[0])
     algorithm = algorithm_of(spec, config)
+    if config.agent.startswith(OWN):
+        check_contract(algorithm, spec, config)
     whole = plan(algorithm.rates, config.envs, config.steps)
     pauses, every = _pauses(request, algorithm, whole)
-    rooms = _rooms(request, spec, len(pauses.checkpoints)) if config.replay and not config.data else ()
+    kept = config.replay and not config.data and not config.agent.startswith(OWN)
+    rooms = _rooms(request, spec, len(pauses.checkpoints)) if kept else ()
     env = make(spec, request.engine, care)
     fleet = interrupts.breakable(lambda: _fleet(request, spec, algorithm, env, out))
     return Training(request, spec, algorithm, env, fleet, whole, pauses, every, rooms)
@@ -191,11 +208,13 @@ def _pauses(request: Request, algorithm: Algorithm, plan: Plan) -> tuple[Marks, 
 
 
 def _fleet(
-    request: Request, spec: EnvSpec, algorithm: Algorithm, env: JaxEnv | Callable[[int], HostEnv], out: Path
+    request: Request, spec: EnvSpec, algorithm: Algorithm, env: JaxEnv | Callable[[int], HostEnv], out: Path | None
 ) -> Fleet:
     from qtwin.engine.fleet import fleet_of
     from qtwin.measure.overestimation import Foresight
 
+    # An algorithm that is put together may not tell its discount, without which no value can be held against a return.
+    known = request.config.discount < 1 or not is_finished(request.config.agent)
     return fleet_of(
         algorithm,
         env,
@@ -206,7 +225,7 @@ def _fleet(
         frames=out if request.frames == "disk" else None,
         drop=request.on_nan == "drop",
         eval_max_steps=request.eval_max_steps,
-        judge=Foresight(request.config.discount, spec.time_limit or 0),
+        judge=Foresight(request.config.discount, spec.time_limit or 0) if known else None,
     )
 
 
@@ -214,7 +233,7 @@ def _rooms(request: Request, spec: EnvSpec, checkpoints: int) -> tuple[str, ...]
     """What the replay takes of the memory, and where that is much, of the disk; refuses what does not fit."""
     config, on_disk, seeds = request.config, request.frames == "disk", len(request.seeds)
     memory = room_for(spec, config, seeds, free_memory(), on_disk)
-    if seeds * replay_bytes(spec, config) < MUCH and not on_disk:
+    if request.out is None or (seeds * replay_bytes(spec, config) < MUCH and not on_disk):
         return (memory,)
     there = next(folder for folder in (Path(request.out), *Path(request.out).absolute().parents) if folder.exists())
     had = (Path(request.out) / "checkpoints" / "blocks").glob("*")

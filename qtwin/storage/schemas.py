@@ -20,7 +20,12 @@ PLAIN = Either((Text(), Number(), Flag()))  # a setting
 # config.json of a run; "config" is held against its dataclass by `settings`
 RUN_CONFIG = Record(
     {"config": MapOf(Anything()), "seeds": SEEDS},
-    {"env": Text(), "run": MapOf(PLAIN), "versions": MapOf(Text())},
+    {
+        "env": Text(),
+        "run": MapOf(PLAIN),
+        "versions": MapOf(Text()),
+        "own": Record({}, {"version": Text(), "modules": MapOf(Text())}),
+    },
 )
 
 # grid.json of a comparison
@@ -60,7 +65,13 @@ POLICY = Record(
         "output": Text(100),
         "seeds": SEEDS,
     },
-    {"preprocessing": Text(100), "stack": Whole(1), "least_of": Whole(1, 100)},
+    {
+        "preprocessing": Text(100),
+        "stack": Whole(1),
+        "least_of": Whole(1, 100),
+        "env_kwargs": Text(),
+        "agent": Text(),
+    },
 )
 
 # encoder/encoder.json

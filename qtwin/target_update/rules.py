@@ -59,6 +59,9 @@ class TargetUpdate(NamedTuple):
     row: int = 0
     shared_clock: bool = True
 
+    def __repr__(self) -> str:
+        return f"TargetUpdate({self.spec!r})"
+
     @property
     def mean_age(self) -> float:
         """Mean age of what the target knows, in gradient steps: (C-1)/2 for hard, (1-tau)/tau for soft."""

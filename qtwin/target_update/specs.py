@@ -9,6 +9,7 @@ from qtwin.errors import Refusal, nearest
 from qtwin.records import blanks
 from qtwin.target_update.catalog import SPECS, TAKES, TargetRuleInfo
 from qtwin.target_update.rules import TargetUpdate
+from qtwin.types import HandedIn, stands_alone
 
 _COUNTS = {1: "one number", 2: "two numbers", 3: "three numbers"}
 
@@ -23,6 +24,13 @@ def parse(spec: str, gradient_steps: int | None = None) -> TargetUpdate:
     Raises:
       Refusal: with one sentence that says what was expected, what came and what to write instead.
     """
+    if isinstance(spec, HandedIn):
+        return spec.thing
+    if stands_alone(spec):
+        raise Refusal(
+            f"'{spec}' is the name of a target update that was handed in from Python; hand it in again, as target=...,"
+            " or write the spec of one of qtwin's own (qtwin list targets)"
+        )
     name = spec.strip().partition(":")[0]
     if name not in SPECS:
         forms = ", ".join(info.form for info in SPECS.values())

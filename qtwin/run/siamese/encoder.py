@@ -107,7 +107,7 @@ def load_encoder(run: str | Path, seed: int | None = None) -> Encoder:
     import jax
 
     from qtwin.nets.encoders import encoder_network
-    from qtwin.run.checkpoint import read_variables
+    from qtwin.run.weights import read_variables
     from qtwin.siamese.features import featuriser
 
     shape, file = tuple(description["image_shape"]), folder / f"seed-{seed}.safetensors"

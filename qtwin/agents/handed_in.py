@@ -1,0 +1,177 @@
+"""Algorithms that the caller hands in: an `Algorithm`, or a function that makes one. Read without importing JAX."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from qtwin.agents.info import ACTIONS, OWN_OUTPUT, AgentInfo, becoming
+from qtwin.agents.value_records import VALUE_RECORDS
+from qtwin.config.config import Config
+from qtwin.config.option_specs import LOSS_NAMES
+from qtwin.config.rates_of import rates_of
+from qtwin.errors import Refusal
+from qtwin.target_update.rules import TargetUpdate
+from qtwin.target_update.specs import parse
+from qtwin.types import OWN, HandedIn
+
+if TYPE_CHECKING:
+    from qtwin.algorithm import Algorithm
+    from qtwin.envs.spec import EnvSpec
+
+EXPECTED = "agent is a name, a qtwin.Algorithm, or a function (EnvSpec, Config) -> Algorithm"
+_OF_SELF_PREDICTION = (
+    "self_predict", "self_predict_target", "self_predict_steps", "self_predict_weight", "augment"
+)  # fmt: skip
+# What a run can still decide of an algorithm that is put together already.
+SETTABLE = (
+    "env",
+    "agent",
+    "preprocessing",
+    "env_kwargs",
+    "discount",
+    "collect",
+    "regress",
+    "target",
+    "warmup",
+    "envs",
+    "steps",
+)
+FACTS = ("n_step", "replay", "batch")  # what it tells of itself, for diagnostics and the record
+
+FUNCTION = AgentInfo(
+    "own", about="an algorithm of the caller's own, made by a function of its settings", paper="", build="",
+    defaults=becoming(VALUE_RECORDS[0].defaults, "own"), actions=ACTIONS, output=OWN_OUTPUT, losses=LOSS_NAMES,
+    any_target=True, several=True, weighted=True, noisy=True, ignores=_OF_SELF_PREDICTION,
+)  # fmt: skip
+FINISHED = FUNCTION._replace(
+    about="an algorithm of the caller's own, put together",
+    ignores=tuple(field.name for field in dataclasses.fields(Config) if field.name not in SETTABLE),
+)
+
+
+def handed_in(thing: Any) -> HandedIn:
+    """The name that carries an algorithm.
+
+    Args:
+      thing: an `Algorithm`, or a function ``(EnvSpec, Config) -> Algorithm``.
+
+    Raises:
+      Refusal: it is neither.
+    """
+    from qtwin.algorithm import Algorithm
+
+    if isinstance(thing, Algorithm):
+        wrong = [field for field in ("init", "act", "loss") if not callable(getattr(thing.agent, field, None))]
+        if wrong:
+            raise Refusal(f"an Algorithm has an agent with init, act and loss, and its {wrong[0]} is no function")
+        if not isinstance(getattr(thing.rates, "target_update", None), TargetUpdate):
+            raise Refusal(
+                "an Algorithm has rates whose target_update is a TargetUpdate, and"
+                f" {_kind(getattr(thing.rates, 'target_update', None))} came; write for example qtwin.hard(500)"
+            )
+        return HandedIn(f"{OWN}algorithm", thing)
+    if isinstance(thing, AgentInfo):
+        raise Refusal(f"a record goes by its name; write qtwin.register(record) once, then agent='{thing.name}'")
+    if not callable(thing):
+        raise Refusal(f"{EXPECTED}, and {_kind(thing)} came")
+    try:
+        inspect.signature(thing).bind(None, None)
+    except TypeError as error:
+        raise Refusal(f"{EXPECTED}, and {_plain(thing)} cannot be called with two arguments ({error})") from None
+    except ValueError:  # it does not tell
+        pass
+    return HandedIn(f"{OWN}{_plain(thing)}", thing, _module(thing))
+
+
+def record_of(agent: str) -> AgentInfo:
+    """What is known of an algorithm that goes by the name ``agent``."""
+    return (FINISHED if is_finished(agent) else FUNCTION)._replace(name=str(agent))
+
+
+def is_finished(agent: str) -> bool:
+    """Is it an `Algorithm` that is put together, whose settings can no longer be changed?"""
+    return isinstance(agent, HandedIn) and not callable(agent.thing)
+
+
+def config_of(agent: HandedIn, base: Config) -> Config:
+    """The run ``base`` of an algorithm: of one that is put together with the rates and facts that it has."""
+    if not is_finished(agent):
+        return dataclasses.replace(base, agent=agent)
+    algorithm: Algorithm = agent.thing
+    rates, replay = algorithm.rates, algorithm.replay
+    return dataclasses.replace(
+        base, agent=agent, collect=rates.collect, regress=rates.regress, warmup=rates.warmup,
+        target=target_in(rates.target_update), replay=replay.capacity, batch=replay.batch, n_step=replay.n_step or 1,
+        discount=1.0 if replay.gamma is None else replay.gamma,
+    )  # fmt: skip
+
+
+def target_in(rule: TargetUpdate) -> HandedIn:
+    """The name that carries a target update: its spec where that says it all, else ``own:SPEC``."""
+    if not isinstance(rule, TargetUpdate):
+        raise Refusal(f"target is a spec such as 'hard:500', or a qtwin.TargetUpdate, and {_kind(rule)} came")
+    try:
+        same = _like(parse(rule.spec, 1), rule)
+    except Refusal:
+        same = False
+    module = getattr(rule.move, "__module__", "")
+    return HandedIn(rule.spec if same else f"{OWN}{rule.spec}", rule, module)
+
+
+def _like(one: TargetUpdate, other: TargetUpdate) -> bool:
+    """Are two rules of the same spec made by the same functions?"""
+    return all(
+        getattr(a, "__code__", a) == getattr(b, "__code__", b) if callable(a) else a == b
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def built(env: EnvSpec, c: Config) -> Algorithm:
+    """The algorithm that ``c.agent`` carries, for ``env``.
+
+    Raises:
+      Refusal: its function returns no `Algorithm`, or ``c.agent`` carries nothing.
+    """
+    from qtwin.algorithm import Algorithm
+
+    agent = c.agent
+    if not isinstance(agent, HandedIn):
+        raise Refusal(hand_in_again("algorithm", agent, "agent"))
+    if is_finished(agent):
+        return agent.thing._replace(rates=rates_of(c))
+    made = agent.thing(env, c)
+    if not isinstance(made, Algorithm):
+        raise Refusal(
+            f"{agent} returned {_kind(made)}, and a function (EnvSpec, Config) -> Algorithm is expected as agent"
+        )
+    return made
+
+
+def hand_in_again(what: str, name: str, argument: str) -> str:
+    """What is said where the name of something stands and the thing is missing."""
+    plain = name.removeprefix(OWN)
+    return (
+        f"'{name}' is the name of an {what} that was handed in from Python, which no file holds; hand it in again, as"
+        f" {argument}={plain}"
+    )
+
+
+def _plain(thing: Any) -> str:
+    while isinstance(thing, functools.partial):
+        thing = thing.func
+    name = getattr(thing, "__name__", None) or type(thing).__name__
+    return "".join(letter for letter in name if letter.isalnum() or letter in "_.-") or "unnamed"
+
+
+def _module(thing: Any) -> str:
+    while isinstance(thing, functools.partial):
+        thing = thing.func
+    module = getattr(thing, "__module__", "") or ""
+    return "" if module == "__main__" else module
+
+
+def _kind(thing: Any) -> str:
+    return "None" if thing is None else f"a {type(thing).__name__}"

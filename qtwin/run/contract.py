@@ -1,0 +1,124 @@
+"""An algorithm of the caller's own, held against what the engine takes before anything is compiled: shapes only."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qtwin.algorithm import Algorithm
+from qtwin.config.config import Config
+from qtwin.engine.fused import state_around
+from qtwin.envs.spec import EnvSpec
+from qtwin.errors import Refusal
+from qtwin.processes.regress import guarded_step
+from qtwin.rates import cycle_of
+from qtwin.types import Aux, PyTree, Variables
+
+N = 2  # environments
+
+
+def check_contract(algorithm: Algorithm, spec: EnvSpec, config: Config) -> None:
+    """Traces an algorithm's functions with the environment's shapes; nothing is computed.
+
+    Raises:
+      Refusal: one of them raises, or returns something else than `qtwin.Agent` says; the message names the function.
+    """
+    check = _Check(str(config.agent), spec)
+    agent = algorithm.agent
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    obs = jax.ShapeDtypeStruct((N, *spec.obs_shape), np.dtype(spec.obs_dtype))
+    number = jax.ShapeDtypeStruct((), np.dtype("float32"))
+    online = check.traced("init(key)", agent.init, key)
+    if not isinstance(online, Variables):
+        check.refuse("init(key)", "a qtwin.Variables", online)
+    action = check.traced("act(variables, obs, explore, key)", agent.act, online, obs, number, key)
+    kind = "floating-point" if spec.continuous else "whole"
+    check.shape("act(variables, obs, explore, key)", action, spec.action_shape, f"{kind} numbers", kind)
+    if agent.values is not None:
+        values = check.traced("values(variables, obs)", agent.values, online, obs)
+        actions = () if spec.num_actions is None else (spec.num_actions,)
+        check.shape("values(variables, obs)", values, actions, "action values", "floating-point")
+    count = jax.ShapeDtypeStruct((), np.dtype("int32"))
+    explore = check.traced("explore(transitions)", algorithm.explore, count)
+    if getattr(explore, "shape", ()) != () or not isinstance(explore, (float, int, jax.ShapeDtypeStruct)):
+        check.refuse("explore(transitions)", "one number", explore)
+    turn = cycle_of(algorithm.rates, config.envs)
+    state = check.traced("replay.init", lambda key: state_around(algorithm, spec, turn, (), key), key)
+    batch = _batch_of(algorithm, state, key, check)
+    loss = check.traced("loss(twin, batch, key)", agent.loss, state.twin, batch, key)
+    _check_loss(check, loss)
+    check.traced(
+        "a gradient step", lambda *each: guarded_step(algorithm, *each), state.twin, state.optimiser, batch, key, count
+    )
+
+
+def _batch_of(algorithm: Algorithm, state: PyTree, key: PyTree, check: _Check) -> PyTree:
+    replay, count = algorithm.replay, jax.ShapeDtypeStruct((), np.dtype("int32"))
+    sample = replay.sample if replay.sample_at is None else replay.sample_at
+    return check.traced("replay.sample(state, key, step)", sample, state.replay, key, count)
+
+
+def _check_loss(check: _Check, came: Any) -> None:
+    what = "loss(twin, batch, key)"
+    if not isinstance(came, tuple) or len(came) != 2 or not isinstance(came[1], Aux):
+        check.refuse(what, "(loss, qtwin.Aux(td_error, q))", came)
+    loss, aux = came
+    if loss.shape != () or not jnp.issubdtype(loss.dtype, jnp.floating):
+        check.refuse(what, "a scalar loss []", loss)
+    for field in ("td_error", "q"):
+        value = getattr(aux, field)
+        if not hasattr(value, "shape") or len(value.shape) < 1:
+            check.refuse(what, f"an Aux whose {field} has one number for each transition [B]", value)
+
+
+class _Check:
+    """Says what is wrong with one of an algorithm's functions."""
+
+    def __init__(self, name: str, spec: EnvSpec):
+        self._name, self._spec = name, spec
+
+    def traced(self, what: str, function: Callable, *arguments: Any) -> Any:
+        """What ``function`` returns, as shapes."""
+        try:
+            return jax.eval_shape(function, *arguments)
+        except Refusal:
+            raise
+        except Exception as error:
+            line = (str(error).splitlines() or [""])[0][:300]
+            raise Refusal(
+                f"{self._name}: {what} cannot be traced with the shapes of {self._spec.id}: {type(error).__name__}:"
+                f" {line}{_where(error)}"
+            ) from error
+
+    def shape(self, what: str, came: Any, wanted: tuple[int, ...], numbers: str, kind: str) -> None:
+        """Refuses what is no batch of ``wanted``."""
+        family = jnp.floating if kind == "floating-point" else jnp.integer
+        if getattr(came, "shape", None) != (N, *wanted) or not jnp.issubdtype(came.dtype, family):
+            self.refuse(what, f"{numbers} [{', '.join(['N', *map(str, wanted)])}]", came)
+
+    def refuse(self, what: str, expected: str, came: Any) -> None:
+        raise Refusal(f"{self._name}: {what} returns {_told(came)}, and {expected} is expected in {self._spec.id}")
+
+
+def _told(came: Any) -> str:
+    if hasattr(came, "shape") and hasattr(came, "dtype"):
+        return f"{came.dtype}{list(came.shape)}"
+    if isinstance(came, tuple):
+        return f"({', '.join(map(_told, came))})"
+    return "None" if came is None else f"a {type(came).__name__}"
+
+
+def _where(error: Exception) -> str:
+    """The line of the caller's own code that raised."""
+    ours = Path(__file__).parent.parent
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if "site-packages" not in path.parts and ours not in path.parents and path.exists():
+            return f" ({path.name}, line {frame.lineno})"
+    return ""
