@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "qtwin.api": ("train", "session", "train_encoder", "learn"),
     "qtwin.run.outcome": ("Run", "Learned"),
+    "qtwin.lab.python": ("compare", "Comparison"),
     "qtwin.run.policy": ("load",),
     "qtwin.run.acting": ("Policy",),
     "qtwin.run.session": ("Session",),
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from qtwin.envs.handed_in import vector
     from qtwin.envs.spec import EnvSpec
     from qtwin.errors import Refusal
+    from qtwin.lab.python import Comparison, compare
     from qtwin.nets.ensemble import ensemble
     from qtwin.nets.net import Net, from_functions, from_linen, from_nnx, side_by_side
     from qtwin.rates import Rates, cycle_of, plan

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from qtwin.errors import Refusal, Unusable
 from qtwin.lab.grid import Cell, Protocol, price_group, write_plan
+from qtwin.lab.here import Here, price_here, run_here
 from qtwin.lab.results import Summary, read_summary
 from qtwin.lab.schedule import Ended, Job, cores, result, run_all, stops
 from qtwin.measure.statistics import described
@@ -56,6 +57,9 @@ def prices(folder: Path, cells: list[Cell], say, asked: list[int]) -> dict[str, 
     if unknown:
         say(f"measuring what a cell costs ({min(len(unknown), PRICED)} of {len(unknown)} kinds, a few seconds each)")
     for group in unknown[:PRICED]:
+        if groups[group].here:
+            known[group] = price_here(groups[group])
+            continue
         code, told, errors = result(["price", *groups[group].words], cores()[:1], asked)
         if asked:
             return None
@@ -93,14 +97,18 @@ def _parsed(told: str) -> dict | None:
 
 def estimate(folder: Path, cells: list[Cell], known: dict[str, dict]) -> float:
     """Seconds that the rest of the grid will take on these cores."""
-    total = 0.0
+    apart = here = 0.0
     for cell in cells:
         left = left_of(folder, cell)
         if left:
             price = known[price_group(cell.request.config)]
             steps = left * cell.request.config.steps * len(cell.request.seeds)
-            total += START_SECONDS + COMPILED * price["compile"] + steps * price["per_step"] * BESIDE
-    return total / workers(known, cells, folder)
+            seconds = COMPILED * price["compile"] + steps * price["per_step"] * BESIDE
+            if cell.here:  # its seeds run side by side
+                here += seconds / min(len(cores()), len(cell.request.seeds))
+            else:
+                apart += START_SECONDS + seconds
+    return apart / workers(known, cells, folder) + here
 
 
 def workers(known: dict[str, dict], cells: list[Cell], folder: Path) -> int:
@@ -182,14 +190,18 @@ def _within(budget_minutes: float | None, seconds: float, protocol: Protocol, ce
 
 def _run_cells(folder: Path, left: list[Cell], at_once: int, asked: list[int], say) -> int:
     """Runs cells; returns 1 if one of them failed, else 0."""
-    jobs, failed = [_job(folder, cell) for cell in left], 0
-    cells = {job.run: cell for job, cell in zip(jobs, left, strict=True)}
+    apart, failed = [cell for cell in left if not cell.here], 0
+    jobs = [_job(folder, cell) for cell in apart]
+    cells = {job.run: cell for job, cell in zip(jobs, apart, strict=True)}
 
     def tell(ended: Ended) -> None:
         nonlocal failed
         failed += _tell(folder, cells[ended.job.run], ended, say)
 
     run_all(jobs, at_once, asked, tell, say)
+    for cell in left:
+        if cell.here and not asked:
+            failed += _tell_here(folder, cell, run_here(folder / "cells" / cell.folder, cell, asked), say)
     return 1 if failed else 0
 
 
@@ -218,6 +230,18 @@ def _tell(folder: Path, cell: Cell, ended: Ended, say) -> bool:
         told = []
     last = summary.wrong if ended.code == 0 else (told or ["nothing was said"])[-1]
     say(f"{cell.label}: failed with exit code {ended.code}: {plain(last)[:300]}")
+    return True
+
+
+def _tell_here(folder: Path, cell: Cell, ended: Here, say) -> bool:
+    """The same of a cell that ran in this process."""
+    if ended.stopped:
+        return False
+    summary = summary_of(folder, cell)
+    if not ended.wrong and summary.found is not None:
+        say(f"{cell.label}: {described(summary.found['eval_return'])} in {_minutes(ended.seconds)}")
+        return False
+    say(f"{cell.label}: failed: {plain(ended.wrong or summary.wrong)[:300]}")
     return True
 
 

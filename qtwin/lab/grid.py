@@ -13,7 +13,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from qtwin.agents.catalog import AGENTS, every_setting, reads
 from qtwin.agents.own import OF_EVERY_AGENT
@@ -26,6 +26,7 @@ from qtwin.storage.files import replace
 from qtwin.storage.reading import Anything, MapOf, plain, problem, read_record, shown
 from qtwin.storage.schemas import PLAN as PLAN_FILE
 from qtwin.target_update.specs import parse as parse_target
+from qtwin.types import HandedIn
 
 FORMAT = 1
 PLAN = "grid.json"  # in a comparison's directory: what was asked for
@@ -43,6 +44,7 @@ class Cell:
       varied: what varies, and its value here.
       request: the run.
       words: the options of ``qtwin train`` that ask for it, without the directory.
+      asked: what `qtwin.request.train.build` makes the request of, without the directory.
     """
 
     label: str
@@ -50,6 +52,12 @@ class Cell:
     varied: dict[str, str]
     request: Request
     words: tuple[str, ...]
+    asked: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def here(self) -> bool:
+        """Something in it was handed in from Python, so that it runs in this process."""
+        return any(isinstance(value, HandedIn) for value in vars(self.request.config).values())
 
 
 class Protocol(NamedTuple):
@@ -63,6 +71,7 @@ class Protocol(NamedTuple):
       log_points: evaluations on the way.
       engine: auto, fused or hosted.
       eval_max_steps: steps after which an evaluation episode is cut (`qtwin.engine.played.eval_steps`).
+      version: of what was handed in.
     """
 
     env: str
@@ -72,6 +81,7 @@ class Protocol(NamedTuple):
     log_points: int = 20
     engine: str = "auto"
     eval_max_steps: int = 0
+    version: str = ""
 
 
 def cells_of(protocol: Protocol, options: dict[str, Sequence[str]]) -> list[Cell]:
@@ -99,17 +109,16 @@ def cells_of(protocol: Protocol, options: dict[str, Sequence[str]]) -> list[Cell
         others = {name for name in known if len(options.get(name, ())) == 1 and _for_others(name, options, chosen)}
         chosen = {name: value for name, value in chosen.items() if name not in others}
         settings = {name: value for name, value in chosen.items() if name in known}
+        asked = {"env": protocol.env, "diagnose": 1, "quiet": True, "settings": settings}
+        asked |= {name: chosen.get(name) for name in ("agent", "preset")}
+        asked |= {name: value for name, value in protocol._asdict().items() if name != "env"}
         try:
-            request = build(
-                protocol.env, agent=chosen.get("agent"), preset=chosen.get("preset"), seeds=protocol.seeds,
-                seed=protocol.seed, eval_episodes=protocol.eval_episodes, log_points=protocol.log_points,
-                engine=protocol.engine, diagnose=1, quiet=True, settings=settings,
-                eval_max_steps=protocol.eval_max_steps,
-            )  # fmt: skip
+            request = build(**asked)
         except Refusal as refusal:
             raise Refusal(f"{refusal} (in the cell {label_of(differs)})") from None
         label = label_of(differs)
-        cells.append(Cell(label, f"{_slug(label)}-{digest(request)}", differs, request, _words(protocol, chosen)))
+        folder, words = f"{_slug(label)}-{digest(request)}", _words(protocol, chosen)
+        cells.append(Cell(label, folder, differs, request, words, asked))
     return list({cell.folder: cell for cell in cells}.values())
 
 
@@ -144,6 +153,7 @@ def digest(request: Request) -> str:
         "log_points": request.log_points,
         "engine": request.engine,
         **({"eval_max_steps": request.eval_max_steps} if request.eval_max_steps else {}),
+        **({"version": request.version} if request.version else {}),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -168,7 +178,7 @@ def write_plan(folder: Path, protocol: Protocol, cells: list[Cell], command: str
                 "folder": cell.folder,
                 "varied": {name: plain(value) for name, value in cell.varied.items()},
                 "steps": cell.request.config.steps,
-                "command": plain(f"qtwin train {shlex.join(cell.words)}"),
+                "command": plain(f"qtwin train {shlex.join(cell.words)}" if not cell.here else command),
             }
             for cell in cells
         ],

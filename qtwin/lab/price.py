@@ -8,6 +8,10 @@ from __future__ import annotations
 import json
 import sys
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qtwin.request.train import Request
 
 MEASURE_SECONDS = 2.0
 
@@ -23,10 +27,14 @@ def price(words: list[str]) -> dict:
 
     parser = Parser(prog="qtwin train")
     train_options(parser)
-    request = request_of(parser.parse_args(words))
+    return price_of(request_of(parser.parse_args(words)), 1)
+
+
+def price_of(request: Request, seeds: int) -> dict:
+    """The same of a request, in this process, in which ``seeds`` seeds will run side by side."""
     from qtwin.run.devices import prepare
 
-    prepare(1)
+    prepare(seeds)
     import jax
 
     from qtwin.agents.catalog import algorithm

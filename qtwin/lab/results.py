@@ -19,6 +19,7 @@ from qtwin.storage import schemas
 from qtwin.storage.reading import read_record
 from qtwin.storage.rotating_log import read_log, told
 from qtwin.target_update.specs import parse
+from qtwin.types import stands_alone
 
 # what a log point measures for each seed, and is shown over the run
 MEASURES = (
@@ -152,7 +153,10 @@ def versions() -> dict[str, str]:
 def _period(run: Path, gradient_steps: int, gaps: list[str]) -> float | None:
     """The time constant of a cell's rule, C or 1 / tau; None where the target never moves, is tied, or is not known."""
     try:
-        rule = parse(read_config(run)["config"]["target"], gradient_steps)
+        target = read_config(run)["config"]["target"]
+        if stands_alone(target):
+            return None
+        rule = parse(target, gradient_steps)
     except (ValueError, ArithmeticError) as error:
         gaps.append(str(error))
         return None
