@@ -3,12 +3,16 @@
 Run it with ``python examples/dqn_by_hand.py``. Change any line: the network, the loss, how the target follows.
 """
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
 
 import qtwin
+
+STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
 
 
 # NETWORK: any module from a batch of observations [B, 4] to action values [B, 2]
@@ -53,5 +57,7 @@ algorithm = qtwin.Algorithm(
 )
 
 if __name__ == "__main__":
-    learned = qtwin.learn(algorithm, "CartPole-v1", steps=100_000, envs=10, seeds=2)
-    print("greedy return of each seed:", learned.eval_return)
+    run = qtwin.train("CartPole-v1", agent=algorithm, steps=STEPS, envs=10, seeds=2)
+    print("greedy return of each seed:", run.eval_return)
+    policy = qtwin.load(run, agent=algorithm)
+    print("the action to take in the middle of the track:", policy(jnp.zeros(4)))

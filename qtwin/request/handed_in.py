@@ -51,6 +51,12 @@ def asked_of(env: Any, agent: Any, settings: dict[str, Any], saved: SavedRun | N
         if saved is None:
             raise Refusal(f"{envs.EXPECTED}, and None came; write for example 'CartPole-v1'")
         env = saved.config.env
+        if stands_alone(env):
+            plain = env.removeprefix(OWN)
+            raise Refusal(
+                f"the run learns in an environment that was handed in from Python, {plain}, and no file holds it; hand"
+                f" it in again, as env={plain}"
+            )
     kwargs = settings.pop("env_kwargs", None)
     if kwargs is None and saved is not None and env == saved.config.env:
         kwargs = saved.config.env_kwargs

@@ -149,14 +149,31 @@ def fits(where: str, held: Mapping[str, Held], wanted: Mapping[str, object]) -> 
       held: what the file's header says.
       wanted: by name, anything with a shape and a dtype.
     """
-    if set(wanted) != set(held):
-        odd = sorted(set(wanted) ^ set(held))[0]
-        what = "lacks" if odd in wanted else "holds, beyond what this run has,"
+    lacks, beyond = sorted(set(wanted) - set(held)), sorted(set(held) - set(wanted))
+    if lacks or beyond:
+        told = [f"lacks {_some(lacks)}"] if lacks else []
+        told += [f"holds, beyond what this run has, {_some(beyond)}"] if beyond else []
         raise Refusal(
-            f"{where} {what} '{odd}', so it was saved by a run with other settings; resume with the same ones"
+            f"{where} {' and '.join(told)}, so it was saved by a run with other settings; resume with the same ones"
         )
+    other = []
     for name, leaf in wanted.items():
-        same(f"{where}: '{name}'", held[name].dtype, held[name].shape, leaf)
+        try:
+            same(f"'{name}'", held[name].dtype, held[name].shape, leaf)
+        except Refusal as refusal:
+            other.append(str(refusal).partition(", so it is")[0])
+    if other:
+        more = f" (and {len(other) - MANY} more)" if len(other) > MANY else ""
+        told = ", ".join(other[:MANY]) + more
+        raise Refusal(f"{where}: {told}, so it is of a run with other settings; resume with the same ones")
+
+
+MANY = 6  # arrays that differ which are named
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - MANY} more" if len(names) > MANY else ""
+    return ", ".join(f"'{name}'" for name in names[:MANY]) + more
 
 
 def same(where: str, dtype, shape, like) -> None:
