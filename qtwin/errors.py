@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 
 
 class Refusal(ValueError):
@@ -47,7 +48,29 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 
 def one_of(what: str, word: str, choices: Iterable[str]) -> str:
     """Returns ``word`` if it is one of ``choices``; refuses otherwise, offering the nearest name."""
+    if isinstance(choices, Mapping) and isinstance(word, str) and word in choices:
+        return word  # without listing them: a catalogue would look for more
     choices = list(choices)
     if word not in choices:
         raise Refusal(f"unknown {what} '{word}'{nearest(word, choices)}")
     return word
+
+
+def told(error: BaseException, folder: str = "") -> str:
+    """An error of somebody else's code in a few words: its type, its message, and where it was raised.
+
+    Args:
+      error: it.
+      folder: the file and the line are those of the innermost frame in it; "" is any folder but this package's.
+    """
+    reason = "".join(each if each.isprintable() else "?" for each in " ".join(str(error).split())[:500])
+    kind = "" if isinstance(error, Refusal) else type(error).__name__
+    words = ": ".join(filter(None, (kind, reason)))
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
+    import traceback  # takes longer than all else that is imported here
+
+    ours = os.path.dirname(os.path.abspath(__file__)) + os.sep
+    files = [(os.path.abspath(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    inside = [(file, line) for file, line in files if file.startswith(folder) and not file.startswith(ours)]
+    return words + (f" ({inside[-1][0]}:{inside[-1][1]})" if inside else "")

@@ -44,7 +44,7 @@ CATALOGUES = {
     "bootstraps": (BOOTSTRAPS, bootstrap_specs.problems),
     "regularisers": (REGULARISERS, bootstrap_specs.problems),
     "homes": (homes.HOMES, homes.problems),
-    "replays": ({info.name: info for info in replays.REPLAYS}, replays.problems),
+    "replays": (replays.REPLAYS, replays.problems),
     "measures": (measures.MEASURES, measures.problems),
     "methods": (methods.METHODS, methods.problems),
 }
@@ -185,7 +185,8 @@ OWN = {
 OTHER_MEANING = {
     "chain": {"qtwin/envs/probe_specs.py", "qtwin/envs/probes.py"},  # a probe environment
     "frozen": {"qtwin/measure/alarms.py"},  # an alarm
-    "frames": {"qtwin/cli/rate_card.py", "qtwin/request/run_config.py", "qtwin/request/train.py"},  # of an emulator
+    # of an emulator; the option
+    "frames": {f"qtwin/{file}.py" for file in ("cli/rate_card", "request/run_config", "request/train", "agents/info")},
     # logged against what bounds them, beside the evaluations
     "largest_q": {"qtwin/run/diagnose.py"},
     "largest_reward": {"qtwin/run/diagnose.py"},
@@ -310,7 +311,7 @@ def test_a_prioritised_replay_stands_around_the_ring():
 
 
 def test_a_measure_stands_in_readings_in_the_log_in_the_lab_and_in_the_docs():
-    assert Readings._fields == tuple(measures.MEASURES)
+    assert Readings._fields == (*measures.MEASURES, "outside")
     told = " ".join(Readings.__doc__.split())
     known, docs = schemas.log_point(), (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
     for name, info in measures.MEASURES.items():

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from qtwin.agents import handed_in, info
 from qtwin.agents.actor_records import ACTOR_RECORDS
 from qtwin.agents.info import AgentInfo
+from qtwin.agents.own import Nothing
 from qtwin.agents.value_records import VALUE_RECORDS
 from qtwin.config.config import Config
 from qtwin.config.options import SETTINGS, option
 from qtwin.errors import Refusal, nearest, one_of
-from qtwin.records import imported
+from qtwin.records import Catalogue, imported
 from qtwin.types import OWN
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from qtwin.envs.spec import EnvSpec
 
 MANY = 7  # agents that are still named where a setting is for them alone
-AGENTS: dict[str, AgentInfo] = {record.name: record for record in (*VALUE_RECORDS, *ACTOR_RECORDS)}
+AGENTS = Catalogue("agent", AgentInfo, (*VALUE_RECORDS, *ACTOR_RECORDS), "qtwin.agents.info:problems")
 
 
 def agent_of(name: str) -> AgentInfo:
@@ -45,6 +46,18 @@ def config_of(agent: str, env: str, **settings: Any) -> Config:
                 + ("; leave it out" if readers else nearest(name, known))
             )  # fmt: skip
     return kind(env, agent=agent, **settings)
+
+
+def recipe(agent: str, own: type = Nothing, like: str = "dqn", **changes: Any) -> Config:
+    """The defaults of an agent of your own: another agent's, but for what is changed.
+
+    Args:
+      agent: the name of your agent.
+      own: its own settings, a frozen dataclass of `qtwin.setting` fields; left out, it has none.
+      like: the agent whose defaults these are where nothing else is said.
+      changes: fields of `Config`, and of ``own``.
+    """
+    return info.becoming(agent_of(like).defaults, agent, own, **changes)
 
 
 def becoming(base: Config, agent: str, **changes: Any) -> Config:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from qtwin.agents.own import Nothing
 from qtwin.config.config import Config, config_class
 from qtwin.config.option_specs import LOSS_NAMES
+from qtwin.records import dangling
 
 if TYPE_CHECKING:
     from qtwin.envs.spec import EnvSpec
@@ -23,6 +24,12 @@ POLICIES = ("tanh", "tanh of the mean")
 OWN_OUTPUT = "own"  # actions, by the algorithm's own `act`: its policy needs the algorithm to be loaded
 ACTIONS = ("discrete", "continuous")
 KEEPS = ("ring", "everything", "nothing")
+# The options, by the names of their fields, of the commands that take an agent's settings beside them.
+OPTIONS = (
+    "help", "imports", "import", "agent", "preset", "config", "seeds", "seed", "out", "resume", "eval_episodes",
+    "eval_max_steps", "log_points", "engine", "overlap", "diagnose", "checkpoints", "keep", "frames", "env_timeout",
+    "env_mode", "on_nan", "quiet", "budget", "json", "start_from", "on", "actors", "search", "trials",
+)  # fmt: skip
 
 
 class AgentInfo(NamedTuple):
@@ -32,7 +39,8 @@ class AgentInfo(NamedTuple):
       name: as ``--agent`` has it.
       about: one line.
       paper: who and when.
-      build: ``module:function`` of its screen, ``(EnvSpec, Config) -> Algorithm``; imported when it is built.
+      build: ``module:function`` of its screen, ``(EnvSpec, Config) -> Algorithm``; imported when it is built. Of a
+        record from outside also the function itself.
       defaults: what it runs when nothing else is asked for.
       actions: what it can act in, some of ``ACTIONS``.
       output: what its network gives for each action, one of ``VALUES``, or of an actor one of ``POLICIES``; or
@@ -115,17 +123,25 @@ def becoming(base: Config, agent: str, own: type = Nothing, **changes: object) -
     return kind(**kept | {"agent": agent} | changes)
 
 
-def problems(info: AgentInfo) -> list[str]:
-    """What is missing in a record or contradicts itself; nothing if it is whole."""
-    found = [f"{column} is empty" for column in ("name", "about", "paper", "build") if not getattr(info, column)]
+def problems(info: AgentInfo, outside: bool = False) -> list[str]:
+    """What is missing in a record or contradicts itself; nothing if it is whole.
+
+    Args:
+      info: the record.
+      outside: it is not one of this package's own: it need not be of a paper, and its screen may be written in any way.
+    """
+    needed = ("name", "about", *([] if outside else ["paper"]), "build")
+    found = [f"{column} is empty" for column in needed if not getattr(info, column)]
     if info.output not in (*VALUES, *POLICIES, OWN_OUTPUT):
         found.append(f"output is one of {', '.join((*VALUES, *POLICIES, OWN_OUTPUT))}, not {info.output!r}")
     if not info.actions or not set(info.actions) <= set(ACTIONS):
         found.append(f"actions are some of {', '.join(ACTIONS)}, not {info.actions!r}")
     if info.keeps not in KEEPS:
         found.append(f"keeps is one of {', '.join(KEEPS)}, not {info.keeps!r}")
-    if not dataclasses.is_dataclass(info.own):
+    if not isinstance(info.own, type) or not dataclasses.is_dataclass(info.own):
         return [*found, "own is no dataclass"]
+    if clash := [field.name for field in dataclasses.fields(info.own) if field.name in OPTIONS]:
+        return [*found, f"its own setting {clash[0]} has the name of an option of qtwin train; choose another name"]
     for field in dataclasses.fields(info.own):
         if not field.metadata.get("takes") or not field.metadata.get("means"):
             found.append(f"its own setting {field.name} says neither what it takes nor what it means: use setting(...)")
@@ -133,7 +149,7 @@ def problems(info: AgentInfo) -> list[str]:
         found.append("defaults are no run of this agent with its own settings")
     elif info.defaults.loss not in info.losses:
         found.append(f"the loss of its defaults, {info.defaults.loss!r}, is none of its losses")
-    return [*found, *_unbuilt(info)]
+    return [*found, *(dangling(info, ("build",), outside) if outside else _unbuilt(info))]
 
 
 def _unbuilt(info: AgentInfo) -> list[str]:

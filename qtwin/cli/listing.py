@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 LISTS = (
     *("agents", "targets", "bootstraps", "regularisers", "envs", "presets", "nets", "preprocessings", "protocols"),
-    *("methods", "augmentations"),
+    *("methods", "augmentations", "diagnostics"),
 )
 
 
@@ -56,6 +56,10 @@ def listing(what: str) -> dict[str, str]:
             from qtwin.siamese.catalog import METHODS
 
             return {info.name: info.line for info in METHODS.values()}
+        case "diagnostics":
+            from qtwin.measure.catalog import MEASURES
+
+            return {info.log_name or info.name: f"{info.about} [{info.unit}]" for info in MEASURES.values()}
         case "augmentations":
             from qtwin.config.siamese_specs import AUGMENTATIONS
 
@@ -70,14 +74,13 @@ def listing(what: str) -> dict[str, str]:
 
 def _envs() -> dict[str, str]:
     from qtwin.envs.catalog import HOMES
-    from qtwin.records import imported
+    from qtwin.envs.registered import called, listed
 
     found = {}
     for home in HOMES.values():
-        if home.names:
-            for name, spec in imported(home.names)().items():
-                remark = imported(home.remark)(name) if home.remark else ""
-                found[name] = _about(spec) + (f"; {remark}" if remark else "")
+        for name, spec in listed(home).items():
+            remark = called(home, "remark", name) if home.remark else ""
+            found[name] = _about(spec) + (f"; {remark}" if remark else "")
     return found | {home.form: home.line for home in HOMES.values() if not home.names}
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from qtwin.errors import Refusal, nearest
-from qtwin.records import blanks, dangling
+from qtwin.records import Catalogue, blanks, dangling
 
 
 class BootstrapInfo(NamedTuple):
@@ -43,7 +43,7 @@ class BootstrapInfo(NamedTuple):
     @property
     def line(self) -> str:
         """What ``qtwin list bootstraps`` says of it."""
-        return f"{self.about} ({self.paper})"
+        return f"{self.about} ({self.paper})" if self.paper else self.about
 
 
 class RegulariserInfo(NamedTuple):
@@ -131,11 +131,17 @@ def parse_regulariser(spec: str) -> Regulariser:
     return Regulariser(name, strength)
 
 
-def problems(info: BootstrapInfo | RegulariserInfo) -> list[str]:
-    """What is wrong with a record, one line each; nothing for a whole one."""
+def problems(info: BootstrapInfo | RegulariserInfo, outside: bool = False) -> list[str]:
+    """What is wrong with a record, one line each; nothing for a whole one.
+
+    Args:
+      info: the record.
+      outside: it is not one of this package's own.
+    """
     own = isinstance(info, BootstrapInfo) and info.several  # of an agent with several networks
-    wrong = blanks(info, ("paper", "read") if isinstance(info, RegulariserInfo) else ("read", *(["build"] * own)))
-    wrong += dangling(info, ("build",))
+    needs_paper = isinstance(info, BootstrapInfo) and not outside
+    wrong = blanks(info, ("read", *(["build"] * own), *([] if needs_paper else ["paper"])))
+    wrong += dangling(info, ("build",), outside)
     if not info.form.startswith(info.name):
         wrong.append("form does not begin with the name")
     if isinstance(info, RegulariserInfo):
@@ -239,7 +245,7 @@ _BOOTSTRAPS = (
         "qtwin.td.bootstrap:residual",
     ),
 )  # fmt: skip
-BOOTSTRAPS: dict[str, BootstrapInfo] = {info.name: info for info in _BOOTSTRAPS}
+BOOTSTRAPS = Catalogue("way to bootstrap", BootstrapInfo, _BOOTSTRAPS, "qtwin.config.bootstrap_specs:problems")
 _REGULARISERS = (
     RegulariserInfo(
         "none", "none", "nothing beside the TD error", "", "qtwin.td.bootstrap:nothing", "none", takes_number=False
@@ -254,4 +260,4 @@ _REGULARISERS = (
         "DQN Pro, Asadi 2022", "qtwin.td.bootstrap:proximal", "proximal:10",
     ),
 )  # fmt: skip
-REGULARISERS: dict[str, RegulariserInfo] = {info.name: info for info in _REGULARISERS}
+REGULARISERS = Catalogue("regulariser", RegulariserInfo, _REGULARISERS, "qtwin.config.bootstrap_specs:problems")

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from qtwin.envs.brax_specs import BRAX
+from qtwin.envs.registered import called, listed, resolved
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest
-from qtwin.records import blanks, dangling, imported
+from qtwin.records import Catalogue, blanks, dangling, imported
 from qtwin.types import HandedIn, stands_alone
 
 ENGINES = ("fused", "hosted")
@@ -105,7 +106,7 @@ _HOMES = (
         outcomes="qtwin.envs.models:of_probe",
     ),
 )  # fmt: skip
-HOMES: dict[str, EnvHomeInfo] = {home.prefix: home for home in _HOMES}
+HOMES = Catalogue("environment home", EnvHomeInfo, _HOMES, "qtwin.envs.catalog:problems")
 
 
 # Stands for the home of environments that the caller hands in (`qtwin.envs.handed_in`); no name leads to it.
@@ -151,7 +152,7 @@ def resolve(name: str, preprocessing: str = "", env_kwargs: str = "") -> EnvSpec
         return _plain(name)
     if home is None:
         raise Refusal(f"unknown home '{prefix}:' in '{name}'{nearest(prefix, HOMES)}")
-    return imported(home.resolve)(rest)
+    return resolved(home, rest)
 
 
 def home_of(spec: EnvSpec | str) -> tuple[EnvHomeInfo | None, str]:
@@ -173,13 +174,20 @@ def home_of(spec: EnvSpec | str) -> tuple[EnvHomeInfo | None, str]:
 
 def names() -> dict[str, EnvSpec]:
     """Every environment that needs no further installation, by the name to write, the fastest home first."""
-    return {name: spec for home in HOMES.values() if home.names for name, spec in imported(home.names)().items()}
+    return {name: spec for home in HOMES.values() for name, spec in listed(home).items()}
 
 
-def problems(home: EnvHomeInfo) -> list[str]:
-    """What is wrong with a home's record, one line each; nothing for a whole one."""
+def problems(home: EnvHomeInfo, outside: bool = False) -> list[str]:
+    """What is wrong with a home's record, one line each; nothing for a whole one.
+
+    Args:
+      home: the record.
+      outside: it is not one of this package's own.
+    """
     functions = ("resolve", "make", "names", "remark", "plain", "known", "try_out", "outcomes")
-    wrong = blanks(home, ("extra", "more", *functions[2:])) + dangling(home, functions)
+    wrong = blanks(home, ("extra", "more", *functions[2:])) + dangling(home, functions, outside)
+    if outside and home.extra:
+        wrong.append("extra is of qtwin's own packages; say in about what is to be installed")
     if home.engine not in ENGINES:
         wrong.append(f"engine is one of {', '.join(ENGINES)}, not {home.engine}")
     if home.form.partition(":")[0] != home.prefix or not home.form.partition(":")[2]:
@@ -206,7 +214,7 @@ def _with_kwargs(name: str, preprocessing: str, env_kwargs: str) -> EnvSpec:
 def _plain(name: str) -> EnvSpec:
     takes_plain = [home for home in HOMES.values() if home.plain]
     for home in takes_plain:
-        if imported(home.plain)(name):
-            return imported(home.resolve)(name)
-    known = [each for home in takes_plain for each in imported(home.known)()]
+        if called(home, "plain", name):
+            return resolved(home, name)
+    known = [each for home in takes_plain for each in called(home, "known")]
     raise Refusal(f"unknown environment '{name}'{nearest(name, [*names(), *known])}")

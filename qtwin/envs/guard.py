@@ -166,14 +166,19 @@ class Guarded:
             )
 
 
-def guarded(make_env: Callable[[int], HostEnv]) -> Callable[[int], HostEnv]:
-    """``envs -> HostEnv`` of the caller's own, with a guard around what it makes; for evaluation likewise."""
+def guarded(make_env: Callable[[int], HostEnv], timeout: float | None = None) -> Callable[[int], HostEnv]:
+    """``envs -> HostEnv`` of the caller's own, with a guard around what it makes; for evaluation likewise.
+
+    Args:
+      make_env: makes them.
+      timeout: seconds that a step or a reset may take; None for as long as it likes.
+    """
 
     def around(make: Callable[[int], HostEnv]) -> Callable[[int], HostEnv]:
         def made(envs: int) -> HostEnv:
             with contained("the environment", "its constructor"):
                 env = make(envs)
-            return env if isinstance(env, Guarded) else Guarded(env)
+            return env if isinstance(env, Guarded) else Guarded(env, timeout)
 
         return made
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from qtwin.envs.base import HostEnv, JaxEnv
 from qtwin.envs.catalog import EnvHomeInfo, home_of
 from qtwin.envs.guard import Care, Guarded
+from qtwin.envs.registered import host_made, jax_made, tried_out
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, one_of
-from qtwin.records import imported
 from qtwin.types import HandedIn
 
 CARE = Care()
@@ -20,7 +20,7 @@ def jax_env(spec: EnvSpec) -> JaxEnv:
     if isinstance(spec.id, HandedIn):
         return spec.id.thing.make(CARE)
     home, name = _home_of(spec)
-    return imported(home.make)(spec, name)
+    return jax_made(home, spec, name)
 
 
 def host_env(spec: EnvSpec, care: Care = CARE) -> Callable[[int], HostEnv]:
@@ -34,7 +34,7 @@ def host_env(spec: EnvSpec, care: Care = CARE) -> Callable[[int], HostEnv]:
     if isinstance(spec.id, HandedIn) and spec.engine == "hosted":
         return spec.id.thing.make(care)
     if home.engine == "hosted":
-        return imported(home.make)(spec, name, care)
+        return host_made(home, spec, name, care)
     from qtwin.envs.jax_on_host import host_of
 
     return lambda envs: Guarded(host_of(jax_env(spec), envs), care.timeout)
@@ -52,8 +52,7 @@ def try_out(spec: EnvSpec, care: Care = CARE, envs: int = 1) -> None:
         spec.id.thing.try_out(envs, care)
         return
     home, name = home_of(spec)
-    if home and home.try_out:
-        imported(home.try_out)(name, care, **({"env_kwargs": spec.env_kwargs} if spec.env_kwargs else {}))
+from qtwin.types import HandedIn
 
 
 def make(spec: EnvSpec, engine: str = "auto", care: Care = CARE) -> JaxEnv | Callable[[int], HostEnv]:

@@ -11,6 +11,7 @@ from qtwin.lab.page_parts import footer as _footer
 from qtwin.lab.page_parts import table as _table
 from qtwin.lab.svg import COLOURS, Series, dots, heat, lines
 from qtwin.lab.table import missing
+from qtwin.measure.catalog import MEASURES, from_outside
 from qtwin.measure.statistics import ENOUGH, LEAST, profile, profile_band
 
 MANY = 8  # settings
@@ -29,7 +30,7 @@ def page(found: dict) -> str:
     title = f"{found['env']}: {_what(found)}"
     body = [_header(found, title), _missing(found), _legend(found)]
     if shown:
-        body += [_results(shown, ended, found), _twin(shown), _values(shown), _representation(shown)]
+        body += [_results(shown, ended, found), _twin(shown), _values(shown), _representation(shown), _outside(shown)]
     body.append(_footer(found))
     many = ' class="many"' if len(shown) > MANY else ""  # their bands would hide the lines
     return (
@@ -249,6 +250,16 @@ def _representation(shown: list) -> str:
     return _section("The representation", figures)
 
 
+def _outside(shown: list) -> str:
+    """Diagnostics from outside this package; what one is about is known where it is registered."""
+    figures = []
+    for name in from_outside({name for _, cell in shown for name in cell["measures"]}):
+        info = MEASURES.get(name)
+        unit, about = (info.unit, f"{info.about.capitalize().rstrip('.')}.") if info else (name, "")
+        figures.append(_over(shown, name, name, unit, about))
+    return _section("Your own diagnostics", figures)
+
+
 def _over(shown: list, name: str, heading: str, y_label: str, how: str, **style) -> str:
     series = [
         _series(i, c, c["at"], c["measures"][name]["iqm"], c["measures"][name]["low"], c["measures"][name]["high"])
@@ -257,7 +268,7 @@ def _over(shown: list, name: str, heading: str, y_label: str, how: str, **style)
     ]
     if not series:
         return ""
-    how += " Band: from the least to the greatest seed."
+    how = f"{how} Band: from the least to the greatest seed.".strip()
     return _figure(heading, lines(series, _axis(shown), y_label, **style), how)
 
 

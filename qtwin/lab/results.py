@@ -12,6 +12,7 @@ import numpy as np
 from qtwin.errors import Refusal
 from qtwin.lab.findings import findings
 from qtwin.lab.grid import FORMAT, read_plan
+from qtwin.measure.catalog import from_outside
 from qtwin.measure.statistics import LEVEL, area, band, improvement_interval, interval, iqm, method, note
 from qtwin.measure.statistics import probability_of_improvement as improvement
 from qtwin.request.run_config import read_config
@@ -21,7 +22,7 @@ from qtwin.storage.rotating_log import read_log, told
 from qtwin.target_update.specs import parse
 from qtwin.types import stands_alone
 
-# what a log point measures for each seed, and is shown over the run
+# what a log point measures for each seed, and is shown over the run; what measures from outside say comes after it
 MEASURES = (
     "probe_distance", "value_gap", "greedy_gap", "churn", "target_change", "largest_q", "divergence",
     "effective_rank", "dormant", "spread", "predicted_return", "true_return", "over_estimation", "q", "loss",
@@ -96,7 +97,8 @@ def cell_of(run: Path, planned: dict, seeds: int) -> dict[str, Any]:
         "seeds": _rounded(returns), "iqm": _rounded(iqm(returns)), "low": _rounded(low), "high": _rounded(high),
     }  # fmt: skip
     cell["area"] = _rounded(area(at, returns))
-    cell["measures"] = {name: _over_seeds(points, name) for name in MEASURES if any(p.get(name) for p in points)}
+    shown = (*MEASURES, *from_outside({name for p in points for name, held in p.items() if isinstance(held, list)}))
+    cell["measures"] = {name: _over_seeds(points, name) for name in shown if any(p.get(name) for p in points)}
     cell["rank_limit"] = next((p["rank_limit"] for p in points if "rank_limit" in p), None)
     cell["probed_at"] = [point.get("probed_at") for point in points]
     cell["target_age"] = [point.get("target_age") for point in points]

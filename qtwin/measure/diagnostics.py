@@ -7,6 +7,7 @@ one seed's state; nothing in it changes the run.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,10 +15,14 @@ import jax
 import jax.numpy as jnp
 
 from qtwin.algorithm import Agent, Algorithm
+from qtwin.envs.spec import EnvSpec
+from qtwin.errors import Refusal, told
+from qtwin.measure.catalog import MEASURES
+from qtwin.records import imported
 from qtwin.rng import stream
 from qtwin.state import TrainState
 from qtwin.td.targets import taken
-from qtwin.twin import Twin
+from qtwin.twin import Twin, twin
 from qtwin.types import Array, Aux, PyTree, Transition, Variables
 
 PROBE = 101  # the stream that the probe batch is drawn from
@@ -45,6 +50,7 @@ class Readings(NamedTuple):
       spread: standard deviation of the l2-normalised features, times sqrt(d): near 1 spread out, 0 collapsed (Chen & He
         2021, section 4.1, for features of both signs; features after a ReLU have less).
       distances: relative L2 distance between the twins for each layer by name.
+      outside: what registered measures say, by name (`qtwin.register`).
     """
 
     value_gap: Array | None
@@ -58,6 +64,7 @@ class Readings(NamedTuple):
     dormant: Array | None
     spread: Array | None
     distances: dict[str, Array]
+    outside: dict[str, Array]
 
 
 def probe_of(algorithm: Algorithm, steps_per_cycle: int) -> Callable[[TrainState], Transition]:
@@ -118,6 +125,7 @@ class Reader:
             dormant=dormant_share(layers) if layers else None,
             spread=spread(features) if layers else None,
             distances=layer_distances(s.twin),
+            outside=read_outside(self.agent, s.twin, transition),
         )
 
     def values(self, variables: Variables, batch: PyTree) -> Array | None:
@@ -146,6 +154,49 @@ class Reader:
         begin = (s.clock, s.twin, s.memory, s.optimiser, s.sibling), first
         changed, moved = jax.lax.scan(step, begin, None, length=AHEAD)[1]
         return None if changed is None else jnp.mean(changed), jnp.mean(moved)
+
+
+def read_outside(agent: Agent, pair: Twin, batch: Transition) -> dict[str, Array]:
+    """What each registered measure says, by name. -> {name: [] float32}
+
+    Raises:
+      Refusal: one of them raised, or gave something else than one number.
+    """
+    found = {}
+    for name in MEASURES.outside:
+        info = MEASURES[name]
+        if info.needs and getattr(agent, info.needs) is None:
+            continue
+        try:
+            value = imported(info.read)(agent, pair, batch)
+            value = None if value is None else jnp.asarray(value)
+        except Exception as error:
+            file = getattr(getattr(info.read, "__code__", None), "co_filename", "")
+            raise Refusal(f"the diagnostic '{name}' raised {told(error, os.path.dirname(file))}") from error
+        if value is None:
+            continue
+        if value.shape != () or (not jnp.issubdtype(value.dtype, jnp.number) and value.dtype != bool):
+            raise Refusal(
+                f"the diagnostic '{name}' gives one number [] for each seed, and an array {list(value.shape)} of"
+                f" {value.dtype} came; return for example jnp.mean(...)"
+            )
+        found[name] = value.astype(jnp.float32)
+    return found
+
+
+def check_outside(algorithm: Algorithm, spec: EnvSpec) -> None:
+    """Refuses a registered measure that cannot be read from an algorithm on an environment; nothing is computed."""
+    if not MEASURES.outside:
+        return
+    kinds = (spec.obs_shape, spec.obs_dtype), (spec.action_shape, spec.action_dtype), ((), "float32"), ((), "float32")
+    obs, action, reward, discount = (jax.ShapeDtypeStruct((STATES, *shape), dtype) for shape, dtype in kinds)
+
+    def read_once(key: Array, batch: Transition) -> dict[str, Array]:
+        online, rule = algorithm.agent.init(key), algorithm.rates.target_update
+        pair = twin(online, rule, algorithm.stats_policy, algorithm.twinned, algorithm.sibling)
+        return read_outside(algorithm.agent, pair, batch)
+
+    jax.eval_shape(read_once, jax.random.key(0), Transition(obs, action, reward, discount, obs))
 
 
 def transition_of(batch: PyTree) -> Transition:

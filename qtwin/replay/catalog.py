@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from qtwin.config.option_specs import prioritise_choice, sequence_steps
 from qtwin.config.rates_of import budget
 from qtwin.errors import Refusal
-from qtwin.records import blanks, dangling
+from qtwin.records import Catalogue, blanks, dangling
 from qtwin.replay.size import PRIORITY_BYTES, bytes_per_frame, bytes_per_transition, in_frames
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _by_priority(env: EnvSpec, c: Config) -> tuple[Any, ...]:
     return alpha, tuple(beta), budget(c), max(c.n_step, sequence_steps(c))
 
 
-REPLAYS = (
+_REPLAYS = (
     ReplayInfo(
         "dataset", "a recorded data set, to which nothing is added", lambda env, c: bool(c.data),
         "qtwin.replay.dataset:dataset", _recorded, lambda env: 0, "transitions", whole=True,
@@ -93,12 +93,13 @@ REPLAYS = (
         _in_a_ring, bytes_per_transition, "transitions",
     ),
 )  # fmt: skip
+REPLAYS = Catalogue("replay", ReplayInfo, _REPLAYS, "qtwin.replay.catalog:problems", first=True)
 
 
 def kinds(env: EnvSpec, c: Config) -> tuple[ReplayInfo, ...]:
     """The kind of replay that a config asks for, and before it those that stand around it, the outermost first."""
     found = []
-    for info in REPLAYS:
+    for info in REPLAYS.values():
         if info.suits(env, c):
             found.append(info)
             if not info.wraps:
@@ -106,9 +107,14 @@ def kinds(env: EnvSpec, c: Config) -> tuple[ReplayInfo, ...]:
     raise ValueError("no kind of replay suits")  # the last suits always
 
 
-def problems(info: ReplayInfo) -> list[str]:
-    """What is wrong with a kind's record, one line each; nothing for a whole one."""
-    wrong = blanks(info, ("unit",) if info.wraps else ()) + dangling(info, ("build",))
+def problems(info: ReplayInfo, outside: bool = False) -> list[str]:
+    """What is wrong with a kind's record, one line each; nothing for a whole one.
+
+    Args:
+      info: the record.
+      outside: it is not one of this package's own.
+    """
+    wrong = blanks(info, ("unit",) if info.wraps else ()) + dangling(info, ("build",), outside)
     if info.unit not in (("",) if info.wraps else UNITS):
         wrong.append(f"unit is one of {', '.join(UNITS)}, or nothing for one that wraps, not '{info.unit}'")
     functions = ("suits", "arguments", "row_bytes")

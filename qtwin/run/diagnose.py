@@ -14,7 +14,7 @@ from qtwin.config.config import Config
 from qtwin.engine.fleet import Fleet
 from qtwin.errors import Refusal, Unusable
 from qtwin.measure.alarms import alarms
-from qtwin.measure.catalog import PER_SEED
+from qtwin.measure.catalog import per_seed
 from qtwin.measure.diagnostics import Readings
 from qtwin.measure.overestimation import Judged
 from qtwin.rates import Plan
@@ -164,7 +164,7 @@ class Diagnosis:
 def measured(readings: list[Readings]) -> dict[str, Any]:
     """Readings of each seed as a log point holds them: lists with one number per seed."""
     point = {}
-    for name in PER_SEED:
+    for name in per_seed():
         values = [getattr(one, name) for one in readings]
         if values[0] is not None:
             point[name] = [float(value) for value in values]
@@ -172,7 +172,7 @@ def measured(readings: list[Readings]) -> dict[str, Any]:
         point["rank_limit"] = int(readings[0].rank_limit)
     for layer in readings[0].distances:
         point[f"distance/{layer}"] = [float(one.distances[layer]) for one in readings]
-    return point
+    return point | {name: [float(one.outside[name]) for one in readings] for name in readings[0].outside}
 
 
 def foreseen(judged: list[Judged | None]) -> dict[str, list[float | None]]:

@@ -178,6 +178,7 @@ def build(request: Request, out: Path | None, interrupts: Interrupts) -> Trainin
     import jax
 
     from qtwin.agents.catalog import algorithm as algorithm_of
+    from qtwin.measure.diagnostics import check_outside
     from qtwin.replay.mapped import check_device
     from qtwin.run.contract import check_contract
 
@@ -192,6 +193,8 @@ def build(request: Request, out: Path | None, interrupts: Interrupts) -> Trainin
     kept = config.replay and not config.data and not config.agent.startswith(OWN)
     rooms = _rooms(request, spec, len(pauses.checkpoints)) if kept else ()
     env = make(spec, request.engine, care)
+    if every:
+        check_outside(algorithm, spec)
     fleet = interrupts.breakable(lambda: _fleet(request, spec, algorithm, env, out))
     return Training(request, spec, algorithm, env, fleet, whole, pauses, every, rooms)
 

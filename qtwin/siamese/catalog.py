@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from qtwin.config.siamese import SiameseConfig
-from qtwin.records import blanks, dangling
+from qtwin.records import Catalogue, blanks, dangling
 
 TARGETS = ("any", "none")
 
@@ -51,7 +51,7 @@ class MethodInfo(NamedTuple):
     @property
     def line(self) -> str:
         """What ``qtwin list methods`` says of it."""
-        return f"{self.about} ({self.paper})"
+        return f"{self.about} ({self.paper})" if self.paper else self.about
 
 
 _METHODS = (
@@ -80,7 +80,7 @@ _METHODS = (
         "qtwin.siamese.simclr:simclr", {"temperature": 0.5, "predictor": "none"}, {}, target="none", temperature=True,
     ),
 )  # fmt: skip
-METHODS: dict[str, MethodInfo] = {info.name: info for info in _METHODS}
+METHODS = Catalogue("method", MethodInfo, _METHODS, "qtwin.siamese.catalog:problems")
 
 
 def those_with(field: str, value: Any = True) -> list[str]:
@@ -88,9 +88,14 @@ def those_with(field: str, value: Any = True) -> list[str]:
     return [name for name, info in METHODS.items() if getattr(info, field) == value]
 
 
-def problems(info: MethodInfo) -> list[str]:
-    """What is wrong with a method's record, one line each; nothing for a whole one."""
-    wrong = blanks(info) + dangling(info, ("build",))
+def problems(info: MethodInfo, outside: bool = False) -> list[str]:
+    """What is wrong with a method's record, one line each; nothing for a whole one.
+
+    Args:
+      info: the record.
+      outside: it is not one of this package's own.
+    """
+    wrong = blanks(info, ("paper",) if outside else ()) + dangling(info, ("build",), outside)
     if info.target not in TARGETS:
         wrong.append(f"target is one of {', '.join(TARGETS)}, not {info.target}")
     settings = SiameseConfig.__dataclass_fields__

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from qtwin.records import Catalogue
 from qtwin.target_update.adaptive_rules import chain, cosine, geometric, t_soft, until_converged
 from qtwin.target_update.rules import TargetUpdate, averaged, frozen, hard, last_layer, soft, tied
 
@@ -22,7 +23,8 @@ class TargetRuleInfo(NamedTuple):
       form: how its spec is written, for example ``soft:TAU[/EVERY]``.
       about: what it does, in one line.
       paper: where it comes from; "" where it is this library's own.
-      make: its function, which takes what stands in the spec and returns a `TargetUpdate`.
+      make: its function, which takes what stands in the spec and returns a `TargetUpdate`; or ``"module:function"``,
+        imported when used.
       example: a spec that makes sense.
       takes: what stands after its name: "nothing", "numbers", or another "rule", which it changes.
       least, most: how many numbers it takes.
@@ -34,7 +36,7 @@ class TargetRuleInfo(NamedTuple):
     form: str
     about: str
     paper: str
-    make: Callable[..., TargetUpdate]
+    make: Callable[..., TargetUpdate] | str
     example: str
     takes: str = "numbers"
     least: int = 1
@@ -95,4 +97,4 @@ _RULES = (
         "last-layer:hard:500", takes="rule",
     ),
 )  # fmt: skip
-SPECS: dict[str, TargetRuleInfo] = {rule.name: rule for rule in _RULES}
+SPECS = Catalogue("target update", TargetRuleInfo, _RULES, "qtwin.target_update.specs:problems")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
-from qtwin.errors import Refusal, nearest
-from qtwin.records import blanks
+from qtwin.errors import Refusal, nearest, told
+from qtwin.records import blanks, dangling, imported, origin_of
 from qtwin.target_update.catalog import SPECS, TAKES, TargetRuleInfo
-from qtwin.target_update.rules import TargetUpdate
+from qtwin.target_update.rules import TargetUpdate, is_count
 from qtwin.types import HandedIn, stands_alone
 
 _COUNTS = {1: "one number", 2: "two numbers", 3: "three numbers"}
@@ -44,18 +45,37 @@ def made(info: TargetRuleInfo, spec: str, gradient_steps: int | None = None) -> 
     if info.takes == "nothing":
         if colon:
             raise Refusal(f"the target update '{info.name}' takes no number, but '{spec}' came; write {info.example}")
-        return info.make()
+        return _built(info, spec)
     if not rest:
         what = "a way to follow" if info.takes == "rule" else f"a number, written {info.form}"
         raise Refusal(f"the target update '{info.name}' needs {what}, but '{spec}' came; write {info.example}")
     if info.takes == "rule":
-        return info.make(parse(rest, gradient_steps))
-    return info.make(*_numbers(info, spec, rest, gradient_steps))
+        return _built(info, spec, parse(rest, gradient_steps))
+    return _built(info, spec, *_numbers(info, spec, rest, gradient_steps))
 
 
-def problems(info: TargetRuleInfo) -> list[str]:
-    """What is wrong with a rule's record, one line each; nothing for a whole one."""
+def _built(info: TargetRuleInfo, spec: str, *arguments: Any) -> TargetUpdate:
+    """What a record's function returns; what one from outside raises is a refusal."""
+    try:
+        return imported(info.make)(*arguments)
+    except Refusal:
+        raise
+    except Exception as error:
+        if not origin_of("target update", info.name):
+            raise
+        raise Refusal(f"the target update '{spec}' cannot be made: {told(error)}") from error
+
+
+def problems(info: TargetRuleInfo, outside: bool = False) -> list[str]:
+    """What is wrong with a rule's record, one line each; nothing for a whole one.
+
+    Args:
+      info: the record.
+      outside: it is not one of this package's own.
+    """
     wrong = blanks(info, ("paper",))
+    if not callable(info.make):
+        wrong += dangling(info, ("make",), outside) if info.make is not None else []
     if info.takes not in TAKES:
         wrong.append(f"takes is one of {', '.join(TAKES)}, not {info.takes}")
     if not 1 <= info.least <= info.most <= len(info.marks) + 1 <= max(_COUNTS):
@@ -71,6 +91,10 @@ def problems(info: TargetRuleInfo) -> list[str]:
         return [f"its example {info.example} cannot be made: {error}"]
     if not isinstance(rule, TargetUpdate):
         return [f"make returns {type(rule).__name__}, not a TargetUpdate"]
+    if missing := [name for name in ("init", "watch", "due", "move") if not callable(getattr(rule, name))]:
+        return [f"make returns a rule whose {missing[0]} is no function"]
+    if not (is_count(rule.every) or rule.every == 0) or not 0 <= rule.tau <= 1:
+        return [f"make returns a rule with every {rule.every!r} and tau {rule.tau!r}: gradient steps, and 0 to 1"]
     if rule.spec.partition(":")[0] != info.name:
         return [f"make returns a rule whose spec is {rule.spec}"]
     return []
@@ -86,7 +110,7 @@ def _numbers(info: TargetRuleInfo, spec: str, rest: str, gradient_steps: int | N
         )
     if info.needs_length and len(numbers) < info.most:
         if gradient_steps is None:
-            info.make(*numbers, 1)  # a wrong number is told first
+            imported(info.make)(*numbers, 1)  # a wrong number is told first
             raise Refusal(f"the target update '{spec}' needs its length in gradient steps here; write {spec}/10000")
         numbers.append(gradient_steps)
     return numbers

@@ -7,16 +7,38 @@ follow a library (gSDE, say), its note says so.
 
 from __future__ import annotations
 
+from qtwin.agents.catalog import AGENTS
 from qtwin.errors import one_of
+from qtwin.records import Catalogue
 from qtwin.request.presets.continuous import CLEANRL, PAPERS
 from qtwin.request.presets.discrete import DISCRETE
 from qtwin.request.presets.preset import Preset
 from qtwin.request.presets.sb3 import SB3
 from qtwin.request.presets.value_based import VALUE_BASED
 
-PRESETS = {preset.name: preset for preset in (*DISCRETE, *VALUE_BASED, *PAPERS, *CLEANRL, *SB3)}
+PRESETS = Catalogue(
+    "preset", Preset, (*DISCRETE, *VALUE_BASED, *PAPERS, *CLEANRL, *SB3), "qtwin.request.presets:problems"
+)
 
 
 def preset_of(name: str) -> Preset:
     """The preset ``name``; refuses an unknown one and offers the nearest."""
     return PRESETS[one_of("preset", name, PRESETS)]
+
+
+def problems(preset: Preset, outside: bool = False) -> list[str]:
+    """What is wrong with a preset, one line each; nothing for a whole one.
+
+    Args:
+      preset: it.
+      outside: it is not one of this package's own; nothing else may be missing in it either.
+    """
+    del outside
+    wrong = [f"{field} is empty" for field in ("made_for", "source") if not getattr(preset, field)]
+    if isinstance(preset.made_for, str):
+        wrong.append(f"made_for is a tuple of names, not {preset.made_for!r}")
+    for config in (preset.config, *preset.rows):
+        agent = getattr(config, "agent", None)
+        if agent not in AGENTS or type(config) is not AGENTS[agent].config:
+            wrong.append(f"its recipe is no run of a registered agent, but {config!r:.80}")
+    return wrong
