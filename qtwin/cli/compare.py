@@ -10,6 +10,7 @@ from qtwin.agents.catalog import every_setting
 from qtwin.config.options import number, option, whole
 from qtwin.errors import Refusal
 from qtwin.request.command_line import setting_options
+from qtwin.request.imports import import_words
 from qtwin.storage.reading import plain
 
 
@@ -26,6 +27,7 @@ def compare_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log-points", metavar="N", default="20", help="evaluations on the way")
     parser.add_argument("--engine", metavar="E", default="auto", help="auto, fused (in JAX) or hosted (in Python)")
     parser.add_argument("--quiet", action="store_true", help="say nothing")
+    parser.set_defaults(imports=())  # handed on to the processes of the cells
     setting_options(parser, "each takes one value or several; every combination is run", nargs="+")
 
 
@@ -43,6 +45,7 @@ def compare(arguments: argparse.Namespace) -> int:
         whole(arguments.log_points, "--log-points", 1),
         arguments.engine,
         whole(arguments.eval_max_steps, "--eval-max-steps", 0),
+        arguments.imports,
     )
     budget = None if arguments.budget is None else number(arguments.budget, "--budget")
     cells = cells_of(protocol, said)
@@ -76,5 +79,6 @@ def _command(protocol, said: dict[str, list[str]], folder: Path) -> str:
     words += ["--log-points", str(protocol.log_points)] if protocol.log_points != 20 else []
     words += ["--eval-episodes", str(protocol.eval_episodes)] if protocol.eval_episodes != 100 else []
     words += ["--eval-max-steps", str(protocol.eval_max_steps)] if protocol.eval_max_steps else []
+    words += import_words(protocol.imports)
     # What is no UTF-8 in a path is shown as a question mark: the page and the terminal could not hold it.
     return plain(shlex.join([*words, "--out", str(folder)]))

@@ -16,6 +16,7 @@ with importing():
 
     from qtwin.errors import Broken, Diverged, Refusal, nearest
     from qtwin.records import imported
+    from qtwin.request.imports import import_modules, import_option, split_imports
     from qtwin.request.parser import Parser
     from qtwin.storage.console import outliving, safe
 
@@ -82,11 +83,13 @@ def dispatch(words: list[str], phase: importing) -> int:
         return 0
     if words[0] not in COMMANDS:
         raise Refusal(f"unknown command '{words[0]}'{nearest(words[0], COMMANDS)}")
-    command = COMMANDS[words[0]]
+    command, (modules, rest) = COMMANDS[words[0]], split_imports(words[1:])
+    import_modules(modules)  # what they register has options too
     parser = Parser(prog=f"qtwin {words[0]}", description=command.summary, allow_abbrev=False)
     imported(command.options)(parser)
+    import_option(parser)
     try:
-        arguments, odd = parser.parse_known_args(words[1:])
+        arguments, odd = parser.parse_known_args(rest)
     except SystemExit as done:  # --help has been printed
         return int(done.code or 0)
     if odd:
@@ -95,6 +98,8 @@ def dispatch(words: list[str], phase: importing) -> int:
         if strange is None:
             raise Refusal(f"{parser.prog} does not know what to do with '{odd[0]}'; see {parser.prog} --help")
         raise Refusal(f"unknown option '{strange}' of {parser.prog}{nearest(strange.partition('=')[0], known)}")
+    if hasattr(arguments, "imports"):  # of a command that hands them on
+        arguments.imports = modules
     run = imported(command.run)
     return run(arguments) if command.quick else phase.paused(lambda: run(arguments))
 

@@ -21,6 +21,7 @@ from qtwin.config.config import Config
 from qtwin.config.options import option
 from qtwin.config.rates_of import budget
 from qtwin.errors import Refusal
+from qtwin.request.imports import import_words
 from qtwin.request.train import Request, build
 from qtwin.storage.files import replace
 from qtwin.storage.reading import Anything, MapOf, plain, problem, read_record, shown
@@ -71,6 +72,7 @@ class Protocol(NamedTuple):
       log_points: evaluations on the way.
       engine: auto, fused or hosted.
       eval_max_steps: steps after which an evaluation episode is cut (`qtwin.engine.played.eval_steps`).
+      imports: the modules after ``--import``, which each cell's process imports too.
       version: of what was handed in.
     """
 
@@ -81,6 +83,7 @@ class Protocol(NamedTuple):
     log_points: int = 20
     engine: str = "auto"
     eval_max_steps: int = 0
+    imports: tuple[str, ...] = ()
     version: str = ""
 
 
@@ -111,7 +114,7 @@ def cells_of(protocol: Protocol, options: dict[str, Sequence[str]]) -> list[Cell
         settings = {name: value for name, value in chosen.items() if name in known}
         asked = {"env": protocol.env, "diagnose": 1, "quiet": True, "settings": settings}
         asked |= {name: chosen.get(name) for name in ("agent", "preset")}
-        asked |= {name: value for name, value in protocol._asdict().items() if name != "env"}
+        asked |= {name: value for name, value in protocol._asdict().items() if name not in ("env", "imports")}
         try:
             request = build(**asked)
         except Refusal as refusal:
@@ -225,6 +228,7 @@ def _words(protocol: Protocol, chosen: dict[str, str]) -> tuple[str, ...]:
     words += ["--seeds", str(protocol.seeds), "--seed", str(protocol.seed), "--log-points", str(protocol.log_points)]
     words += ["--eval-episodes", str(protocol.eval_episodes), "--diagnose", "1"]
     words += ["--eval-max-steps", str(protocol.eval_max_steps)] if protocol.eval_max_steps else []
+    words += import_words(protocol.imports)
     return tuple(words + (["--engine", protocol.engine] if protocol.engine != "auto" else []))
 
 

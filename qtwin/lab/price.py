@@ -23,8 +23,11 @@ def price(words: list[str]) -> dict:
       ``{"compile": s, "per_step": s, "platform": "cpu"}``; a step is a transition, offline a gradient step.
     """
     from qtwin.request.command_line import request_of, train_options
+    from qtwin.request.imports import import_modules, split_imports
     from qtwin.request.parser import Parser
 
+    modules, words = split_imports(words)
+    import_modules(modules)
     parser = Parser(prog="qtwin train")
     train_options(parser)
     return price_of(request_of(parser.parse_args(words)), 1)

@@ -105,7 +105,7 @@ def compare(
         whole(log_points, "log_points", 1),
         engine,
         whole(eval_max_steps, "eval_max_steps", 0),
-        version,
+        version=version,
     )
     cells = cells_of(protocol, options)
     folder = Path(out) if out is not None else default_folder(protocol, cells)
