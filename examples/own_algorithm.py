@@ -54,7 +54,7 @@ def clipped_dqn(env: qtwin.EnvSpec, c: qtwin.Config) -> qtwin.Algorithm:
     # RATES
     return qtwin.Algorithm(
         agent=qtwin.Agent(net.init, act, loss, values),
-        rates=qtwin.Rates(c.collect, c.regress, qtwin.target_of(c), c.warmup),
+        rates=qtwin.rates_of(c),
         replay=qtwin.ring(c.replay, c.batch, c.discount),
         optimiser=optax.adam(c.learning_rate),
         explore=qtwin.linear(1.0, 0.05, over=c.steps // 2),

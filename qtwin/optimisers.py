@@ -44,6 +44,11 @@ def parse(
     return optax.chain(optax.clip_by_global_norm(max_gradient_norm), step) if max_gradient_norm else step
 
 
+def optimiser_of(c: Config) -> optax.GradientTransformation:
+    """The optimiser that a config asks for: its ``optimiser``, ``learning_rate`` and ``max_gradient_norm``."""
+    return parse(c.optimiser, c.learning_rate, c.max_gradient_norm)
+
+
 def of_improvement(c: Config, parts: tuple[str, ...]) -> optax.GradientTransformation:
     """The optimiser of policy improvement: the actor and, where it is learned, the temperature, each at its own rate.
 

@@ -28,3 +28,6 @@ def remember(env: EnvSpec, c: Config) -> Replay:
     for info in reversed(around):
         replay = imported(info.build)(replay, *info.arguments(env, c))
     return replay
+
+
+make_replay = remember
