@@ -1,6 +1,7 @@
 """Every test runs with implicit broadcasting between ranks forbidden, on two CPU devices of one thread each."""
 
 import os
+import sys
 import tempfile
 
 import pytest
@@ -69,3 +70,22 @@ def pytest_runtest_makereport(item, call):
     if item.config.getoption("--only-skipped") and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome, report.longrepr = "failed", f"still skipped: {report.longrepr[2]}"
     return report
+
+
+@pytest.fixture
+def nothing_registered_stays(monkeypatch):
+    """What a test registers (`qtwin.register`) is gone after it, and so are the modules that it imported by name."""
+    from qtwin.records import catalogue, imported
+
+    catalogues = [imported(reference) for reference in catalogue.CATALOGUES.values()]
+    before = [dict(each._records) for each in catalogues]
+    monkeypatch.setattr(catalogue, "_origins", {})
+    monkeypatch.setattr(catalogue, "_read", True)
+    modules, path = set(sys.modules), list(sys.path)
+    yield
+    for each, records in zip(catalogues, before, strict=True):
+        each._records = records
+    own = ("outside", "mine", "mypackage", "installed", "broken")
+    for name in {name for name in sys.modules if name.partition(".")[0] in own} - modules:
+        del sys.modules[name]
+    sys.path[:] = path
