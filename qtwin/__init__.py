@@ -96,11 +96,11 @@ if TYPE_CHECKING:
     from qtwin.replay.frames import frame_ring
     from qtwin.replay.latest import latest
     from qtwin.replay.ring import ring
+    from qtwin.request.presets import Preset
     from qtwin.run.acting import Policy
     from qtwin.run.outcome import Learned, Run
     from qtwin.run.policy import load
     from qtwin.run.session import Session
-    from qtwin.request.presets import Preset
     from qtwin.run.siamese.encoder import Encoder, load_encoder
     from qtwin.siamese.catalog import MethodInfo
     from qtwin.state import TrainState

@@ -52,7 +52,8 @@ def try_out(spec: EnvSpec, care: Care = CARE, envs: int = 1) -> None:
         spec.id.thing.try_out(envs, care)
         return
     home, name = home_of(spec)
-from qtwin.types import HandedIn
+    if home:
+        tried_out(home, spec, name, care)
 
 
 def make(spec: EnvSpec, engine: str = "auto", care: Care = CARE) -> JaxEnv | Callable[[int], HostEnv]:
