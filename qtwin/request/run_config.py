@@ -11,11 +11,14 @@ from typing import Any, NamedTuple
 from qtwin.agents import handed_in
 from qtwin.agents.catalog import AGENTS, agent_of
 from qtwin.config.config import Config
+from qtwin.envs.catalog import HOMES
 from qtwin.errors import Refusal
+from qtwin.records import origin_of
 from qtwin.request.run_directory import place_of
 from qtwin.storage.files import replace
 from qtwin.storage.reading import problem, read_record, shown
 from qtwin.storage.schemas import RUN_CONFIG, settings
+from qtwin.target_update.catalog import SPECS
 from qtwin.types import OWN
 
 # How a run is carried out, as far as its bits or its memory depend on it; other options are said anew when it resumes.
@@ -47,6 +50,7 @@ def read_config(out: Path, kind: type = Config) -> dict:
     if kind is not Config and "agent" in saved["config"] and "method" not in saved["config"]:
         raise Refusal(f"the run in {out} is one of qtwin train, which has a policy; write qtwin train to go on with it")
     if kind is Config:
+        _check_registered(saved.get("registered", {}), out)
         kind = _kind_of(saved["config"], file, again)
     # A run of an earlier version has no settings that came later, and goes on without them.
     before = {each.name: each.default for each in dataclasses.fields(kind) if each.default is not dataclasses.MISSING}
@@ -61,6 +65,37 @@ def read_config(out: Path, kind: type = Config) -> dict:
         if type(saved["run"][name]) is not type(default):
             raise Refusal(f"{file}: '{name}' has the wrong type ({shown(saved['run'][name])}); {again}")
     return saved
+
+
+# Settings that name a record, and the kind of record.
+NAMING = {"agent": "agent", "env": "environment home", "target": "target update"}
+
+
+def registered(config: Config) -> dict[str, str]:
+    """The modules that registered what a run names, by kind and name (``agent cautious``); nothing of qtwin's own."""
+    found = {}
+    for field, kind in NAMING.items():
+        name = getattr(config, field).partition(":")[0]
+        if origin := origin_of(kind, name):
+            found[f"{kind} {name}"] = origin
+    return found
+
+
+def _check_registered(needs: dict[str, str], out: Path) -> None:
+    """Refuses to read a run whose agent, environment or target update is not registered here."""
+    catalogues = {"agent": AGENTS, "environment home": HOMES, "target update": SPECS}
+    missing = {}
+    for what, module in needs.items():
+        kind, _, name = what.rpartition(" ")
+        if name not in catalogues.get(kind, {}):
+            missing[f"the {kind} '{name}'"] = module
+    if not missing:
+        return
+    modules = list(dict.fromkeys(module for module in missing.values() if module != "__main__"))
+    how = f"write {' '.join(f'--import {module}' for module in modules)}, or import it in Python"
+    how = how if modules else "register it first, as the script did that trained it"
+    are = "is" if len(missing) == 1 else "are"
+    raise Refusal(f"the run in {out} uses {' and '.join(missing)}, which {are} not registered here; {how}")
 
 
 def _kind_of(config: dict, file: Path, again: str) -> type[Config]:

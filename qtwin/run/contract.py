@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qtwin.agents.info import OWN_OUTPUT
 from qtwin.algorithm import Algorithm
 from qtwin.config.config import Config
 from qtwin.engine.fused import state_around
@@ -18,6 +19,7 @@ from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.processes.regress import guarded_step
 from qtwin.rates import cycle_of
+from qtwin.run.checkpoint import leaves_of
 from qtwin.types import Aux, PyTree, Variables
 
 N = 2  # environments
@@ -56,6 +58,31 @@ def check_contract(algorithm: Algorithm, spec: EnvSpec, config: Config) -> None:
     check.traced(
         "a gradient step", lambda *each: guarded_step(algorithm, *each), state.twin, state.optimiser, batch, key, count
     )
+
+
+def check_export(algorithm: Algorithm, spec: EnvSpec, config: Config) -> None:
+    """Refuses an agent from outside whose network is another one than its policy file would describe.
+
+    A run would train to its end and write a policy that cannot be loaded.
+    """
+    from qtwin.run.export import acting
+    from qtwin.run.policy import described_network
+
+    online = jax.eval_shape(algorithm.agent.init, jax.random.key(0))
+    instead = f"give its record output={OWN_OUTPUT!r}, so that its policy acts by its own act"
+    try:
+        ours = acting(config, online)
+    except (KeyError, TypeError, AttributeError):
+        raise Refusal(f"the agent {config.agent} has no network by the name of the part that acts; {instead}") from None
+    wanted, held = leaves_of(ours), leaves_of(described_network(spec, config))
+    for name in sorted(set(wanted) | set(held)):
+        one, other = wanted.get(name), held.get(name)
+        if one is None or other is None or (one.shape, one.dtype) != (other.shape, other.dtype):
+            raise Refusal(
+                f"the network of the agent {config.agent} is not the network '{config.net}' that its policy file would"
+                f" describe: they differ in '{name.partition('.')[2]}'; {instead}, or build its network with"
+                " qtwin.q_network(env, c.net, c.init, c.normalise)"
+            )
 
 
 def _batch_of(algorithm: Algorithm, state: PyTree, key: PyTree, check: _Check) -> PyTree:

@@ -107,6 +107,11 @@ def _of_network(description: dict, seed: int, own: str | None) -> Policy:
     return Policy(spec, seed, like, jax.jit(net.apply), output)
 
 
+def described_network(spec: EnvSpec, config: Config) -> Variables:
+    """The shapes of the network that ``policy.json`` would describe."""
+    return _of_network(described(spec, config, [0]), 0, config.net).variables
+
+
 def _of_algorithm(path: Path, description: dict, seed: int, asked: Any) -> Policy:
     """A policy that acts by its algorithm's own ``act``; its variables are shapes, which are still to be filled."""
     agent, name, spec = asked.agent, description["agent"], spec_of(description)

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtwin.agents.handed_in import is_finished
+from qtwin.agents.info import OWN_OUTPUT
 from qtwin.engine.played import limit_note
 from qtwin.envs.guard import Care
 from qtwin.envs.preprocessing import PREPROCESSINGS
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.rates import Plan, plan
+from qtwin.records import origin_of
 from qtwin.replay.room import replay_bytes, room_for, room_on_disk
 from qtwin.request.handed_in import modules_of
 from qtwin.request.retention import parse_keep
-from qtwin.request.run_config import bound, description_of
+from qtwin.request.run_config import bound, description_of, registered
 from qtwin.request.schedules import in_words
 from qtwin.request.train import spec_of
 from qtwin.run import in_memory, lifecycle
@@ -100,6 +102,8 @@ class Training:
         config, own = self.request.config, {}
         if modules := modules_of(config):
             own = {"own": {"version": self.request.version, "modules": modules}}
+        if records := registered(config):
+            own["registered"] = records
         return description_of(config, self.request.seeds, env=self.spec.id, run=bound(self.request), **own)
 
     def saved(self, state: TrainState) -> TrainState:
@@ -177,17 +181,20 @@ def build(request: Request, out: Path | None, interrupts: Interrupts) -> Trainin
     prepare(len(request.seeds))
     import jax
 
+    from qtwin.agents.catalog import agent_of
     from qtwin.agents.catalog import algorithm as algorithm_of
     from qtwin.measure.diagnostics import check_outside
     from qtwin.replay.mapped import check_device
-    from qtwin.run.contract import check_contract
+    from qtwin.run.contract import check_contract, check_export
 
     interrupts.check()
     if request.frames == "disk":
         check_device(jax.devices()[0])
     algorithm = algorithm_of(spec, config)
-    if config.agent.startswith(OWN):
+    if config.agent.startswith(OWN) or origin_of("agent", config.agent):
         check_contract(algorithm, spec, config)
+        if agent_of(config.agent).output != OWN_OUTPUT:
+            check_export(algorithm, spec, config)
     whole = plan(algorithm.rates, config.envs, config.steps)
     pauses, every = _pauses(request, algorithm, whole)
     kept = config.replay and not config.data and not config.agent.startswith(OWN)

@@ -24,6 +24,7 @@ RUN_CONFIG = Record(
         "env": Text(),
         "run": MapOf(PLAIN),
         "versions": MapOf(Text()),
+        "registered": MapOf(Text()),
         "own": Record({}, {"version": Text(), "modules": MapOf(Text())}),
     },
 )
