@@ -12,8 +12,6 @@ from flax import nnx
 
 import qtwin
 
-STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-
 
 # NETWORK: any module from a batch of observations [B, 4] to action values [B, 2]
 class MyNetwork(nnx.Module):
@@ -57,7 +55,8 @@ algorithm = qtwin.Algorithm(
 )
 
 if __name__ == "__main__":
-    run = qtwin.train("CartPole-v1", agent=algorithm, steps=STEPS, envs=10, seeds=2)
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    run = qtwin.train("CartPole-v1", agent=algorithm, steps=steps, envs=10, seeds=2)
     print("greedy return of each seed:", run.eval_return)
     policy = qtwin.load(run, agent=algorithm)
     print("the action to take in the middle of the track:", policy(jnp.zeros(4)))

@@ -13,8 +13,6 @@ from flax import nnx
 
 import qtwin
 
-STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-
 
 class MyNetwork(nnx.Module):
     """obs [B, D] -> action values [B, A]"""
@@ -62,18 +60,19 @@ def clipped_dqn(env: qtwin.EnvSpec, c: qtwin.Config) -> qtwin.Algorithm:
 
 
 if __name__ == "__main__":
-    settings = {"envs": 10, "warmup": STEPS // 20, "learning_rate": 1e-3, "eval_episodes": 20}
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    settings = {"envs": 10, "warmup": steps // 20, "learning_rate": 1e-3, "eval_episodes": 20}
 
-    run = qtwin.train("CartPole-v1", agent=clipped_dqn, steps=STEPS, **settings)
+    run = qtwin.train("CartPole-v1", agent=clipped_dqn, steps=steps, **settings)
     print(run)
 
     # Go on with it: what no file can hold is handed in again.
-    run = qtwin.train(resume=True, out=run.path, agent=clipped_dqn, steps=STEPS + STEPS // 10)
+    run = qtwin.train(resume=True, out=run.path, agent=clipped_dqn, steps=steps + steps // 10)
     policy = qtwin.load(run, agent=clipped_dqn)
     print(policy, "->", policy(jnp.zeros(4)))
 
     # In the laboratory beside DQN, each with two ways for the target to follow.
     comparison = qtwin.compare(
-        "CartPole-v1", agents=[clipped_dqn, "dqn"], target=["hard:50", "soft:0.02"], steps=STEPS, seeds=2, **settings
+        "CartPole-v1", agents=[clipped_dqn, "dqn"], target=["hard:50", "soft:0.02"], steps=steps, seeds=2, **settings
     )
     print(comparison)

@@ -10,8 +10,6 @@ import numpy as np
 
 import qtwin
 
-STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
-
 
 class Corridor(gym.Env):
     """Walk to the right end of a corridor; every step costs 1."""
@@ -41,7 +39,8 @@ def short_corridor():
 
 
 if __name__ == "__main__":
-    settings = {"net": "mlp:32", "steps": STEPS, "warmup": STEPS // 20, "eval_episodes": 5, "eval_max_steps": 100}
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
+    settings = {"net": "mlp:32", "steps": steps, "warmup": steps // 20, "eval_episodes": 5, "eval_max_steps": 100}
 
     print("as a class:", qtwin.train(Corridor, env_kwargs={"length": 8}, **settings))
     print("as a function:", qtwin.train(short_corridor, **settings))

@@ -11,10 +11,9 @@ import jax.numpy as jnp
 
 import qtwin
 
-STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
 LIMIT = 60  # steps after which an episode is truncated
 
-spec = qtwin.EnvSpec("own:Ball", obs_shape=(2,), obs_dtype="float32", num_actions=3, time_limit=LIMIT)
+spec = qtwin.EnvSpec("Ball", obs_shape=(2,), obs_dtype="float32", num_actions=3, time_limit=LIMIT)
 
 
 def reset(key):
@@ -40,7 +39,8 @@ def step(key, state, action):
 
 
 if __name__ == "__main__":
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
     env = qtwin.JaxEnv(spec, reset, step)
-    run = qtwin.train(env, net="mlp:32", steps=STEPS, warmup=STEPS // 20, eval_episodes=20)
+    run = qtwin.train(env, net="mlp:32", steps=steps, warmup=steps // 20, eval_episodes=20)
     print(run)
     print("push when it rolls to the right:", qtwin.load(run)(jnp.array([0.5, 1.0])))

@@ -11,8 +11,6 @@ import jax.numpy as jnp
 
 import qtwin
 
-STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-
 
 def warmed_up(tau: float, over: int) -> qtwin.TargetUpdate:
     """Moves the fraction ``tau * min(1, n / over)`` of the way to the online network at the n-th gradient step."""
@@ -32,7 +30,8 @@ def warmed_up(tau: float, over: int) -> qtwin.TargetUpdate:
 
 
 if __name__ == "__main__":
-    settings = {"envs": 10, "steps": STEPS, "warmup": STEPS // 20, "learning_rate": 1e-3, "eval_episodes": 20}
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    settings = {"envs": 10, "steps": steps, "warmup": steps // 20, "learning_rate": 1e-3, "eval_episodes": 20}
     print(qtwin.train("CartPole-v1", target=warmed_up(0.02, over=1_000), **settings))
     comparison = qtwin.compare("CartPole-v1", target=["soft:0.02", warmed_up(0.02, over=1_000)], seeds=2, **settings)
     print(comparison)

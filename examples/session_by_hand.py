@@ -7,13 +7,12 @@ import sys
 
 import qtwin
 
-STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-
 if __name__ == "__main__":
-    with qtwin.session("CartPole-v1", agent="dqn", target="hard:100", steps=STEPS, warmup=STEPS // 20) as session:
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    with qtwin.session("CartPole-v1", agent="dqn", target="hard:100", steps=steps, warmup=steps // 20) as session:
         print(session.rates)
         for _ in range(10):
-            clock = session.advance(STEPS // 10)
+            clock = session.advance(steps // 10)
             print(
                 f"{clock.transitions:>7,} transitions  {clock.gradient_steps:>6,} gradient steps"
                 f"  {clock.target_updates:>3} target updates  distance of the twins {qtwin.distance(session.twin):.4f}"

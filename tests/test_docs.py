@@ -8,7 +8,12 @@ from pathlib import Path
 from qtwin.cli import main
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-SMALLER = ((r"steps=\d[\d_]*", "steps=640"), (r"warmup=\d+", "warmup=400"), (r"eval_episodes=\d+", "eval_episodes=1"))
+SMALLER = (
+    (r"steps=\d[\d_]*", "steps=640"),
+    (r"warmup=\d[\d_]*", "warmup=400"),
+    (r"eval_episodes=\d+", "eval_episodes=1"),
+    (r"advance\(\d[\d_]*\)", "advance(600)"),
+)
 
 
 def test_bring_your_own(tmp_path, monkeypatch):
@@ -20,9 +25,10 @@ def test_bring_your_own(tmp_path, monkeypatch):
     (tmp_path / "page.py").write_text(code, encoding="utf-8")
     told = runpy.run_path(str(tmp_path / "page.py"))
     assert told["run"].summary["transitions"] == 640
-    assert os.listdir("runs") == ["Corridor-v0-dqn-1"]
-    assert told["policy"].values([0.5]).shape == (2,)
-    assert told["learned"].points[-1]["gradient_steps"] == 60
+    assert sorted(os.listdir("runs")) == ["corridor-dqn-1", "corridor-dqn-2", "corridors-algorithm-1"]
+    assert told["policy"].output == "own"
+    assert told["run"].points[-1]["gradient_steps"] == 60
+    assert told["current"].values([0.0, 0.0, 0.0, 0.0]).shape == (2,)
     assert told["seen"].points[-1]["gradient_steps"] == 60
     assert told["spec"].stack == 2
 
