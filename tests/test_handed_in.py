@@ -504,6 +504,15 @@ def test_settings_that_an_algorithm_cannot_take_are_refused():
     assert (request.config.target, request.config.collect, request.config.warmup) == ("soft:0.1", 8, 40)
 
 
+def test_environments_of_ones_own_have_processes_of_their_own_where_they_can_be_sent_there():
+    kw = KW | LITTLE | {"steps": 80, "envs": 2, "log_points": 1, "eval_episodes": 1, "out": None}
+    assert qtwin.train(Walk, env_mode="async", **kw).path is None
+    with pytest.raises(qtwin.Refusal, match="define the class or function at the top of a module"):
+        qtwin.train(lambda: Walk(), env_mode="async", **kw)
+    with pytest.raises(qtwin.Refusal, match="needs a network with an encoder"):
+        qtwin.train(jax_walk(), net=OwnNetwork, self_predict="simsiam", **{k: v for k, v in kw.items() if k != "net"})
+
+
 def test_short_reprs(whole):
     assert repr(whole).count("\n") == 0
     assert len(repr(whole)) < 200

@@ -30,7 +30,7 @@ from qtwin.envs.exits import INSIDE, contained
 from qtwin.envs.guard import Care, Watchdog, guarded, leave
 from qtwin.envs.seats import CONTEXT
 from qtwin.envs.spec import EnvSpec
-from qtwin.errors import Broken, Refusal
+from qtwin.errors import Broken, Refusal, told
 
 STEPS, SECONDS = 40, 2.0  # of a trial, whichever is over first; one step is always taken
 HOST_STEPS = 3
@@ -92,7 +92,13 @@ def _said(name: str, make: Callable[[], gym.Env]) -> str | None:
 def _apart(name: str, make: Callable[[], gym.Env], timeout: float | None) -> str | None:
     here, there = CONTEXT.Pipe(duplex=False)
     process = CONTEXT.Process(target=_answer, args=(there, name, make), daemon=True)
-    process.start()
+    try:
+        process.start()
+    except Exception as error:  # what cannot be sent to another process: a lambda, a function inside another one
+        raise Refusal(
+            f"{name}: with env_mode 'async' each environment has a process of its own, which cannot be given what makes"
+            f" it ({told(error)}); define the class or function at the top of a module"
+        ) from error
     there.close()
     try:
         return here.recv() if here.poll(timeout) else None

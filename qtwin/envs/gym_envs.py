@@ -82,7 +82,7 @@ def copies(spec: EnvSpec, make: Callable[[], gym.Env], envs: int, care: Care) ->
     """
     with contained(spec.id, "its constructor"):
         if care.replaces:
-            apart = Supervised(spec.id, make, envs, care.mode == "async", care.timeout, care.on_nan == "drop")
+            apart = Supervised(str(spec.id), make, envs, care.mode == "async", care.timeout, care.on_nan == "drop")
             return GymVector(apart, spec)
         together = SyncVectorEnv([make] * envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
         guard_inside(together, spec.id, AutoresetMode.SAME_STEP, info=False)

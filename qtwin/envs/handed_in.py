@@ -140,7 +140,7 @@ def _one_by_one(make: Callable[[], gym.Env], name: str = "") -> HandedIn:
         def try_out(envs: int, care: Care) -> None:
             del envs
             with staying():
-                try_gym(name, make, care)
+                try_gym(str(name), make, care)
 
         return OwnEnv(spec, of, try_out, replaces=True)
 

@@ -60,6 +60,11 @@ def _check_network(c: Config, spec: EnvSpec) -> None:
     net, instead = parse_net(c.net, spec), "minatar" if len(spec.obs_shape) == 3 else "mlp:120,84"
     if net.kind in ("table", "linear"):
         raise Refusal(f"--self-predict needs a network with an encoder, and '{c.net}' has none; write --net {instead}")
+    if net.kind == "own" and not (hasattr(c.net.thing, "encode") and hasattr(c.net.thing, "layers")):
+        raise Refusal(
+            f"--self-predict needs a network with an encoder, and {c.net} was handed in without one; give it methods"
+            " encode and layers, or write the name of a network"
+        )
     if net.norm.startswith("batch"):
         raise Refusal(
             f"--self-predict takes no network with batch normalisation, and --net {c.net} came; write +layernorm"
