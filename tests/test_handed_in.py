@@ -413,6 +413,10 @@ def test_what_is_no_environment_is_refused_in_one_sentence(name, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def raising_too(env, c):
+    raise ZeroDivisionError("no luck")
+
+
 def bad_algorithms():
     good = algorithm()
     other = qtwin.from_nnx(lambda rngs: OwnNetwork(rngs, width=3))
@@ -456,7 +460,8 @@ def bad_algorithms():
         "not callable": (with_(act=3), "its act is no function"),
         "no rule": (with_rule("hard:5"), "a TargetUpdate, and a str"),
         "function of one": (lambda env: good, "cannot be called with two arguments"),
-        "function of nothing": (lambda env, c: None, "returned None, and a function"),
+        "function of nothing": (lambda env, c: None, "returned None, and a qtwin.Algorithm"),
+        "function that raises": (raising_too, "cannot be built for own:JaxWalk: ZeroDivisionError: no luck .*:[0-9]+"),
         "a list": ([good], "agent is a name, a qtwin.Algorithm, or a function"),
         "a number": (3, "agent is a name, a qtwin.Algorithm, or a function"),
     }  # fmt: skip

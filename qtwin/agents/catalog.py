@@ -13,7 +13,7 @@ from qtwin.agents.value_records import VALUE_RECORDS
 from qtwin.config.config import Config
 from qtwin.config.options import SETTINGS, option
 from qtwin.errors import Refusal, nearest, one_of
-from qtwin.records import Catalogue, imported
+from qtwin.records import Catalogue, imported, origin_of
 from qtwin.types import OWN
 
 if TYPE_CHECKING:
@@ -131,7 +131,10 @@ def algorithm(env: EnvSpec, c: Config) -> Algorithm:
             f" qtwin.config_of('{c.agent}', '{c.env}', ...)"
         )
     build = (record.variant(env, c) if record.variant else "") or record.build
-    made = imported(build)(env, c)._replace(zeta=c.zeta)
+    if origin_of("agent", c.agent):
+        made = handed_in.made_by(imported(build), c.agent, env, c)._replace(zeta=c.zeta)
+    else:
+        made = imported(build)(env, c)._replace(zeta=c.zeta)
     if not c.self_predict:
         return made
     from qtwin.siamese.self_predict import self_predictive

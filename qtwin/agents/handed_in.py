@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qtwin.agents.info import ACTIONS, OWN_OUTPUT, AgentInfo, becoming
@@ -12,7 +13,7 @@ from qtwin.agents.value_records import VALUE_RECORDS
 from qtwin.config.config import Config
 from qtwin.config.option_specs import LOSS_NAMES
 from qtwin.config.rates_of import rates_of
-from qtwin.errors import Refusal
+from qtwin.errors import Refusal, told
 from qtwin.target_update.rules import TargetUpdate
 from qtwin.target_update.specs import parse
 from qtwin.types import OWN, HandedIn
@@ -135,17 +136,27 @@ def built(env: EnvSpec, c: Config) -> Algorithm:
     Raises:
       Refusal: its function returns no `Algorithm`, or ``c.agent`` carries nothing.
     """
-    from qtwin.algorithm import Algorithm
-
     agent = c.agent
     if not isinstance(agent, HandedIn):
         raise Refusal(hand_in_again("algorithm", agent, "agent"))
     if is_finished(agent):
         return agent.thing._replace(rates=rates_of(c))
-    made = agent.thing(env, c)
+    return made_by(agent.thing, agent, env, c)
+
+
+def made_by(build: Callable, name: str, env: EnvSpec, c: Config) -> Algorithm:
+    """What a function from outside this package makes; a `Refusal` where it raises, or makes no `Algorithm`."""
+    from qtwin.algorithm import Algorithm
+
+    try:
+        made = build(env, c)
+    except Refusal:
+        raise
+    except Exception as error:
+        raise Refusal(f"the agent {name} cannot be built for {env.id}: {told(error)}") from error
     if not isinstance(made, Algorithm):
         raise Refusal(
-            f"{agent} returned {_kind(made)}, and a function (EnvSpec, Config) -> Algorithm is expected as agent"
+            f"the agent {name} returned {_kind(made)}, and a qtwin.Algorithm is expected of (EnvSpec, Config)"
         )
     return made
 

@@ -27,7 +27,7 @@ from qtwin.storage.files import replace
 from qtwin.storage.reading import Anything, MapOf, plain, problem, read_record, shown
 from qtwin.storage.schemas import PLAN as PLAN_FILE
 from qtwin.target_update.specs import parse as parse_target
-from qtwin.types import HandedIn
+from qtwin.types import OWN, HandedIn
 
 FORMAT = 1
 PLAN = "grid.json"  # in a comparison's directory: what was asked for
@@ -58,7 +58,12 @@ class Cell:
     @property
     def here(self) -> bool:
         """Something in it was handed in from Python, so that it runs in this process."""
-        return any(isinstance(value, HandedIn) for value in vars(self.request.config).values())
+        return any(is_own(value) for value in vars(self.request.config).values())
+
+
+def is_own(value: Any) -> bool:
+    """Is a setting the name of something that was handed in?"""
+    return isinstance(value, HandedIn) and value.startswith(OWN)
 
 
 class Protocol(NamedTuple):

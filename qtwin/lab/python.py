@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,7 +87,7 @@ def compare(
       qtwin.interrupts.Stopped: a signal came; the same call goes on from the last checkpoints.
     """
     from qtwin.lab import compare as lab
-    from qtwin.lab.grid import Protocol, cells_of, default_folder
+    from qtwin.lab.grid import PLAN, Protocol, cells_of, default_folder, is_own
     from qtwin.lab.results import collect
 
     if "agent" in settings:
@@ -111,6 +112,13 @@ def compare(
     folder = Path(out) if out is not None else default_folder(protocol, cells)
     if folder.exists() and not folder.is_dir():
         raise Refusal(f"out is a directory, and {folder} is a file; write another out")
+    own = {str(value) for cell in cells for value in vars(cell.request.config).values() if is_own(value)}
+    if own and not version and not quiet and (folder / PLAN).exists():
+        print(
+            f"note: whether {' and '.join(sorted(own))} is still what the comparison began with cannot be checked; cells"
+            " that are done are taken as they are (version='...' tells versions of your code apart)",
+            file=sys.stderr,
+        )
     minutes = None if budget is None else number(budget, "budget")
     code = lab.run(folder, protocol, cells, _call(protocol, options), minutes, quiet)
     if code >= 128:
