@@ -115,8 +115,8 @@ def compare(
     own = {str(value) for cell in cells for value in vars(cell.request.config).values() if is_own(value)}
     if own and not version and not quiet and (folder / PLAN).exists():
         print(
-            f"note: whether {' and '.join(sorted(own))} is still what the comparison began with cannot be checked; cells"
-            " that are done are taken as they are (version='...' tells versions of your code apart)",
+            f"note: whether {' and '.join(sorted(own))} is still what the comparison began with cannot be checked;"
+            " cells that are done are taken as they are (version='...' tells versions of your code apart)",
             file=sys.stderr,
         )
     minutes = None if budget is None else number(budget, "budget")
