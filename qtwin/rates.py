@@ -108,6 +108,12 @@ def plan(rates: Rates, envs: int, steps: int) -> Plan:
       rates: the three rates.
       envs: N.
       steps: the budget. [transitions]; offline [gradient steps]
+
+    Examples:
+      >>> from qtwin.target_update.rules import hard
+      >>> spending = plan(Rates(collect=4, regress=1, target_update=hard(250), warmup=1_000), envs=8, steps=100_000)
+      >>> spending.transitions, spending.gradient_steps, spending.target_updates
+      (100000, 24750, 99)
     """
     cycle = cycle_of(rates, envs)
     if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= LARGEST_COUNT:

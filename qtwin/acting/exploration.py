@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,7 +33,14 @@ def epsilon_greedy(q: Array, epsilon: Array, key: Array) -> Array:
 
     Returns:
       actions. [N] int32
+
+    Examples:
+      >>> import jax
+      >>> q = jax.numpy.array([[1.0, 2.0], [4.0, 3.0]])
+      >>> epsilon_greedy(q, jax.numpy.float32(0.0), jax.random.key(0)).tolist()
+      [1, 0]
     """
+    chex.assert_rank([q, epsilon], [2, 0])
     which, what = jax.random.split(key)
     greedy = jnp.argmax(q, axis=-1).astype(jnp.int32)
     random = integers(what, greedy.shape, q.shape[-1])
@@ -125,6 +133,7 @@ def gaussian(action: Array, sigma: Array, key: Array) -> Array:
       sigma: the noise's standard deviation, in units of half the action's range. []
       key: a key for this call alone.
     """
+    chex.assert_rank([action, sigma], [2, 0])
     return jnp.clip(action + sigma * noise(key, action.shape), -1.0, 1.0)
 
 
@@ -135,6 +144,11 @@ def linear(start: float, end: float, over: int, begin: int = 0) -> Callable[[Arr
       start, end: epsilon.
       over: [transitions]
       begin: it stays at ``start`` for so many transitions first. [transitions]
+
+    Examples:
+      >>> epsilon = linear(1.0, 0.1, over=100)
+      >>> [round(float(epsilon(n)), 2) for n in (0, 50, 200)]
+      [1.0, 0.55, 0.1]
     """
 
     def epsilon(transitions: Array) -> Array:

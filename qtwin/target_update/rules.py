@@ -135,6 +135,12 @@ def hard(every: int) -> TargetUpdate:
 
     Args:
       every: C, in gradient steps; at least 1. ``hard(1)`` equals `tied`.
+
+    Examples:
+      >>> hard(500)
+      TargetUpdate('hard:500')
+      >>> hard(500).mean_age  # (C - 1) / 2 gradient steps
+      249.5
     """
     if not is_count(every):
         raise Refusal(
@@ -157,6 +163,10 @@ def soft(tau: float, every: int = 1) -> TargetUpdate:
       tau: the fraction *moved*, in [0, 0.5] or exactly 1. Values between are refused: in half of the field this number
         is the fraction kept, and 0.995 is nearly always meant to be 0.005.
       every: gradient steps between two moves, at least 1.
+
+    Examples:
+      >>> soft(0.005).mean_age  # (1 - tau) / tau gradient steps
+      199.0
     """
     if not is_fraction(tau):
         raise Refusal(

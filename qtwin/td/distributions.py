@@ -5,6 +5,7 @@ Targets let no gradient through; losses are of each transition by itself, [B].
 
 from __future__ import annotations
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -34,6 +35,8 @@ def of_action(each: Array, action: Array) -> Array:
 
     Picked by a mask, as `qtwin.td.targets.taken` does.
     """
+    chex.assert_rank([each, action], [3, 1])
+    chex.assert_equal_shape_prefix([each, action], 1)
     mask = jax.lax.broadcasted_iota(action.dtype, each.shape[:2], 1) == action[:, None]
     return jnp.sum(jnp.where(mask[:, :, None], each, 0.0), axis=1)
 
@@ -52,6 +55,8 @@ def categorical_target(reward: Array, discount: Array, p_next: Array, z: Array) 
     Returns:
       probabilities. [B, K]
     """
+    chex.assert_rank([reward, discount, p_next, z], [1, 1, 2, 1])
+    chex.assert_shape(p_next, (*reward.shape, *z.shape))
     atoms = z.shape[0]
     if atoms == 1:
         return jax.lax.stop_gradient(p_next)  # one atom holds all that there is
@@ -63,6 +68,7 @@ def categorical_target(reward: Array, discount: Array, p_next: Array, z: Array) 
 
 def cross_entropy(logits: Array, probabilities: Array) -> Array:
     """-sum_i p_i log softmax(logits)_i (Bellemare et al. 2017, algorithm 1). [B, K], [B, K] -> [B]"""
+    chex.assert_equal_shape([logits, probabilities])
     return -jnp.sum(probabilities * jax.nn.log_softmax(logits), axis=-1)
 
 
@@ -92,6 +98,7 @@ def hl_gauss(y: Array, edges: Array, sigma: float) -> Array:
     Returns:
       probabilities. [B, K]
     """
+    chex.assert_rank([y, edges], 1)
     y = jnp.clip(jax.lax.stop_gradient(y), edges[0], edges[-1])
     width = (edges[-1] - edges[0]) / (edges.shape[0] - 1)
     if sigma:
@@ -118,5 +125,8 @@ def quantile_regression(z: Array, tau: Array, y: Array) -> Array:
     Returns:
       losses. [B]
     """
+    chex.assert_rank([z, tau, y], 2)
+    chex.assert_equal_shape([z, tau])
+    chex.assert_equal_shape_prefix([z, y], 1)
     u = jax.lax.stop_gradient(y)[:, None, :] - z[:, :, None]  # [B, N, M]
     return jnp.sum(jnp.mean(jnp.abs(tau[:, :, None] - (u < 0)) * smooth(u), axis=2), axis=1)

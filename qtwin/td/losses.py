@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import chex
 import jax.numpy as jnp
 
 from qtwin.types import Array
@@ -42,7 +43,25 @@ def mean_over(each: Array, weight: Array | None) -> Array:
 
 
 def regression(name: str, td_error: Array, weight: Array | None = None) -> Array:
-    """The loss ``name`` of the TD errors [B], with the batch's importance weights where it has some. -> []"""
+    """The regression loss of a batch.
+
+    Args:
+      name: "huber", "mse" or "half-mse".
+      td_error: target minus prediction. [B]
+      weight: importance weights of the transitions; None counts all alike. [B]
+
+    Returns:
+      the mean. []
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> errors = jnp.array([0.5, 3.0])
+      >>> [float(regression(name, errors)) for name in ("mse", "half-mse", "huber")]
+      [4.625, 2.3125, 1.3125]
+    """
+    chex.assert_rank(td_error, 1)
+    if weight is not None:
+        chex.assert_equal_shape([td_error, weight])
     return mean_over(EACH[name](td_error), weight)
 
 
@@ -55,6 +74,8 @@ def quantile_huber(z: Array, y: Array) -> Array:
       z: predicted quantiles. [B, M]
       y: the target's. [B, K]
     """
+    chex.assert_rank([z, y], 2)
+    chex.assert_equal_shape_prefix([z, y], 1)
     taus = (jnp.arange(z.shape[1]) + 0.5) / z.shape[1]
     u = y[:, None, :] - z[:, :, None]  # [B, M, K]
     return jnp.mean(jnp.abs(taus[None, :, None] - (u < 0)) * smooth(u))
@@ -62,6 +83,7 @@ def quantile_huber(z: Array, y: Array) -> Array:
 
 def of_critics(name: str, td_error: Array) -> Array:
     """The loss ``name`` of every critic by itself, added up. [E, B] -> []"""
+    chex.assert_rank(td_error, 2)
     return sum(LOSSES[name](error) for error in td_error)
 
 

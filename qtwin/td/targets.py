@@ -3,6 +3,7 @@ residual one, a control."""
 
 from __future__ import annotations
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -19,7 +20,14 @@ def max_target(reward: Array, discount: Array, q_next: Array) -> Array:
 
     Returns:
       y. [B]
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> q_next = jnp.array([[1.0, 3.0], [5.0, 4.0]])
+      >>> max_target(jnp.array([0.5, 0.5]), jnp.array([0.5, 0.0]), q_next).tolist()  # the second s' is terminal
+      [2.0, 0.5]
     """
+    _check(reward, discount, q_next)
     return jax.lax.stop_gradient(reward + discount * jnp.max(q_next, axis=-1))
 
 
@@ -34,7 +42,14 @@ def double_target(reward: Array, discount: Array, q_next: Array, q_next_online: 
 
     Returns:
       y. [B]
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> ones, target, online = jnp.ones(1), jnp.array([[1.0, 3.0]]), jnp.array([[2.0, 0.0]])
+      >>> double_target(ones, ones, target, online).tolist()  # the online network chooses action 0
+      [2.0]
     """
+    _check(reward, discount, q_next, q_next_online)
     chosen = jnp.argmax(q_next_online, axis=-1)
     value = jnp.take_along_axis(q_next, chosen[:, None], axis=-1)[:, 0]
     return jax.lax.stop_gradient(reward + discount * value)
@@ -51,6 +66,10 @@ def value_target(reward: Array, discount: Array, value_next: Array) -> Array:
     Returns:
       y. [B] or [B, K]
     """
+    chex.assert_rank([reward, discount], 1)
+    chex.assert_equal_shape([reward, discount])
+    chex.assert_rank(value_next, {1, 2})
+    chex.assert_equal_shape_prefix([reward, value_next], 1)
     if value_next.ndim == 2:
         reward, discount = reward[:, None], discount[:, None]
     return jax.lax.stop_gradient(reward + discount * value_next)
@@ -84,6 +103,8 @@ def munchausen_target(
     Returns:
       y. [B]
     """
+    _check(reward, discount, q_next, q_here)
+    chex.assert_shape(action, reward.shape)
     log_pi, log_pi_next = tau * jax.nn.log_softmax(q_here / tau), tau * jax.nn.log_softmax(q_next / tau)
     bonus = alpha * jnp.clip(taken(log_pi, action), least, 0.0)
     value = jnp.sum(jnp.exp(log_pi_next / tau) * (q_next - log_pi_next), axis=-1)
@@ -108,6 +129,7 @@ def minto_target(
     Returns:
       y. [B]
     """
+    _check(reward, discount, q_next, q_next_online)
     match how:
         case "min":
             q = jnp.minimum(q_next, q_next_online)
@@ -131,6 +153,7 @@ def maxmin_target(reward: Array, discount: Array, q_next: Array) -> Array:
     Returns:
       y. [B]
     """
+    chex.assert_rank(q_next, 3)
     return max_target(reward, discount, jnp.min(q_next, axis=0))
 
 
@@ -148,6 +171,7 @@ def mellowmax_target(reward: Array, discount: Array, q_next: Array, sharpness: f
     Returns:
       y. [B]
     """
+    _check(reward, discount, q_next)
     value = (jax.nn.logsumexp(sharpness * q_next, axis=-1) - jnp.log(q_next.shape[-1])) / sharpness
     return jax.lax.stop_gradient(reward + discount * value)
 
@@ -163,6 +187,7 @@ def residual_target(reward: Array, discount: Array, q_next_online: Array) -> Arr
     Returns:
       y. [B]
     """
+    _check(reward, discount, q_next_online)
     return reward + discount * jnp.max(q_next_online, axis=-1)
 
 
@@ -182,7 +207,16 @@ def lambda_returns(reward: Array, discount: Array, value_next: Array, last: Arra
 
     Returns:
       y. [T, N]
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> rewards, discounts = jnp.ones((3, 1)), jnp.full((3, 1), 0.5)
+      >>> values, last = jnp.full((3, 1), 4.0), jnp.array([[False], [True], [False]])
+      >>> lambda_returns(rewards, discounts, values, last, trace=1.0)[:, 0].tolist()  # the second step ends an episode
+      [2.5, 3.0, 3.0]
     """
+    chex.assert_rank([reward, discount, value_next, last], 2)
+    chex.assert_equal_shape([reward, discount, value_next, last])
 
     def back(after: Array, step: tuple[Array, ...]) -> tuple[Array, Array]:
         reward, discount, value, last = step
@@ -198,6 +232,22 @@ def taken(q: Array, action: Array) -> Array:
 
     Picked by a mask rather than by index: the gradient of an indexed read is a scatter, which a CPU does one row at a
     time.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> taken(jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([1, 0])).tolist()
+      [2.0, 3.0]
     """
+    chex.assert_rank([q, action], [2, 1])
+    chex.assert_equal_shape_prefix([q, action], 1)
     mask = jax.lax.broadcasted_iota(action.dtype, q.shape, 1) == action[:, None]
     return jnp.sum(jnp.where(mask, q, 0.0), axis=-1)
+
+
+def _check(reward: Array, discount: Array, *values: Array) -> None:
+    """Of a batch: rewards and discounts [B], values [B, A]."""
+    chex.assert_rank([reward, discount], 1)
+    chex.assert_equal_shape([reward, discount])
+    chex.assert_rank(list(values), 2)
+    chex.assert_equal_shape(list(values))
+    chex.assert_equal_shape_prefix([reward, values[0]], 1)
