@@ -48,5 +48,5 @@ def test_there_are_examples():
 )
 def test_shapes_are_contracts(function, arguments):
     """Where numpy would broadcast to something of another meaning, a public function says so."""
-    with pytest.raises(AssertionError, match="shape|rank"):
+    with pytest.raises(AssertionError, match=r"shape|rank"):
         function(*arguments)
