@@ -46,5 +46,5 @@ if __name__ == "__main__":
     print("as a function:", qtwin.train(short_corridor, **settings))
 
     # By its id: arguments that JSON can hold are written down, so that `qtwin eval` and a resumed run know them.
-    gym.register("Corridor-v0", Corridor, max_episode_steps=50)
+    gym.register("Corridor-v0", lambda **kwargs: Corridor(**kwargs), max_episode_steps=50)
     print("by its id:", qtwin.train("Corridor-v0", env_kwargs={"length": 8}, **settings))

@@ -222,7 +222,7 @@ def _ended(request: R, execute: Callable[[R], dict]) -> Run:
     """What a request has come to when it has been executed."""
     from qtwin.run.logs import read_points
 
-    path = Path(anchored(request.out))  # before an environment is made, which may change the working directory
+    path = Path(anchored(str(request.out)))  # before an environment is made, which may change the working directory
     summary = execute(request)
     return Run(path, summary, read_points(path / "metrics.jsonl"))
 
@@ -283,10 +283,11 @@ def _several(env: Any) -> Any:
 
     if not callable(env) or isinstance(env, (str, JaxEnv, vector)) or inspect.isclass(env):
         return env
+    make: Any = env
     try:
         inspect.signature(env).bind()
     except TypeError:
-        return vector(env)
+        return vector(make)
     except ValueError:
         return env
     return env

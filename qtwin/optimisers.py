@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,16 +31,15 @@ def parse(
     kind, eps, inside, b1 = optimiser_choice(spec)
     if not learning_rate > 0:
         raise Refusal(f"the learning rate is a positive number, not {learning_rate}; write for example --lr 0.00025")
-    if falls_over:
-        learning_rate = optax.linear_schedule(learning_rate, 0.0, falls_over)
+    rate: Any = optax.linear_schedule(learning_rate, 0.0, falls_over) if falls_over else learning_rate
     if kind == "radam":
-        step = optax.radam(learning_rate, eps=eps)
+        step = optax.radam(rate, eps=eps)
     elif kind == "adam":
-        step = optax.adam(learning_rate, b1=b1, eps=eps)
+        step = optax.adam(rate, b1=b1, eps=eps)
     elif kind == "sgd":
-        step = optax.sgd(learning_rate)
+        step = optax.sgd(rate)
     else:
-        step = optax.rmsprop(learning_rate, decay=0.95, eps=eps, centered=True, eps_in_sqrt=inside)
+        step = optax.rmsprop(rate, decay=0.95, eps=eps, centered=True, eps_in_sqrt=inside)
     return optax.chain(optax.clip_by_global_norm(max_gradient_norm), step) if max_gradient_norm else step
 
 
@@ -57,7 +56,7 @@ def of_improvement(c: Config, parts: tuple[str, ...]) -> optax.GradientTransform
       parts: ``("actor",)`` or ``("actor", "temperature")``.
     """
     actor = parse(c.optimiser, c.actor_learning_rate or c.learning_rate, c.max_gradient_norm)
-    each = {"actor": actor, "temperature": parse(c.optimiser, c.learning_rate)}
+    each: dict[Any, Any] = {"actor": actor, "temperature": parse(c.optimiser, c.learning_rate)}
     each = {part: each[part] for part in parts}
     return optax.partition(each, lambda params: {part: jax.tree.map(lambda _: part, params[part]) for part in params})
 
@@ -93,7 +92,9 @@ def obgd(learning_rate: float, decay: float, kappa: float = 2.0) -> optax.Gradie
         size = sum(jnp.sum(jnp.abs(z)) for z in jax.tree.leaves(trace))
         bound = learning_rate * kappa * jnp.maximum(jnp.abs(delta), 1.0) * size
         step = learning_rate / jnp.maximum(bound, 1.0)
-        goes_on = 1.0 - aux.ended[0]
+        ended: Any = aux.ended
+        goes_on = 1.0 - ended[0]
         return jax.tree.map(lambda z: -step * delta * z, trace), Traces(jax.tree.map(lambda z: goes_on * z, trace))
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    updates: Any = update  # optax's type knows of no named extra argument
+    return optax.GradientTransformationExtraArgs(init, updates)

@@ -130,7 +130,7 @@ def twin(
     """
     one_of("batch-norm policy", stats_policy, STATS_POLICIES)
     parts = _parts_of(online, rule, parts)
-    older = tuple(_copied(online, rule, parts) for _ in range(rule.copies - 1))
+    older: tuple[Any, ...] = tuple(_copied(online, rule, parts) for _ in range(rule.copies - 1))
     pair = Twin(online, _copied(online, rule, parts), stats_policy, parts, older=older)
     if sibling is None:
         return pair

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +99,11 @@ class Config:
     data: str = ""
     preprocessing: str = ""
     env_kwargs: str = ""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """An agent's own settings, for type checkers."""
 
     def __reduce__(self) -> tuple:
         # The classes that `config_class` makes go by no name of a module: pickle is told how to make one.

@@ -123,6 +123,7 @@ class HostEnv(Protocol):
         Raises:
           Diverged: a continuous action is no finite number; no environment is stepped then.
         """
+        ...
 
     def close(self) -> None:
         """Gives back what the environments hold."""

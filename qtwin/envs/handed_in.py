@@ -57,7 +57,7 @@ class OwnEnv(NamedTuple):
     """
 
     spec: EnvSpec
-    make: Callable[[Care], JaxEnv | Callable[[int], HostEnv]]
+    make: Callable[[Care], Any]
     try_out: Callable[[int, Care], None]
     replaces: bool = False
 
@@ -133,9 +133,14 @@ def _one_by_one(make: Callable[[], gym.Env], name: str = "") -> HandedIn:
         with staying():
             spec = gym_envs.made_spec(name, make)
 
-        def of(care: Care) -> Callable[[int], HostEnv]:
+        def of(care: Care) -> Callable[[int], Any]:
             timeout = None if care.mode == "async" else care.timeout
-            return lambda envs: Guarded(gym_envs.copies(spec, make, envs, care), timeout)
+
+            def several(envs: int) -> Any:
+                env: Any = gym_envs.copies(spec, make, envs, care)
+                return Guarded(env, timeout)
+
+            return several
 
         def try_out(envs: int, care: Care) -> None:
             del envs
@@ -165,7 +170,7 @@ def _vector(made: vector) -> HandedIn:
     if not callable(made.make):
         raise Refusal(f"qtwin.vector takes a function of the number of environments, and {_kind(made.make)} came")
 
-    def several(envs: int) -> HostEnv:
+    def several(envs: int) -> Any:
         env = made.make(envs)
         if isinstance(env, VectorEnv):
             env = gym_envs.from_vector(env, id=name, stack=made.stack)

@@ -89,6 +89,6 @@ class EnvSpec:
         if self.action_space is not None:
             return self.action_space
         if not self.continuous:
-            return SpaceSpec("discrete", "int64", n=self.num_actions)
-        low, high = (tuple(np.float32(side).tolist()) for side in (self.action_low, self.action_high))
+            return SpaceSpec("discrete", "int64", n=self.num_actions or 0)
+        low, high = (tuple(np.asarray(side, np.float32).tolist()) for side in (self.action_low, self.action_high))
         return SpaceSpec("box", "float32", self.action_shape, low=low, high=high)

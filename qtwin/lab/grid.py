@@ -11,7 +11,7 @@ import itertools
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,7 +92,7 @@ class Protocol(NamedTuple):
     version: str = ""
 
 
-def cells_of(protocol: Protocol, options: dict[str, Sequence[str]]) -> list[Cell]:
+def cells_of(protocol: Protocol, options: Mapping[str, Sequence[str]]) -> list[Cell]:
     """Every combination of the options' values, each checked as ``qtwin train`` would.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -129,19 +129,21 @@ def compare(
 def _names(option: str, value: Any) -> list[str]:
     """The values of an option as names; two things of one name are told apart by their places."""
     values = list(value) if isinstance(value, (list, set, range)) or _plain_tuple(value) else [value]
-    named: list[str] = []
+    named: list[Any] = []
     for each in values:
-        name = _name(option, each)
-        same = sum(str(other).rpartition("#")[0] == name or other == name for other in named if _own(other))
-        if _own(name) and same and not any(getattr(other, "thing", None) is name.thing for other in named):
-            name = HandedIn(f"{name}#{same + 1}", name.thing, name.module)
+        name: Any = _name(option, each)
+        if isinstance(name, HandedIn):
+            others = [other for other in named if isinstance(other, HandedIn)]
+            same = [other for other in others if other.partition("#")[0] == name]
+            if same and all(other.thing is not name.thing for other in others):
+                name = HandedIn(f"{name}#{len(same) + 1}", name.thing, name.module)
         named.append(name)
     return named
 
 
 def _name(option: str, value: Any) -> str:
     if option in ("agent", "agents"):
-        return asked_of("", value, {}, None).agent
+        return asked_of("", value, {}, None).agent or ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (int, float)):
@@ -155,11 +157,7 @@ def _plain_tuple(value: Any) -> bool:
     return isinstance(value, tuple) and not hasattr(value, "_fields")
 
 
-def _own(name: str) -> bool:
-    return isinstance(name, HandedIn)
-
-
-def _call(protocol: Any, options: dict[str, Sequence[str]]) -> str:
+def _call(protocol: Any, options: Mapping[str, Sequence[str]]) -> str:
     """The call in Python, as the report shows it."""
     given = {name: [str(each) for each in values] for name, values in options.items()}
     words = [f"{name}={values[0]!r}" if len(values) == 1 else f"{name}={values!r}" for name, values in given.items()]

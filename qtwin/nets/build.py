@@ -28,7 +28,7 @@ def q_network(env: EnvSpec, name: str, init: str = "lecun", normalise: str = "no
       init: how its weights begin, "lecun", "torch" or "sparse" (`qtwin.config.option_specs.INIT_NAMES`).
       normalise: of observations, "none" or "running" (`qtwin.config.option_specs.NORMALISE_NAMES`).
     """
-    return network(env, name, env.num_actions, init, normalise)
+    return network(env, name, actions_of(env), init, normalise)
 
 
 def network(env: EnvSpec, name: str, outputs: int, init: str = "lecun", normalise: str = "none") -> Net:
@@ -55,6 +55,13 @@ def network(env: EnvSpec, name: str, outputs: int, init: str = "lecun", normalis
     return normalised(net, env) if normalise == "running" else net
 
 
+def actions_of(env: EnvSpec) -> int:
+    """The number of discrete actions; refuses an environment without."""
+    if env.num_actions is None:
+        raise Refusal(f"a network of action values needs discrete actions, and those of {env.id} are continuous")
+    return env.num_actions
+
+
 def critic_network(env: EnvSpec, name: str, outputs: int, init: str = "lecun", normalise: str = "none") -> Net:
     """A critic of continuous actions: (obs [B, *obs_shape], action [B, A]) -> [B, outputs].
 
@@ -79,11 +86,11 @@ def distribution_network(env: EnvSpec, name: str, atoms: int, init: str = "lecun
       atoms: K.
     """
     if isinstance(name, HandedIn):
-        return _handed_in(name, env, (env.num_actions, atoms), normalise)
+        return _handed_in(name, env, (actions_of(env), atoms), normalise)
     named = parse(name, env)
     if named.headed:
-        return headed(env, named, env.num_actions, atoms, init, normalise)
-    net = network(env, name, env.num_actions * atoms, init, normalise)
+        return headed(env, named, actions_of(env), atoms, init, normalise)
+    net = network(env, name, actions_of(env) * atoms, init, normalise)
 
     def shaped(out: Array) -> Array:
         return out.reshape(-1, env.num_actions, atoms)
@@ -111,7 +118,7 @@ def quantile_network(env: EnvSpec, name: str, init: str = "lecun", normalise: st
             f"an implicit quantile network multiplies what stands before its last hidden layer by an embedding of the"
             f" quantile, and '{name}' does not take it; write --net mlp:64,64"
         )
-    return headed(env, named, env.num_actions, 0, init, normalise, implicit=True)
+    return headed(env, named, actions_of(env), 0, init, normalise, implicit=True)
 
 
 def _handed_in(name: HandedIn, env: EnvSpec, wanted: tuple[int, ...], normalise: str, action: bool = False) -> Net:

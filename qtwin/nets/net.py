@@ -80,7 +80,7 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module], encodes: bool = False, nois
             others += (jax.tree.unflatten(jax.tree.structure(noise), noise_of(shapes, key, rows)),)
         return nnx.merge(graph, variables.params, variables.stats, *others, copy=True)
 
-    def acting(variables: Variables) -> nnx.Module:
+    def acting(variables: Variables) -> Any:
         net = module(variables, None)
         net.set_attributes(deterministic=True, use_running_average=True, raise_if_not_found=False)
         return net

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qtwin.rates import Cycle
 from qtwin.types import Array, Aux, PyTree, Timestep, Transition
@@ -71,11 +71,11 @@ class Replay(NamedTuple):
     capacity: int
     batch: int
     init: Callable[[Timestep, Cycle], PyTree]
-    add: Callable[[PyTree, Timestep], PyTree]
-    sample: Callable[[PyTree, Array, Array], Transition]
+    add: Callable[[PyTree, Any], PyTree]
+    sample: Callable[[PyTree, Array, Array], Any]
     ragged: Callable[[], Replay] | None = None
     cut: Callable[..., PyTree] | None = None
-    at: Callable[[PyTree, Array], Transition] | None = None
+    at: Callable[[PyTree, Array], Any] | None = None
     update: Callable[[PyTree, Transition, Aux], PyTree] | None = None
     framer: Callable[[], Framer] | None = None
     bulk: Bulk | None = None

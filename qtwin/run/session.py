@@ -25,7 +25,7 @@ from qtwin.run.logs import Points, Screen
 from qtwin.run.loop import Course, Turning, begun
 from qtwin.run.policy import of_variables
 from qtwin.run.replay_view import ReplayView
-from qtwin.run.train import Training, build
+from qtwin.run.train import build
 from qtwin.twin import Twin
 from qtwin.types import Clock
 
@@ -55,10 +55,10 @@ class Session:
     def _begin(self) -> None:
         request, began = self._request, time.perf_counter()
         lock = None if self.path is None else self._stack.enter_context(Lock(self.path))
-        if lock is not None and not request.resume and (self.path / "config.json").exists():
+        if lock is not None and not request.resume and (lock.out / "config.json").exists():
             raise Refusal(f"{request.out} holds another run; write another out, or resume=True to go on with it")
         with Interrupts() as interrupts:
-            kind: Training = build(request, self.path, interrupts)
+            kind: Any = build(request, self.path, interrupts)  # a `Training`
             self._stack.callback(kind.fleet.close)
             screen = Screen(kind.plan.cycles, 0, request.quiet, kind.score.label, kind.score.decimals)
             self._stack.callback(screen.close)
@@ -193,13 +193,14 @@ class Session:
         Returns:
           the checkpoint's path; `qtwin.load` takes it.
         """
-        if self._turning.watch is None:
+        watch, path = self._turning.watch, self.path
+        if watch is None or path is None:
             raise Refusal("this session has no run directory to save to; begin it with out='DIR'")
         with self._running() as turning:
-            if turning.done != self._saved and not turning.watch.save(turning.done):
+            if turning.done != self._saved and not watch.save(turning.done):
                 raise Unusable(f"the checkpoint at cycle {turning.done:,} could not be written")
             self._saved = turning.done
-        return self.path / "checkpoints" / f"cycle-{self._turning.done:012d}"
+        return path / "checkpoints" / f"cycle-{self._turning.done:012d}"
 
     def close(self) -> None:
         """Gives back what the environments hold; with a run directory, a checkpoint is written first."""

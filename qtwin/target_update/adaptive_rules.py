@@ -255,7 +255,7 @@ def chain(networks: int, every: int, sync: int | None = None) -> TargetUpdate:
             "chain:K:C/D holds K networks, shifts every C gradient steps, brings the inner targets up to date every D,"
             f" and needs whole numbers of at least 1, not {networks}, {every} and {sync}; write chain:5:500/30"
         )
-    inner = every if networks == 1 else sync  # one network has no inner targets
+    inner: int = every if networks == 1 else sync or every  # one network has no inner targets
 
     def init(params: PyTree) -> Array:
         import jax.numpy as jnp

@@ -3,6 +3,8 @@ residual one, a control."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -112,7 +114,7 @@ def munchausen_target(
 
 
 def minto_target(
-    reward: Array, discount: Array, q_next: Array, q_next_online: Array, how: str = "min", key: Array | None = None
+    reward: Array, discount: Array, q_next: Array, q_next_online: Array, how: str = "min", key: Any = None
 ) -> Array:
     """y = r + discount * max_a min(Q, Qbar)(s', a) (Hendawy et al. 2025, "Use the online network if you can").
 
