@@ -80,6 +80,7 @@ def nothing_registered_stays(monkeypatch):
     catalogues = [imported(reference) for reference in catalogue.CATALOGUES.values()]
     before = [dict(each._records) for each in catalogues]
     monkeypatch.setattr(catalogue, "_origins", {})
+    monkeypatch.setattr(catalogue, "_installed", set())
     monkeypatch.setattr(catalogue, "_read", True)
     modules, path = set(sys.modules), list(sys.path)
     yield

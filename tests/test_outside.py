@@ -190,6 +190,22 @@ def test_a_comparison_hands_the_module_on(here, capsys, runs):
     assert "value minus the second best one" in (out / "report.html").read_text()
 
 
+def test_what_is_registered_in_this_process_alone_is_compared_in_it(installed):
+    options = {"target": ["hard:20", "hard:30"], "net": ["mlp:8"]}
+
+    def here(env, **protocol):
+        return {cell.here for cell in cells_of(Protocol(env, 1, **protocol), options)}
+
+    installed(envs=["corridor = outside.home:RECORD"])
+    assert here("CartPole-v1") == {False}
+    assert here("corridor:6") == {False}, "its entry point is there in every process"
+    from outside.agent import RECORD, Caution
+
+    qtwin.register(RECORD._replace(name="late", defaults=qtwin.recipe("late", Caution)))
+    assert here("corridor:6") == {True}
+    assert here("corridor:6", imports=("outside",)) == {False}
+
+
 def test_a_report_needs_no_import(here, capsys, runs):
     """The numbers are in the files; what the diagnostic is about is known only where it is registered."""
     code, text = told(capsys, "report", str(runs / "comparison"))
@@ -309,6 +325,7 @@ def test_a_record_is_registered_once_and_again_when_its_module_is_imported_again
         ("home", {"make": "outside.home:maker"}, "make refers to outside.home:maker, which does not exist"),
         ("home", {"engine": "gpu"}, "engine is one of fused, hosted"),
         ("home", {"extra": "mine"}, "extra is of qtwin's own packages"),
+        ("home", {"prefix": "own", "form": "own:N"}, "own: stands before the names of what is handed in"),
         ("home", {"form": "corridor"}, "form is not written prefix:NAME"),
         ("diagnostic", {"read": ""}, "read is empty"),
         ("diagnostic", {"read": "outside.diagnostic:margins"}, "which does not exist"),

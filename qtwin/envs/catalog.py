@@ -12,7 +12,7 @@ from qtwin.envs.registered import called, listed, resolved
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest
 from qtwin.records import Catalogue, blanks, dangling, imported
-from qtwin.types import HandedIn, stands_alone
+from qtwin.types import OWN, HandedIn, stands_alone
 
 ENGINES = ("fused", "hosted")
 
@@ -186,6 +186,8 @@ def problems(home: EnvHomeInfo, outside: bool = False) -> list[str]:
     """
     functions = ("resolve", "make", "names", "remark", "plain", "known", "try_out", "outcomes")
     wrong = blanks(home, ("extra", "more", *functions[2:])) + dangling(home, functions, outside)
+    if outside and f"{home.prefix}:" == OWN:
+        wrong.append(f"{OWN} stands before the names of what is handed in from Python; choose another prefix")
     if outside and home.extra:
         wrong.append("extra is of qtwin's own packages; say in about what is to be installed")
     if home.engine not in ENGINES:

@@ -21,6 +21,7 @@ from qtwin.config.config import Config
 from qtwin.config.options import option
 from qtwin.config.rates_of import budget
 from qtwin.errors import Refusal
+from qtwin.records import registered_here
 from qtwin.request.imports import import_words
 from qtwin.request.train import Request, build
 from qtwin.storage.files import replace
@@ -46,6 +47,7 @@ class Cell:
       request: the run.
       words: the options of ``qtwin train`` that ask for it, without the directory.
       asked: what `qtwin.request.train.build` makes the request of, without the directory.
+      registered: this process has records (`qtwin.register`) that the cell's own would not have.
     """
 
     label: str
@@ -54,11 +56,12 @@ class Cell:
     request: Request
     words: tuple[str, ...]
     asked: dict[str, Any] = dataclasses.field(default_factory=dict)
+    registered: bool = False
 
     @property
     def here(self) -> bool:
-        """Something in it was handed in from Python, so that it runs in this process."""
-        return any(is_own(value) for value in vars(self.request.config).values())
+        """It runs in this process, for something in it was handed in from Python, or is registered here alone."""
+        return self.registered or any(is_own(value) for value in vars(self.request.config).values())
 
 
 def is_own(value: Any) -> bool:
@@ -126,7 +129,8 @@ def cells_of(protocol: Protocol, options: Mapping[str, Sequence[str]]) -> list[C
             raise Refusal(f"{refusal} (in the cell {label_of(differs)})") from None
         label = label_of(differs)
         folder, words = f"{_slug(label)}-{digest(request)}", _words(protocol, chosen)
-        cells.append(Cell(label, folder, differs, request, words, asked))
+        registered = not protocol.imports and registered_here()
+        cells.append(Cell(label, folder, differs, request, words, asked, registered))
     return list({cell.folder: cell for cell in cells}.values())
 
 

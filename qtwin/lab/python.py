@@ -64,7 +64,8 @@ def compare(
         qtwin.compare("CartPole-v1", target=["hard:50", "soft:0.02", "tied"], steps=100_000)
 
     A setting with a list of values is varied, any other is shared by all cells. Cells run as processes over the cores;
-    those with something that was handed in run in this process, one after another, their seeds side by side.
+    those with something that was handed in run in this process, one after another, their seeds side by side, and so do
+    all of them where this process has registered records of its own (`qtwin.register`).
 
     Args:
       env: the environment, as for `qtwin.train`.

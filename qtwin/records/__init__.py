@@ -9,6 +9,7 @@ from qtwin.records.catalogue import NAME as NAME
 from qtwin.records.catalogue import Catalogue as Catalogue
 from qtwin.records.catalogue import origin_of as origin_of
 from qtwin.records.catalogue import register as register
+from qtwin.records.catalogue import registered_here as registered_here
 from qtwin.records.fields import blanks as blanks
 from qtwin.records.fields import dangling as dangling
 from qtwin.records.fields import imported as imported

@@ -33,8 +33,9 @@ GROUPS = ("qtwin.agents", "qtwin.envs", "qtwin.records")  # of entry points
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")  # what a spec, an option and a file's name can hold
 
 _origins: dict[tuple[str, str], str] = {}
+_installed: set[tuple[str, str]] = set()  # of them, those that entry points brought
 _reading = threading.RLock()
-_read = False
+_read = _under_way = False
 
 
 class Catalogue(Mapping[str, T]):
@@ -105,6 +106,8 @@ class Catalogue(Mapping[str, T]):
             raise Refusal(f"the {self.kind} '{name}' cannot be registered: {'; '.join(wrong)}")
         if there is None:
             _origins[self.kind, name] = origin
+            if _under_way:
+                _installed.add((self.kind, name))
         if self.first and there is None:
             self._records = {name: record, **self._records}
         else:
@@ -140,6 +143,11 @@ def origin_of(kind: str, name: str) -> str:
     return _origins.get((kind, name), "")
 
 
+def registered_here() -> bool:
+    """Does this process have records that another one has only if it imports the same modules?"""
+    return bool(_origins.keys() - _installed)
+
+
 def name_of(record: Any) -> Any:
     """The name of a record: its first field, or ``name``."""
     return record[0] if isinstance(record, tuple) else record.name
@@ -147,7 +155,7 @@ def name_of(record: Any) -> Any:
 
 def read_entry_points() -> None:
     """Adds the records of installed packages' entry points, the first time; a broken one costs a line on stderr."""
-    global _read
+    global _read, _under_way
     with _reading:
         if _read:
             return
@@ -159,12 +167,14 @@ def read_entry_points() -> None:
         except Exception as error:  # a damaged file of some package
             _complain("the entry points of the installed packages cannot be read", error)
             return
+        _under_way = True
         for group in GROUPS:
             for point in found.select(group=group):
                 try:
                     _add_all(point.load(), point.module)
                 except (Exception, SystemExit) as error:
                     _complain(f"the entry point {point.name} of {group} cannot be loaded", error)
+        _under_way = False
 
 
 def _add_all(found: Any, origin: str) -> None:
