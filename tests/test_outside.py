@@ -13,6 +13,7 @@ from test_survive import last_state
 
 import qtwin
 from qtwin.cli import main
+from qtwin.cli.dispatch import COMMANDS
 from qtwin.config.bootstrap_specs import BOOTSTRAPS, REGULARISERS
 from qtwin.errors import Refusal
 from qtwin.lab import price
@@ -31,8 +32,13 @@ LITTLE = [
     "--net", "mlp:8", "--warmup", "50", "--batch", "8", "--steps", "600", "--collect", "4", "--envs", "2",
     "--log-points", "3", "--eval-episodes", "2", "--diagnose", "1", "--quiet",
 ]  # fmt: skip
-pytestmark = pytest.mark.usefixtures("nothing_registered_stays")
+pytestmark = pytest.mark.usefixtures("nothing_registered_stays", "this_checkout")
 OURS = ["--agent", "cautious", "--caution", "0.5", "--target", "bounded:0.1:0.5", "--import", "outside"]
+
+
+@pytest.fixture(name="this_checkout")
+def child_processes_in_other_directories_find_it(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(HERE.parent))
 
 
 @pytest.fixture(name="here")
@@ -267,7 +273,17 @@ def test_what_is_asked_for_stands_among_other_words(capsys):
         2,
         "qtwin: --import needs a value and none came; see qtwin list --help\n",
     )
-    assert "--import" in told(capsys, "eval", "--help")[1]
+    for command in COMMANDS:
+        assert "--import MODULE" in told(capsys, command, "--help")[1], command
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_a_module_is_imported_ends_the_command(tmp_path, number, code):
+    (tmp_path / "mine.py").write_text(f"import os, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(20)\n")
+    words = [sys.executable, "-m", "qtwin", "train", "CartPole-v1", "--import", "mine"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout + done.stderr) == (code, "")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_file_imports_nothing(tmp_path, monkeypatch, capsys):
