@@ -1,6 +1,7 @@
 """A package from outside (tests/outside) has everything that the built-in agents, rules, environments have (law 10)."""
 
 import dataclasses
+import inspect
 import json
 import signal
 import subprocess
@@ -12,6 +13,8 @@ import pytest
 from test_survive import last_state
 
 import qtwin
+from qtwin.agents.catalog import every_setting
+from qtwin.agents.info import OPTIONS
 from qtwin.cli import main
 from qtwin.cli.dispatch import COMMANDS
 from qtwin.config.bootstrap_specs import BOOTSTRAPS, REGULARISERS
@@ -21,6 +24,7 @@ from qtwin.lab.grid import Protocol, cells_of, price_group
 from qtwin.measure.catalog import LOG_FIELDS, MEASURES
 from qtwin.records import catalogue, imported
 from qtwin.request.imports import split_imports
+from qtwin.request.parser import Parser
 from qtwin.request.presets import PRESETS
 from qtwin.run.logs import read_points
 from qtwin.siamese.catalog import METHODS
@@ -369,6 +373,29 @@ def test_a_half_filled_record_is_refused(kind, change, says):
     assert "\n" not in str(refused.value)
     for reference in catalogue.CATALOGUES.values():
         assert "x" not in imported(reference)
+
+
+def test_an_own_setting_has_a_name_and_a_default_that_every_door_takes(capsys):
+    import outside
+
+    for name, default, says in (
+        ("seeds", 3, "its own setting seeds has the name of an option of qtwin train"),
+        ("lr", 0.1, "its own setting lr has the name of an option"),
+        ("widths", (8, 8), "its own setting widths is by default no number, text, True or False, but (8, 8)"),
+    ):
+        field = (name, type(default), qtwin.setting(default, "N", "what it is"))
+        own = dataclasses.make_dataclass("Own", [field], frozen=True)
+        with pytest.raises(Refusal) as refused:
+            qtwin.register(outside.agent.RECORD._replace(name="x", own=own, defaults=qtwin.recipe("x", own)))
+        assert says in str(refused.value)
+    shared = {field.name for field in dataclasses.fields(qtwin.Config)}
+    for function in (qtwin.train, qtwin.session, qtwin.compare):
+        assert set(inspect.signature(function).parameters) <= {*OPTIONS, *shared, "settings"}, function
+    for command in ("train", "compare", "rates"):
+        parser = Parser(prog="qtwin")
+        imported(COMMANDS[command].options)(parser)
+        others = {action.dest for action in parser._actions} - {*every_setting(), *shared}
+        assert others <= set(OPTIONS), command
 
 
 @pytest.mark.parametrize("what", [42, None, "dqn", qtwin.AgentInfo, ("a", "b"), {}, object()])

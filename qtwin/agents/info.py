@@ -24,11 +24,12 @@ POLICIES = ("tanh", "tanh of the mean")
 OWN_OUTPUT = "own"  # actions, by the algorithm's own `act`: its policy needs the algorithm to be loaded
 ACTIONS = ("discrete", "continuous")
 KEEPS = ("ring", "everything", "nothing")
-# The options, by the names of their fields, of the commands that take an agent's settings beside them.
+# The options of the commands, and the arguments of the functions, that take an agent's settings beside them.
 OPTIONS = (
-    "help", "imports", "import", "agent", "preset", "config", "seeds", "seed", "out", "resume", "eval_episodes",
-    "eval_max_steps", "log_points", "engine", "overlap", "diagnose", "checkpoints", "keep", "frames", "env_timeout",
-    "env_mode", "on_nan", "quiet", "budget", "json", "start_from", "on", "actors", "search", "trials",
+    "help", "imports", "import", "agent", "agents", "preset", "config", "seeds", "seed", "out", "resume", "lr",
+    "eval_episodes", "eval_max_steps", "log_points", "engine", "overlap", "diagnose", "checkpoints", "keep", "frames",
+    "env_timeout", "env_mode", "on_nan", "quiet", "budget", "json", "version", "callbacks", "start_from", "on",
+    "actors", "search", "trials", "settings",
 )  # fmt: skip
 
 
@@ -145,6 +146,10 @@ def problems(info: AgentInfo, outside: bool = False) -> list[str]:
     for field in dataclasses.fields(info.own):
         if not field.metadata.get("takes") or not field.metadata.get("means"):
             found.append(f"its own setting {field.name} says neither what it takes nor what it means: use setting(...)")
+        if not isinstance(field.default, (bool, int, float, str)):
+            found.append(
+                f"its own setting {field.name} is by default no number, text, True or False, but {field.default!r}"
+            )
     if type(info.defaults) is not info.config or info.defaults.agent != info.name:
         found.append("defaults are no run of this agent with its own settings")
     elif info.defaults.loss not in info.losses:
