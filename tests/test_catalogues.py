@@ -197,7 +197,8 @@ OTHER_MEANING = {
     # How a picture is drawn is the film's to know, of the two homes that can: Gymnasium's and ALE's.
     "ale": {"qtwin/run/video.py"},
     # env_mode and on_nan, which the home's `replaces` says since it has a record
-    "gym": {"qtwin/run/video.py", "qtwin/request/train.py"},
+    # and where a registered id is handed in with arguments
+    "gym": {"qtwin/run/video.py", "qtwin/request/train.py", "qtwin/envs/handed_in.py"},
     # the bootstrap that every agent has, until an agent's record says which it allows; and what minto takes of two
     "max": {"qtwin/request/check_target.py", "qtwin/config/config.py", "qtwin/td/bootstrap.py", "qtwin/td/targets.py"},
 }

@@ -123,7 +123,7 @@ def test_a_reading_by_hand():
     blind = diagnostics.read(SimpleNamespace(agent=agent._replace(values=None, layers=None)), one_step)(state, batch)
     assert float(blind.target_change) == 4.0
     told = {name for name, value in blind._asdict().items() if value is not None}
-    assert told == {"target_change", "largest_reward", "distances"}
+    assert told == {"target_change", "largest_reward", "distances", "outside"}
 
 
 @pytest.mark.parametrize(

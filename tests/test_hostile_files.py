@@ -72,6 +72,7 @@ def test_the_package_holds_nothing_that_makes_code_of_what_it_reads():
         r"(info|home|kind|command|choice\.info|REGULARISERS\[choice\.kind\]|METHODS\[c\.method\])\.\w+"
     )
     assert [text for text in sorted(references) if not of_a_record.fullmatch(text)] == [
+        "'qtwin.envs.gym_home:resolved_with'",  # above the catalogue that asks for it
         "build",  # an agent's, see there
         "getattr(home, field)",  # a field of a home's record
         "reference",  # of a catalogue, by the type of a record
