@@ -50,11 +50,6 @@ def in_the_directory_of_the_package(monkeypatch):
     monkeypatch.chdir(HERE)
 
 
-@pytest.fixture(scope="module", name="runs")
-def where_runs_go(tmp_path_factory):
-    return tmp_path_factory.mktemp("runs")
-
-
 def told(capsys, *words):
     """What a command says, and its exit code."""
     code = main(list(words))
@@ -142,8 +137,8 @@ def in_python(out, **more):
 
 
 @pytest.mark.parametrize(("env", "diagnosed"), [("corridor:6", True), ("guess:3", False)])
-def test_a_run_is_trained_killed_resumed_judged_and_loaded(here, capsys, runs, env, diagnosed):
-    whole, parts = (runs / f"{env.partition(':')[0]}-{name}" for name in ("whole", "parts"))
+def test_a_run_is_trained_killed_resumed_judged_and_loaded(here, capsys, tmp_path, env, diagnosed):
+    whole, parts = (tmp_path / f"{env.partition(':')[0]}-{name}" for name in ("whole", "parts"))
     words = [env, *OURS, *LITTLE, "--checkpoints", "6", "--diagnose", str(int(diagnosed))]
     done = subprocess.run(
         [sys.executable, "-c", KILLED, "5", *words, "--out", str(parts)], capture_output=True, text=True
@@ -163,17 +158,15 @@ def test_a_run_is_trained_killed_resumed_judged_and_loaded(here, capsys, runs, e
     assert (saved["agent"], saved["caution"], saved["highest"]) == ("cautious", 0.5, 1_000)
     code, text = told(capsys, "eval", str(whole), "--episodes", "2", "--import", "outside")
     assert (code, "over 2 episodes" in text) == (0, True), text
+    if diagnosed:  # its own setting is read
+        in_python(tmp_path / "bold", env=env, caution=0.0, diagnose=0)
+        assert last_state(tmp_path / "bold") != last_state(whole)
     policy = qtwin.load(whole)
     assert policy(np.zeros(policy.spec.obs_shape, policy.spec.obs_dtype)) in range(policy.spec.num_actions)
 
 
-def test_its_own_setting_changes_what_is_learned(runs):
-    in_python(runs / "bold", env="corridor:6", caution=0.0, diagnose=0)
-    assert last_state(runs / "bold") != last_state(runs / "corridor-whole")
-
-
-def test_a_comparison_hands_the_module_on(here, capsys, runs):
-    out = runs / "comparison"
+def test_a_comparison_hands_the_module_on(here, capsys, tmp_path):
+    out = tmp_path / "comparison"
     options = {
         "agent": ["cautious"], "target": ["bounded:0.1:0.5", "hard:20"], "net": ["mlp:8"], "warmup": ["50"],
         "batch": ["8"], "steps": ["600"], "collect": ["4"],
@@ -202,6 +195,12 @@ def test_a_comparison_hands_the_module_on(here, capsys, runs):
     assert [len(cell["measures"]["margin"]["iqm"]) for cell in found["cells"]] == [2, 2]
     assert "value minus the second best one" in (out / "report.html").read_text()
 
+    # The numbers are in the files; what the diagnostic is about is known only where it is registered.
+    done = subprocess.run([sys.executable, "-m", "qtwin", "report", str(out)], cwd=out, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    page = (out / "report.html").read_text()
+    assert ("<h3>margin</h3>" in page, "value minus the second best one" in page) == (True, False)
+
 
 def test_what_is_registered_in_this_process_alone_is_compared_in_it(installed):
     options = {"target": ["hard:20", "hard:30"], "net": ["mlp:8"]}
@@ -217,14 +216,6 @@ def test_what_is_registered_in_this_process_alone_is_compared_in_it(installed):
     qtwin.register(RECORD._replace(name="late", defaults=qtwin.recipe("late", Caution)))
     assert here("corridor:6") == {True}
     assert here("corridor:6", imports=("outside",)) == {False}
-
-
-def test_a_report_needs_no_import(here, capsys, runs):
-    """The numbers are in the files; what the diagnostic is about is known only where it is registered."""
-    code, text = told(capsys, "report", str(runs / "comparison"))
-    assert code == 0, text
-    assert "outside" not in sys.modules
-    assert "<h3>margin</h3>" in (runs / "comparison" / "report.html").read_text()
 
 
 def test_a_price_is_measured_with_the_module(here, monkeypatch):
