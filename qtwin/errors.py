@@ -1,4 +1,4 @@
-"""Refusals: a wrong request is answered with one sentence and exit code 2, never with a traceback."""
+"""Errors with messages for users. A wrong request is refused in one sentence, never with a traceback."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from collections.abc import Iterable, Mapping
 
 
 class Refusal(ValueError):
-    """The request was wrong. The message is one sentence: what was expected, what came, what to write instead."""
+    """The request is wrong. The message is one sentence: what was expected, what came, what to write instead."""
 
 
 class Unusable(ValueError):
-    """A file cannot be used. The message names the file and the reason; there may be another one to turn to."""
+    """A file cannot be used. The message names the file and the reason; the caller may try another one."""
 
 
 class Broken(RuntimeError):
-    """An environment did not keep to its contract, raised, died or hung. The message says which, where and what."""
+    """An environment broke its contract, raised, died or hung. The message says which one, where and how."""
 
 
 class Diverged(ValueError):
-    """The run went wrong on the way. The message is one sentence: where, what came, what to try."""
+    """Training diverged. The message is one sentence: where, what happened, what to try."""
 
 
-def nearest(word: str, choices: Iterable[str]) -> str:
-    """The ending of a refusal that offers the nearest valid name, or the names there are when none is near.
+def nearest(word: str, choices: Iterable[str], close: float = 0.5) -> str:
+    """The ending of a refusal: the nearest valid name, or the valid names if none is near.
 
     Args:
       word: what the user wrote.
       choices: the valid names.
+      close: how similar a near name is at least, 1 for the same.
 
     Returns:
       ``"; did you mean 'X'?"`` when a name is near, else ``"; there are A, B, C"`` (at most twelve of them).
@@ -37,7 +38,7 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     folded = {}
     for choice in choices:
         folded.setdefault(choice.lower(), choice)
-    found = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.5)
+    found = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=close)
     if found:
         return f"; did you mean '{folded[found[0]]}'?"
     if not choices:

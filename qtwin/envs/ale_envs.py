@@ -28,7 +28,8 @@ from qtwin.envs.preprocessing import (
     training,
 )
 from qtwin.envs.spec import EnvSpec
-from qtwin.errors import Refusal, nearest, one_of
+from qtwin.envs.spelling import nearest_env
+from qtwin.errors import Refusal, one_of
 from qtwin.types import Array
 
 GROUP = 4  # games in a vector of ALE's, at least: each call takes as long as a tenth of a game's step
@@ -63,7 +64,7 @@ def ale_spec(game: str, preprocessing: str = "") -> EnvSpec:
     names = {rom: name for name, rom in known.items()}
     name = names.get(game, game)
     if name not in known:
-        raise Refusal(f"unknown Atari game 'ale:{game}'{nearest(f'ale:{game}', [f'ale:{each}' for each in known])}")
+        raise Refusal(f"unknown Atari game 'ale:{game}'{nearest_env(f'ale:{game}', [f'ale:{each}' for each in known])}")
     return EnvSpec(
         f"ale:{name}",
         (SIDE, SIDE, STACK),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 
 from qtwin.envs.spec import EnvSpec
-from qtwin.errors import Refusal, nearest
+from qtwin.envs.spelling import nearest_env
+from qtwin.errors import Refusal
 
 # Of Brax's environments: numbers in an observation, and in an action, which is in [-1, 1] whatever the motors bear.
 BRAX = {
@@ -28,7 +29,7 @@ def brax_resolve(name: str) -> EnvSpec:
     """What an agent may know of a Brax environment."""
     if name not in BRAX:
         raise Refusal(
-            f"unknown environment 'brax:{name}'{nearest(f'brax:{name}', [f'brax:{known}' for known in BRAX])}"
+            f"unknown environment 'brax:{name}'{nearest_env(f'brax:{name}', [f'brax:{known}' for known in BRAX])}"
         )
     if not importlib.util.find_spec("brax"):
         raise Refusal(f"brax:{name} needs brax, which is not installed; write pip install 'qtwin[brax]'")

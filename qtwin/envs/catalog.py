@@ -10,6 +10,7 @@ from typing import NamedTuple
 from qtwin.envs.brax_specs import BRAX
 from qtwin.envs.registered import called, listed, resolved
 from qtwin.envs.spec import EnvSpec
+from qtwin.envs.spelling import nearest_env
 from qtwin.errors import Refusal, nearest
 from qtwin.records import Catalogue, blanks, dangling, imported
 from qtwin.types import OWN, HandedIn, stands_alone
@@ -67,7 +68,8 @@ class EnvHomeInfo(NamedTuple):
 # In this order a plain id is looked for: the fastest home first.
 _HOMES = (
     EnvHomeInfo(
-        "gymnax", "gymnax:NAME", "written in JAX (gymnax): the whole cycle runs as one program", "fused",
+        "gymnax", "gymnax:NAME", "environments written in JAX (gymnax): the whole training loop runs as one"
+        " program", "fused",
         "qtwin.envs.gymnax_specs:gymnax_resolve", "qtwin.envs.gymnax_envs:gymnax_env",
         names="qtwin.envs.gymnax_specs:gymnax_names", remark="qtwin.envs.gymnax_specs:gymnax_remark",
         plain="qtwin.envs.gymnax_specs:has_plain", known="qtwin.envs.gymnax_specs:known_plain",
@@ -75,28 +77,30 @@ _HOMES = (
     ),
     EnvHomeInfo(
         "minatar", "minatar:GAME",
-        "the five MinAtar games of gymnax: minatar:Breakout, and as MinAtar has it minatar:Breakout-v0", "fused",
+        "the five MinAtar games: minatar:Breakout is gymnax's version, minatar:Breakout-v0 the original rules", "fused",
         "qtwin.envs.gymnax_specs:minatar_resolve", "qtwin.envs.gymnax_envs:minatar_env",
         names="qtwin.envs.gymnax_specs:minatar_names", remark="qtwin.envs.gymnax_specs:minatar_remark",
     ),
     EnvHomeInfo(
-        "brax", "brax:NAME", "rigid bodies of Brax, written in JAX", "fused", "qtwin.envs.brax_specs:brax_resolve",
+        "brax", "brax:NAME", "rigid-body environments of Brax, written in JAX", "fused",
+        "qtwin.envs.brax_specs:brax_resolve",
         "qtwin.envs.brax_envs:brax_env", extra="brax", more=f": {', '.join(BRAX)}",
     ),
     EnvHomeInfo(
-        "ale", "ale:GAME", "Atari's games (ale-py), played by threads in C++", "hosted", "qtwin.envs.ale_envs:ale_spec",
+        "ale", "ale:GAME", "Atari games (ale-py), stepped by C++ threads", "hosted", "qtwin.envs.ale_envs:ale_spec",
         "qtwin.envs.ale_envs:ale_make", extra="atari", more=": ale:Pong, ale:MsPacman, ...", preprocesses=True,
     ),
     EnvHomeInfo(
-        "gym", "gym:ID", "any Gymnasium environment with discrete or bounded actions and box or discrete observations",
+        "gym", "gym:ID", "any Gymnasium environment with Discrete or bounded Box actions and Box or Discrete"
+        " observations",
         "hosted", "qtwin.envs.gym_home:gym_resolve", "qtwin.envs.gym_home:gym_make",
-        more="; a plain ID that no other home has goes there too", plain="qtwin.envs.gym_home:has_plain",
+        more="; also the home of plain ids that no other home has", plain="qtwin.envs.gym_home:has_plain",
         known="qtwin.envs.gym_home:known_plain", try_out="qtwin.envs.gym_home:gym_try_out",
         outcomes="qtwin.envs.models:of_gymnasium", replaces=True,
     ),
     EnvHomeInfo(
         "envpool", "envpool:ID",
-        "any environment of envpool with such actions and observations, stepped by threads in C++", "hosted",
+        "any envpool environment with such spaces, stepped by C++ threads", "hosted",
         "qtwin.envs.envpool_envs:envpool_spec", "qtwin.envs.envpool_envs:envpool_make", extra="envpool",
     ),
     EnvHomeInfo(
@@ -151,7 +155,7 @@ def resolve(name: str, preprocessing: str = "", env_kwargs: str = "") -> EnvSpec
     if not colon:
         return _plain(name)
     if home is None:
-        raise Refusal(f"unknown home '{prefix}:' in '{name}'{nearest(prefix, HOMES)}")
+        raise Refusal(f"unknown home '{prefix}:' in '{name}'{nearest(prefix, HOMES, close=0.7)}")
     return resolved(home, rest)
 
 
@@ -219,4 +223,4 @@ def _plain(name: str) -> EnvSpec:
         if called(home, "plain", name):
             return resolved(home, name)
     known = [each for home in takes_plain for each in called(home, "known")]
-    raise Refusal(f"unknown environment '{name}'{nearest(name, [*names(), *known])}")
+    raise Refusal(f"unknown environment '{name}'{nearest_env(name, [*names(), *known])}")

@@ -13,7 +13,8 @@ from qtwin.envs.guard import Care, Guarded
 from qtwin.envs.gym_envs import spec_of
 from qtwin.envs.gym_vector import GymVector
 from qtwin.envs.spec import EnvSpec
-from qtwin.errors import Refusal, nearest
+from qtwin.envs.spelling import nearest_env
+from qtwin.errors import Refusal
 from qtwin.types import Array
 
 NO_LIMIT = 2**31 - 1  # how envpool writes that there is none
@@ -114,7 +115,7 @@ def _config(name: str, options: dict[str, Any]) -> Any:
     envpool = _imported(name)
     known = envpool.list_all_envs()
     if name not in known:
-        raise Refusal(f"unknown environment 'envpool:{name}'{nearest(name, known)}")
+        raise Refusal(f"unknown environment 'envpool:{name}'{nearest_env(name, known)}")
     try:
         return envpool.make_spec(name, **options)
     except (TypeError, ValueError, RuntimeError, AssertionError, ImportError) as error:

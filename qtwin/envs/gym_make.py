@@ -5,7 +5,8 @@ from __future__ import annotations
 import gymnasium as gym
 
 from qtwin.envs.exits import contained
-from qtwin.errors import Broken, Refusal, nearest
+from qtwin.envs.spelling import nearest_env
+from qtwin.errors import Broken, Refusal
 
 # What has to be installed for a family of environments: a part of its module's path, the package's name, the extra.
 EXTRAS = (("box2d", "Box2D", "box2d"), ("mujoco", "MuJoCo", "mujoco"), ("toy_text", "pygame", "toy-text"))
@@ -31,7 +32,7 @@ def made(name: str, make_kwargs: dict) -> gym.Env:
     if entry is None:
         # This also turns away "module:id", with which Gymnasium would import any module that a saved run names.
         known = [other for other in gym.registry if not other.startswith("GymV")]
-        raise Refusal(f"unknown environment 'gym:{name}'{nearest(name, known)}")
+        raise Refusal(f"unknown environment 'gym:{name}'{nearest_env(name, known)}")
     where = str(entry.entry_point)
     if "_raise_mujoco_py_error" in where:
         newer = f"{name.rpartition('-')[0]}-v5"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 
 from qtwin.envs.spec import EnvSpec
-from qtwin.errors import Refusal, nearest
+from qtwin.envs.spelling import nearest_env
+from qtwin.errors import Refusal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +79,7 @@ def gymnax_resolve(name: str) -> EnvSpec:
     """What an agent may know of gymnax's environment ``name``: gymnax's own id, or the short one."""
     if not has_plain(name):
         known = [f"gymnax:{each}" for each in GYMNAX]
-        raise Refusal(f"unknown environment 'gymnax:{name}'{nearest(f'gymnax:{name}', known)}")
+        raise Refusal(f"unknown environment 'gymnax:{name}'{nearest_env(f'gymnax:{name}', known)}")
     return _gymnax(SHORT.get(name, name))
 
 
@@ -89,7 +90,7 @@ def minatar_resolve(name: str) -> EnvSpec:
     game = name.removesuffix("-MinAtar")
     if game not in MINATAR:
         known = [f"minatar:{game}" for game in (*MINATAR, *MINATAR_OWN)]
-        raise Refusal(f"unknown environment 'minatar:{name}'{nearest(f'minatar:{name}', known)}")
+        raise Refusal(f"unknown environment 'minatar:{name}'{nearest_env(f'minatar:{name}', known)}")
     return _gymnax(MINATAR[game])
 
 

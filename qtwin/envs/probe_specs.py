@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from qtwin.envs.spec import EnvSpec
-from qtwin.errors import Refusal, nearest
+from qtwin.envs.spelling import nearest_env
+from qtwin.errors import Refusal
 
 # name: the one property of an agent that the probe holds up to the light
 DESCRIPTIONS = {
@@ -62,7 +63,7 @@ PROBES = DISCRETE | CONTINUOUS
 def probe_resolve(name: str) -> EnvSpec:
     """What an agent may know of a probe environment."""
     if name not in PROBES:
-        raise Refusal(f"unknown environment 'probe:{name}'{nearest(f'probe:{name}', probe_names())}")
+        raise Refusal(f"unknown environment 'probe:{name}'{nearest_env(f'probe:{name}', probe_names())}")
     return PROBES[name]
 
 
