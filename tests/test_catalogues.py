@@ -185,8 +185,11 @@ OWN = {
 OTHER_MEANING = {
     "chain": {"qtwin/envs/probe_specs.py", "qtwin/envs/probes.py"},  # a probe environment
     "frozen": {"qtwin/measure/alarms.py"},  # an alarm
-    # of an emulator; the option
-    "frames": {f"qtwin/{file}.py" for file in ("cli/rate_card", "request/run_config", "request/train", "agents/info")},
+    # of an emulator; the option --frames
+    "frames": {
+        f"qtwin/{file}.py"
+        for file in ("cli/rate_card", "request/run_config", "request/train", "agents/info", "request/command_line")
+    },
     # logged against what bounds them, beside the evaluations
     "largest_q": {"qtwin/run/diagnose.py"},
     "largest_reward": {"qtwin/run/diagnose.py"},
@@ -248,7 +251,7 @@ def test_a_rule_says_what_it_can_do_and_so_does_a_rule_around_it():
 @pytest.mark.parametrize("spec", ["until:0.1/50", "last-layer:until:0.1/50"])
 def test_the_rate_card_gives_the_most_where_the_regression_decides(spec):
     card = dict(rows([column("dqn", Config("CartPole-v1", target=spec), None)]))
-    assert card["target updates"] == ["when it fits"]
+    assert card["target updates"] == ["on convergence"]
     assert card["gradient steps per target update"] == ["at most 50"]
 
 

@@ -4,17 +4,20 @@ import dataclasses
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from qtwin.agents.catalog import AGENTS
+from qtwin.agents.catalog import AGENTS, every_setting
 from qtwin.cli import main
+from qtwin.cli.listing import LISTS
 from qtwin.config.config import Config
-from qtwin.config.options import SETTINGS
+from qtwin.config.options import SETTINGS, option
 from qtwin.errors import Refusal
+from qtwin.request.help_text import agents_settings, shared_settings
 from qtwin.request.presets import PRESETS
 from qtwin.request.train import build
 
@@ -46,7 +49,7 @@ REFUSED = [
     ("train Pendulum-v1 --target-entropy low", "target entropy"),
     ("train Pendulum-v1 --agent td3 --smoothing 0.2", "SIGMA:CLIP"),
     ("train Pendulum-v1 --agent tqc --quantiles 5 --drop 5", "--drop 4"),
-    ("train Pendulum-v1 --agent tqc --loss huber", "by their own loss"),
+    ("train Pendulum-v1 --agent tqc --loss huber", "quantile Huber loss"),
     ("train Pendulum-v1 --agent redq --critics 2 --subset 3", "--subset 2"),
     ("train Pendulum-v1 --critics 0", "--critics"),
     ("train Pendulum-v1 --actor-every 0", "--actor-every"),
@@ -67,7 +70,7 @@ REFUSED = [
     ("train CartPole-v1 --preset minatar", "--net mlp:120,84"),
     ("train CartPole-v1 --targt hard:5", "did you mean '--target'?"),
     ("train CartPole-v1 --targ hard:5", "did you mean '--target'?"),
-    ("train CartPole-v1 --learning-rate=0.1", "unknown option '--learning-rate=0.1'"),
+    ("train CartPole-v1 --learning-rte=0.1", "unknown option '--learning-rte=0.1'"),
     ("train CartPole-v1 --steps", "--steps needs a value"),
     ("train CartPole-v1 --quiet=yes", "takes no value"),
     ("train CartPole-v1 --target hard:0", "at least 1, not 0"),
@@ -149,7 +152,6 @@ REFUSED = [
     ("rates --envs x", "--envs"),
     ("rates --preset nature --preprocessing natur", "did you mean 'nature'?"),
     ("rates --target soft:0.7", "soft:0.3"),
-    ("list", "needs WHAT"),
     ("list agent", "did you mean 'agents'?"),
     ("record CartPole-v1", "needs --out"),
     ("record CartPole-v1 --out new.safetensors", "--steps 10000"),
@@ -208,8 +210,10 @@ def python(code, cwd, *arguments):
 
 def test_help_lists_rates_and_refusals_do_not_import_jax(here):
     answered = [
-        "", "--help", "--version", "train --help", "eval --help", "rates --help", "record --help",
-        "list agents", "list targets", "list envs", "list presets --json", "list nets",
+        "", "--help", "--version", "train --help", "compare --help", "siamese --help", "eval --help", "rates --help",
+        "record --help",
+        "record --help",
+        "list", "list agents", "list targets", "list envs", "list presets --json", "list nets",
         "rates", "rates --preset sb3 sb3-zoo nature --envs 8", "rates --agent fqi --json",
     ]  # fmt: skip
     # envpool imports JAX by itself, and its names are known in no other way.
@@ -345,13 +349,53 @@ def test_rates_without_a_name_show_the_three_settings(capsys):
     assert all(card["transitions"] <= 40_000 for card in cards)
 
 
-@pytest.mark.parametrize("what", ["agents", "targets", "envs", "presets", "nets"])
-def test_lists_are_one_line_each_and_the_same_as_json(capsys, what):
-    assert main(["list", what]) == 0
+@pytest.mark.parametrize("what", [(), *((each,) for each in LISTS)], ids=lambda what: "".join(what) or "lists")
+def test_lists_fit_into_80_columns_and_hold_what_json_holds(capsys, monkeypatch, what):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["list", *what]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert main(["list", what, "--json"]) == 0
-    names = json.loads(capsys.readouterr().out)
-    assert [line.split("  ")[0] for line in lines] == list(names)
+    assert main(["list", *what, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [line.split("  ")[0] for line in lines if not line.startswith(" ")] == list(found)
+    assert all(len(line) <= 80 for line in lines)
+    shown = "".join("".join(lines).split())
+    assert all("".join(about.split()) in shown for about in found.values())
+
+
+@pytest.mark.parametrize("command", ["train", "compare", "rates", "siamese", "eval", "record", "list"])
+def test_help_fits_into_80_columns(capsys, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([command, "--help"]) == 0
+    assert all(len(line) <= 80 for line in capsys.readouterr().out.splitlines())
+
+
+def test_train_help_shows_the_common_options_first_then_groups_and_the_agents_own(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(["train", "--help"]) == 0
+    text = capsys.readouterr().out
+    first, *groups = text.split("\n\n")[3:]
+    common = re.findall(r"^  (--[a-z-]+)", first, re.M)
+    assert first.startswith("options:")
+    assert 15 <= len(common) <= 20
+    assert {"--agent", "--steps", "--target", "--lr", "--out", "--seeds", "--explore"} <= set(common)
+    titles = [group.splitlines()[0] for group in groups]
+    assert "settings of qr_dqn, iqn, tqc:" in titles
+    assert "other options:" not in titles, "an option has no group"
+    every = [*re.findall(r"^  (--[a-z-]+)", text, re.M)]
+    assert len(every) == len(set(every))
+    assert {option(name) for name in every_setting()} <= set(every)
+    assert "(default: hard:50 for dqn)" in " ".join(text.split())[:4000].replace(
+        "targets; default", "targets) (default"
+    )
+
+
+def test_every_setting_says_its_default(capsys):
+    own, _ = agents_settings()
+    for name, shown in (shared_settings() | own).items():
+        assert shown.default, name
+    assert shared_settings()["target"].default == "hard:50 for dqn"
+    assert shared_settings()["discount"].default == "0.99"
+    assert own["quantiles"].default == "200 for qr_dqn, 64 for iqn, 25 for tqc"
 
 
 def test_an_agent_that_diverges_ends_with_one_line_and_exit_code_1(here, capsys):

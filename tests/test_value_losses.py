@@ -287,13 +287,13 @@ def test_an_exported_policy_has_the_values_that_its_agent_acts_by(agent, tmp_pat
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"agent": "c51", "bootstrap": "mellowmax:5"}, "carries the distribution of one action"),
+        ({"agent": "c51", "bootstrap": "mellowmax:5"}, "from the return distribution of one action"),
         ({"agent": "c51", "loss": "mse"}, "by cross-entropy"),
         ({"agent": "c51", "support": "10:-10"}, "VMIN:VMAX"),
         ({"agent": "c51", "atoms": 1}, "at least 2, not 1"),
         ({"agent": "rainbow", "prioritise": "2:1"}, "0.6:0.4"),
         ({"agent": "qr_dqn", "quantiles": 0}, "at least 1"),
-        ({"agent": "qr_dqn", "loss": "half-mse"}, "quantiles by their own loss"),
+        ({"agent": "qr_dqn", "loss": "half-mse"}, "quantiles with the quantile Huber loss"),
         ({"agent": "iqn", "net": "linear"}, "no hidden layer"),
         ({"agent": "dqn", "loss": "cross-entropy"}, "hl_gauss"),
         ({"agent": "double_dqn", "bootstrap": "max"}, "write --agent dqn"),

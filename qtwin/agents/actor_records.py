@@ -1,4 +1,4 @@
-"""The records of the agents with an actor beside the critic. Read without importing JAX."""
+"""The records of the actor-critic agents. Read without importing JAX."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from qtwin.agents.own import Actor, Few, Smoothed, Soft, Truncated
 from qtwin.config.config import Config, config_class
 
 CONTINUOUS = ("continuous",)
-OF_ACTOR = "bootstraps from its actor's action"
+OF_ACTOR = "bootstraps from the action of its actor"
 SQUASHED = "tanh of the mean"
 _SAC = config_class(Soft)(  # Haarnoja et al. 2018b, table 1; half-mse is its equation 5
     "Pendulum-v1", agent="sac", net="mlp:256,256", init="torch", loss="half-mse", optimiser="adam", learning_rate=3e-4,
@@ -27,7 +27,7 @@ def _sac(agent: str, own: type = Soft, **changes: object) -> Config:
 ACTOR_RECORDS = (
     AgentInfo(
         "ddpg",
-        about="deep deterministic policy gradient: an actor in place of the max, soft targets of both (Lillicrap 2016)",
+        about="deep deterministic policy gradient: a deterministic actor, soft target updates (Lillicrap 2016)",
         paper="Lillicrap et al., Continuous control with deep reinforcement learning, 2016",
         build="qtwin.agents.ddpg:ddpg", actions=CONTINUOUS, output="tanh", own=Actor,
         defaults=becoming(  # section 7
@@ -38,7 +38,7 @@ ACTOR_RECORDS = (
     ),
     AgentInfo(
         "td3",
-        about="twin delayed DDPG: the smaller of two critics, a smoothed target policy, a delayed actor"
+        about="twin delayed DDPG: minimum of two critics, target policy smoothing, delayed actor updates"
         " (Fujimoto 2018)",
         paper="Fujimoto, van Hoof & Meger, Addressing function approximation error in actor-critic methods, 2018",
         build="qtwin.agents.td3:td3", defaults=_TD3, actions=CONTINUOUS, output="tanh", own=Smoothed,
@@ -46,7 +46,7 @@ ACTOR_RECORDS = (
     ),
     AgentInfo(
         "sac",
-        about="soft actor-critic: a stochastic actor paid for its entropy, discrete actions too (Haarnoja 2018)",
+        about="soft actor-critic: a maximum-entropy stochastic actor, continuous or discrete actions (Haarnoja 2018)",
         paper="Haarnoja et al., Soft actor-critic algorithms and applications, 2018; Christodoulou, Soft actor-critic"
         " for discrete action settings, 2019",
         build="qtwin.agents.sac:sac", defaults=_SAC, actions=("discrete", "continuous"), output=SQUASHED, own=Soft,
@@ -54,7 +54,7 @@ ACTOR_RECORDS = (
     ),
     AgentInfo(
         "redq",
-        about="REDQ: ten critics, twenty gradient steps per transition, a target over two of them (Chen 2021)",
+        about="SAC with ten critics, targets over a random two, twenty gradient steps per transition (Chen 2021)",
         paper="Chen, Wang, Zhou & Ross, Randomized ensembled double Q-learning: learning fast without a model, 2021",
         build="qtwin.agents.redq:redq", actions=CONTINUOUS, output=SQUASHED, own=Few,
         defaults=_sac("redq", Few, critics=10, subset=2, regress=20, actor_every=20),  # table 2
@@ -62,7 +62,7 @@ ACTOR_RECORDS = (
     ),
     AgentInfo(
         "droq",
-        about="DroQ: REDQ's rates with two critics that drop units (Hiraoka 2022)",
+        about="SAC at REDQ's rates with two critics with dropout and layer norm (Hiraoka 2022)",
         paper="Hiraoka et al., Dropout Q-functions for doubly efficient reinforcement learning, 2022",
         build="qtwin.agents.droq:droq", actions=CONTINUOUS, output=SQUASHED, own=Soft,
         defaults=_sac(  # section 4
@@ -72,7 +72,7 @@ ACTOR_RECORDS = (
     ),
     AgentInfo(
         "tqc",
-        about="truncated quantile critics: the largest quantiles of all critics left out of the target"
+        about="truncated quantile critics: SAC whose target drops the top quantiles of all critics"
         " (Kuznetsov 2020)",
         paper="Kuznetsov et al., Controlling overestimation bias with truncated mixture of continuous distributional"
         " quantile critics, 2020",
@@ -80,12 +80,12 @@ ACTOR_RECORDS = (
         defaults=_sac(  # appendix B
             "tqc", Truncated, net="mlp:512,512,512", actor_net="mlp:256,256", critics=5, quantiles=25, drop=2
         ),
-        losses=("half-mse",), learns="learns quantiles by their own loss",
+        losses=("half-mse",), learns="learns quantiles with the quantile Huber loss",
         bootstraps=("max",), carries=OF_ACTOR, epsilon=False, check=check_truncated,
     ),
     AgentInfo(
         "crossq",
-        about="CrossQ: no target network, one batch-normalised pass over both halves of a transition (Bhatt 2024)",
+        about="SAC without target networks: batch-normalised critics, one pass over s and s' (Bhatt 2024)",
         paper="Bhatt et al., CrossQ: batch normalization in deep reinforcement learning for greater sample efficiency"
         " and simplicity, 2024",
         build="qtwin.agents.crossq:crossq", actions=CONTINUOUS, output=SQUASHED, own=Soft,

@@ -11,8 +11,9 @@ from qtwin.agents.info import AgentInfo
 from qtwin.agents.own import Nothing
 from qtwin.agents.value_records import VALUE_RECORDS
 from qtwin.config.config import Config
-from qtwin.config.options import SETTINGS, option
-from qtwin.errors import Refusal, nearest, one_of
+from qtwin.config.options import SETTINGS, canonical, option
+from qtwin.config.synonyms import hint
+from qtwin.errors import Refusal, one_of
 from qtwin.records import Catalogue, imported, origin_of
 from qtwin.types import OWN
 
@@ -38,12 +39,13 @@ def config_of(agent: str, env: str, **settings: Any) -> Config:
     """
     kind = agent_of(agent).config
     known = [field.name for field in dataclasses.fields(kind)]
+    settings = canonical(settings)
     for name in settings:
         if name not in known:
             readers = " or ".join(readers_of(name))
             raise Refusal(
                 f"the agent {agent} has no setting '{name}'" + (f", which is for {readers}" if readers else "")
-                + ("; leave it out" if readers else nearest(name, known))
+                + ("; leave it out" if readers else hint(name, known, settings[name]))
             )  # fmt: skip
     return kind(env, agent=agent, **settings)
 
@@ -98,7 +100,7 @@ def reads(agent: str, field: str) -> bool:
 
 def check_read(base: Config, said: dict[str, Any]) -> None:
     """Refuses a setting that means nothing to the agent of ``base``, where it is not what the recipe has anyway."""
-    for field, value in said.items():
+    for field, value in canonical(said).items():
         readers = readers_of(field)
         if not readers or reads(base.agent, field):
             continue

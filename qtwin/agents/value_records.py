@@ -1,4 +1,4 @@
-"""The records of the agents that act by their values. Read without importing JAX."""
+"""The records of the value-based agents. Read without importing JAX."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from qtwin.agents.own import Atoms, Classes, Epochs, Nothing, Quantiles, Trace
 from qtwin.config.config import Config, config_class
 
 DISCRETE = ("discrete",)
-ONE_ACTION = "carries the distribution of one action over"
-# CleanRL's numbers for CartPole, but for the environments; where a record changes them, its paper does.
+ONE_ACTION = "bootstraps from the return distribution of one action"
+# CleanRL's numbers for CartPole, except for the number of environments. A record changes what its paper changes.
 _DQN = config_class(Nothing)(
     "CartPole-v1", agent="dqn", net="mlp:120,84", loss="mse", optimiser="adam", learning_rate=2.5e-4,
     collect=10, regress=1, target="hard:50", warmup=10_000, replay=10_000, batch=128, explore="1:0.05:50%",
@@ -24,14 +24,14 @@ def _dqn(agent: str, own: type = Nothing, **changes: object) -> Config:
 VALUE_RECORDS = (
     AgentInfo(
         "dqn",
-        about="deep Q-network: a little collected, a little regressed, a target that moves once in a while (Mnih 2015)",
+        about="deep Q-network: replay buffer and a target network that is copied at intervals (Mnih 2015)",
         paper="Mnih et al., Human-level control through deep reinforcement learning, 2015",
         build="qtwin.agents.dqn:dqn", defaults=_DQN, actions=DISCRETE, output="values",
         any_target=True, several=True, weighted=True, noisy=True, self_predicts=True, check=check_dqn, variant=several,
     ),
     AgentInfo(
         "online_q",
-        about="online Q-learning: every transition once, the target tied to the online network (Watkins 1989)",
+        about="online Q-learning: each transition is used once, without a separate target network (Watkins 1989)",
         paper="Watkins, Learning from delayed rewards, 1989",
         build="qtwin.agents.online_q:online_q", actions=DISCRETE, output="values",
         defaults=_dqn(
@@ -41,7 +41,7 @@ VALUE_RECORDS = (
     ),
     AgentInfo(
         "fqi",
-        about="fitted Q-iteration: everything remembered, each regression run to its end (Ernst 2005, Riedmiller 2005)",
+        about="fitted Q-iteration: all data kept, many gradient steps per target (Ernst 2005, Riedmiller 2005)",
         paper="Ernst, Geurts & Wehenkel, Tree-based batch mode reinforcement learning, 2005; Riedmiller, Neural fitted"
         " Q iteration, 2005",
         build="qtwin.agents.fqi:fqi", actions=DISCRETE, output="values",
@@ -53,14 +53,14 @@ VALUE_RECORDS = (
     ),
     AgentInfo(
         "double_dqn",
-        about="DQN, but the online network chooses the action that the target network values (van Hasselt 2016)",
+        about="DQN whose online network selects the action that the target network evaluates (van Hasselt 2016)",
         paper="van Hasselt, Guez & Silver, Deep reinforcement learning with double Q-learning, 2016",
         build="qtwin.agents.double_dqn:double_dqn", defaults=_dqn("double_dqn", bootstrap="double"), actions=DISCRETE,
         output="values", bootstraps=("double",), weighted=True, noisy=True,
     ),
     AgentInfo(
         "munchausen_dqn",
-        about="DQN, but the log-policy of the action is added to its reward, the max is soft (Vieillard 2020)",
+        about="DQN with the scaled log-policy added to the reward, and a soft maximum (Vieillard 2020)",
         paper="Vieillard, Pietquin & Geist, Munchausen reinforcement learning, 2020",
         build="qtwin.agents.munchausen_dqn:munchausen_dqn", actions=DISCRETE, output="values",
         defaults=_dqn("munchausen_dqn", bootstrap="munchausen:0.9:0.03:-1"),
@@ -68,57 +68,58 @@ VALUE_RECORDS = (
     ),
     AgentInfo(
         "c51",
-        about="DQN, but for each action a distribution over fixed atoms, learned by cross-entropy (Bellemare 2017)",
+        about="distributional DQN: a categorical distribution over fixed atoms per action (Bellemare 2017)",
         paper="Bellemare, Dabney & Munos, A distributional perspective on reinforcement learning, 2017",
         build="qtwin.agents.c51:c51", actions=DISCRETE, output="atoms", own=Atoms,
         defaults=_dqn("c51", Atoms, loss="cross-entropy", support="0:100"),
-        losses=("cross-entropy",), learns="learns a distribution over classes by cross-entropy",
+        losses=("cross-entropy",), learns="learns a categorical distribution with the cross-entropy loss",
         bootstraps=("max", "double"), carries=ONE_ACTION, weighted=True, noisy=True,
     ),
     AgentInfo(
         "qr_dqn",
-        about="DQN, but for each action its quantiles, learned by quantile regression (Dabney 2018)",
+        about="distributional DQN: fixed quantiles per action, by quantile regression (Dabney 2018)",
         paper="Dabney, Rowland, Bellemare & Munos, Distributional reinforcement learning with quantile regression,"
         " 2018",
         build="qtwin.agents.qr_dqn:qr_dqn", actions=DISCRETE, output="quantiles", own=Quantiles,
         defaults=_dqn("qr_dqn", Quantiles, loss="huber", quantiles=200),
-        losses=("huber",), learns="learns quantiles by their own loss around Huber's",
+        losses=("huber",), learns="learns quantiles with the quantile Huber loss",
         bootstraps=("max", "double"), carries=ONE_ACTION, weighted=True, noisy=True,
     ),
     AgentInfo(
         "iqn",
-        about="DQN, but any quantile of each action, for the network is asked by its fraction (Dabney 2018)",
+        about="distributional DQN: implicit quantiles, whose fraction is an input of the network (Dabney 2018)",
         paper="Dabney, Ostrovski, Silver & Munos, Implicit quantile networks for distributional reinforcement learning,"
         " 2018",
         build="qtwin.agents.iqn:iqn", actions=DISCRETE, output="fractions", own=Quantiles,
         defaults=_dqn("iqn", Quantiles, loss="huber", quantiles=64),
-        losses=("huber",), learns="learns quantiles by their own loss around Huber's",
+        losses=("huber",), learns="learns quantiles with the quantile Huber loss",
         bootstraps=("max", "double"), carries=ONE_ACTION, weighted=True, noisy=True, check=check_iqn,
     ),
     AgentInfo(
         "hl_gauss",
-        about="DQN, but its target is learned as a class, by cross-entropy, not as a number (Farebrother 2024)",
+        about="DQN as classification: scalar targets become smoothed classes, cross-entropy loss (Farebrother 2024)",
         paper="Farebrother et al., Stop regressing: training value functions via classification, 2024",
         build="qtwin.agents.hl_gauss:hl_gauss", actions=DISCRETE, output="classes", own=Classes,
         defaults=_dqn("hl_gauss", Classes, loss="cross-entropy", support="0:100", sigma=0.75),
-        losses=("cross-entropy",), learns="learns a distribution over classes by cross-entropy",
+        losses=("cross-entropy",), learns="learns a categorical distribution with the cross-entropy loss",
         any_target=True, weighted=True, noisy=True,
     ),
     AgentInfo(
         "rainbow",
-        about="C51 with double choice, duelling and noisy network, 3 steps, prioritised replay (Hessel 2018)",
+        about="C51 with double Q-learning, duelling and noisy network, 3-step returns, prioritised replay (Hessel"
+        " 2018)",
         paper="Hessel et al., Rainbow: combining improvements in deep reinforcement learning, 2018",
         build="qtwin.agents.rainbow:rainbow", actions=DISCRETE, output="atoms", own=Atoms,
         defaults=_dqn(
             "rainbow", Atoms, loss="cross-entropy", support="0:100", net="mlp:120,84+duelling+noisy",
             bootstrap="double", n_step=3, prioritise="0.5:0.4", explore="1",
         ),
-        losses=("cross-entropy",), learns="learns a distribution over classes by cross-entropy",
+        losses=("cross-entropy",), learns="learns a categorical distribution with the cross-entropy loss",
         bootstraps=("max", "double"), carries=ONE_ACTION, weighted=True, noisy=True,
     ),
     AgentInfo(
         "pqn",
-        about="DQN without replay and twin: lambda-returns of many environments, layer norm, epochs (Gallici 2024)",
+        about="parallelised Q-network: no replay buffer or target network, lambda-returns, layer norm (Gallici 2024)",
         paper="Gallici et al., Simplifying deep temporal difference learning, 2024",
         build="qtwin.agents.pqn:pqn", actions=DISCRETE, output="values", own=Epochs,
         defaults=_dqn(  # mttga/purejaxql, config/alg/pqn_cartpole.yaml
@@ -130,7 +131,7 @@ VALUE_RECORDS = (
     ),
     AgentInfo(
         "stream_q",
-        about="Q(lambda) step by step: traces and a bounded step, no replay, batch or target network (Elsayed 2024)",
+        about="streaming Q(lambda): eligibility traces, bounded step size, no replay, batch or target (Elsayed 2024)",
         paper="Elsayed, Vasan & Mahmood, Streaming deep reinforcement learning finally works, 2024",
         build="qtwin.agents.stream_q:stream_q", actions=DISCRETE, output="values", own=Trace,
         defaults=_dqn(  # mohmdelsayed/streaming-drl, stream_q.py
@@ -138,7 +139,7 @@ VALUE_RECORDS = (
             reward_scale=0.0, loss="half-mse", learning_rate=1.0, collect=1, target="tied", warmup=0, replay=0,
             batch=1, explore="1:0.01:5%", envs=1,
         ),
-        losses=("half-mse",), learns="moves by the TD error itself", bootstraps=("max",), offline=False,
+        losses=("half-mse",), learns="updates along the TD error itself", bootstraps=("max",), offline=False,
         keeps="nothing", ignores=("optimiser", "max_gradient_norm"), check=check_stream,
     ),
 )  # fmt: skip

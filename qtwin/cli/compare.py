@@ -1,4 +1,4 @@
-"""``qtwin compare`` and ``qtwin report``: options in, a comparison out. Read without importing JAX."""
+"""``qtwin compare`` and ``qtwin report``. Read without importing JAX."""
 
 from __future__ import annotations
 
@@ -10,25 +10,44 @@ from qtwin.agents.catalog import every_setting
 from qtwin.config.options import number, option, whole
 from qtwin.errors import Refusal
 from qtwin.request.command_line import setting_options
+from qtwin.request.help_text import Option, add_options
 from qtwin.request.imports import import_words
 from qtwin.storage.reading import plain
 
+COMPARE_OPTIONS = {
+    "seeds": Option("K", "number of seeds of each cell of the grid", "5"),
+    "seed": Option("S", "first seed", "0"),
+    "out": Option("DIR", "directory of the comparison", "under runs/, named after its content"),
+    "budget": Option("MINUTES", "refuse a grid that would take longer", "no limit"),
+    "eval_episodes": Option("N", "episodes of the final evaluation, per seed", "100"),
+    "eval_max_steps": Option(
+        "N", "step limit of an evaluation episode [transitions]; 0 is the environment's, at least 10000", "0"
+    ),
+    "log_points": Option("N", "evaluations during training, evenly spaced", "20"),
+    "engine": Option("E", "auto, fused (all in JAX, one program) or hosted (environments in Python)", "auto"),
+    "quiet": Option(None, "print nothing"),
+}
+DEFAULTS = {
+    "seeds": "5",
+    "seed": "0",
+    "eval_episodes": "100",
+    "eval_max_steps": "0",
+    "log_points": "20",
+    "engine": "auto",
+}
+
 
 def compare_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("env", metavar="ENV", help="the environment, for example CartPole-v1 (qtwin list envs)")
+    parser.usage = "%(prog)s ENV --SETTING VALUE VALUE ... [options]"
+    parser.epilog = (
+        "Every setting takes one value or several, and every combination of values is run: the cells of the grid."
+    )
+    parser.add_argument("env", metavar="ENV", help="environment, for example CartPole-v1 (qtwin list envs)")
     parser.add_argument("--agent", metavar="NAME", nargs="+", help="algorithms (qtwin list agents)")
-    parser.add_argument("--preset", metavar="NAME", nargs="+", help="recipes (qtwin list presets)")
-    parser.add_argument("--seeds", metavar="K", default="5", help="how many seeds of each")
-    parser.add_argument("--seed", metavar="S", default="0", help="the first of them")
-    parser.add_argument("--out", metavar="DIR", help="the comparison's directory; named by its content if left out")
-    parser.add_argument("--budget", metavar="MINUTES", help="refuse a grid that would take longer")
-    parser.add_argument("--eval-episodes", metavar="N", default="100", help="greedy episodes at the end, for each seed")
-    parser.add_argument("--eval-max-steps", metavar="N", default="0", help="cut an evaluation episode after N steps")
-    parser.add_argument("--log-points", metavar="N", default="20", help="evaluations on the way")
-    parser.add_argument("--engine", metavar="E", default="auto", help="auto, fused (in JAX) or hosted (in Python)")
-    parser.add_argument("--quiet", action="store_true", help="say nothing")
-    parser.set_defaults(imports=())  # handed on to the processes of the cells
-    setting_options(parser, "each takes one value or several; every combination is run", nargs="+")
+    parser.add_argument("--preset", metavar="NAME", nargs="+", help="presets (qtwin list presets)")
+    add_options(parser, COMPARE_OPTIONS, {"": tuple(COMPARE_OPTIONS)})
+    parser.set_defaults(**DEFAULTS, imports=())  # imports are handed on to the processes of the cells
+    setting_options(parser, nargs="+")
 
 
 def compare(arguments: argparse.Namespace) -> int:
@@ -51,12 +70,12 @@ def compare(arguments: argparse.Namespace) -> int:
     cells = cells_of(protocol, said)
     folder = Path(arguments.out) if arguments.out else default_folder(protocol, cells)
     if folder.exists() and not folder.is_dir():
-        raise Refusal(f"--out is a directory, and {folder} is a file; write another --out")
+        raise Refusal(f"--out needs a directory, and {folder} is a file; write another --out")
     return lab.run(folder, protocol, cells, _command(protocol, said, folder), budget, arguments.quiet)
 
 
 def report_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="DIR", help="a comparison's directory")
+    parser.add_argument("folder", metavar="DIR", help="directory of a comparison")
 
 
 def report(arguments: argparse.Namespace) -> int:
@@ -80,5 +99,5 @@ def _command(protocol, said: dict[str, list[str]], folder: Path) -> str:
     words += ["--eval-episodes", str(protocol.eval_episodes)] if protocol.eval_episodes != 100 else []
     words += ["--eval-max-steps", str(protocol.eval_max_steps)] if protocol.eval_max_steps else []
     words += import_words(protocol.imports)
-    # What is no UTF-8 in a path is shown as a question mark: the page and the terminal could not hold it.
+    # Bytes of a path that are not UTF-8 are shown as question marks: neither page nor terminal could show them.
     return plain(shlex.join([*words, "--out", str(folder)]))

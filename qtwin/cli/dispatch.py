@@ -1,8 +1,8 @@
-"""The command line. What is wrong with a request is said in one line, with exit code 2, before JAX is imported."""
+"""The command line. A wrong request is refused in one line, with exit code 2, before JAX is imported."""
 
 from __future__ import annotations
 
-# First what handles signals: one that comes while the rest is imported ends the process without a traceback.
+# Signal handling comes first: a signal during the other imports ends the process without a traceback.
 try:
     from qtwin.interrupts import Abandoned, importing
 except KeyboardInterrupt:
@@ -22,13 +22,13 @@ with importing():
 
 
 class Command(NamedTuple):
-    """A sub-command. Its functions are ``"module:function"``, imported when it is asked for.
+    """A sub-command. Its functions are ``"module:function"``, imported when the command is used.
 
     Attributes:
-      summary: what it is for.
-      options: ``parser -> None``: adds its options.
-      run: ``arguments -> exit code``: what it does.
-      quick: it only reads and prints: a signal ends it at once.
+      summary: one line about it.
+      options: ``parser -> None``, adds its options.
+      run: ``arguments -> exit code``.
+      quick: it only reads and prints, so a signal ends it at once.
     """
 
     summary: str
@@ -41,13 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line.
 
     Returns:
-      the exit code: 0 done, 1 diverged or broken, 2 refused, 129/130/143 ended by SIGHUP, SIGINT or SIGTERM. What is
-      shown and cannot be, because nobody reads it any more, changes nothing about it.
+      the exit code: 0 done, 1 diverged or broken, 2 refused, 129/130/143 ended by SIGHUP, SIGINT or SIGTERM. A closed
+      pipe, whose output nobody reads any more, does not change it.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     with importing() as phase, outliving():
         code = _code(words, phase)
-    if argv is None:  # the process ends now: a signal must not show a traceback out of the interpreter's last moments
+    if argv is None:  # the process ends now: a signal must not show a traceback while the interpreter shuts down
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     return code
 
@@ -66,13 +66,13 @@ def _code(words: list[str], phase: importing) -> int:
         return 1
     except (KeyboardInterrupt, Abandoned):
         return 130
-    except SystemExit as exit:  # whoever asked for the end of the process, the command has not come to its own
+    except SystemExit as exit:  # raised by somebody else's code: the command itself has not finished
         told(f"something in this process raised SystemExit({exit.code}) before the command had ended")
         return 1
 
 
 def dispatch(words: list[str], phase: importing) -> int:
-    """Finds the sub-command and hands it its options; all that comes before it works belongs to ``phase``."""
+    """Finds the sub-command and runs it with its options; everything before it starts working belongs to ``phase``."""
     if not words or words[0] in ("-h", "--help"):
         print(overview())
         return 0
@@ -96,8 +96,13 @@ def dispatch(words: list[str], phase: importing) -> int:
         known = parser.options()
         strange = next((word for word in odd if word.startswith("-")), None)
         if strange is None:
-            raise Refusal(f"{parser.prog} does not know what to do with '{odd[0]}'; see {parser.prog} --help")
-        raise Refusal(f"unknown option '{strange}' of {parser.prog}{nearest(strange.partition('=')[0], known)}")
+            raise Refusal(f"{parser.prog} takes no argument '{odd[0]}'; see {parser.prog} --help")
+        name, given, value = strange.partition("=")
+        after = odd[odd.index(strange) + 1 :][:1]
+        value = value if given else "".join(each for each in after if not each.startswith("-"))
+        from qtwin.config.synonyms import hint
+
+        raise Refusal(f"unknown option '{strange}' of {parser.prog}{hint(name, known, value, known)}")
     if hasattr(arguments, "imports"):  # of a command that hands them on
         arguments.imports = modules
     run = imported(command.run)
@@ -115,8 +120,8 @@ def overview() -> str:
             "",
             *lines,
             "",
-            "qtwin train CartPole-v1     trains an agent",
-            "qtwin COMMAND --help        tells more",
+            "qtwin train CartPole-v1     train an agent",
+            "qtwin COMMAND --help        show the options of a command",
         ]
     )
 
@@ -126,29 +131,30 @@ COMMANDS = {
         "train an agent on an environment", "qtwin.request.command_line:train_options", "qtwin.cli.train:train"
     ),
     "eval": Command(
-        "play greedy episodes with a run's policies", "qtwin.cli.evaluate:eval_options", "qtwin.cli.evaluate:evaluate"
+        "evaluate the policies of a run in greedy episodes", "qtwin.cli.evaluate:eval_options",
+        "qtwin.cli.evaluate:evaluate",
     ),
     "compare": Command(
-        "what a choice does: a grid of settings, measured side by side", "qtwin.cli.compare:compare_options",
+        "compare settings: a grid of runs over several seeds, with statistics", "qtwin.cli.compare:compare_options",
         "qtwin.cli.compare:compare",
     ),
     "report": Command(
-        "the table and the page of a comparison, finished or not", "qtwin.cli.compare:report_options",
+        "table and HTML page of a comparison, finished or not", "qtwin.cli.compare:report_options",
         "qtwin.cli.compare:report",
     ),
     "rates": Command(
-        "the rate card: how often each of the three processes runs", "qtwin.cli.rates:rates_options",
+        "rate card: how often each of the three processes runs", "qtwin.cli.rates:rates_options",
         "qtwin.cli.rates:rates", quick=True,
     ),
     "list": Command(
-        "agents, targets, bootstraps, envs, presets, nets, ..., one line each", "qtwin.cli.listing:list_options",
+        "list agents, targets, bootstraps, envs, presets, nets, ...", "qtwin.cli.listing:list_options",
         "qtwin.cli.listing:list_names", quick=True,
     ),
     "record": Command(
-        "record a data set to learn from offline", "qtwin.cli.record:record_options", "qtwin.cli.record:record"
+        "record a data set for offline learning", "qtwin.cli.record:record_options", "qtwin.cli.record:record"
     ),
     "siamese": Command(
-        "features of images without labels: SimSiam, BYOL, MoCo, SimCLR", "qtwin.cli.siamese:siamese_options",
+        "learn image features without labels: SimSiam, BYOL, MoCo, SimCLR", "qtwin.cli.siamese:siamese_options",
         "qtwin.cli.siamese:siamese",
     ),
 }  # fmt: skip

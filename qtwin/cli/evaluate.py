@@ -1,4 +1,4 @@
-"""``qtwin eval``: its options, and what is wrong with them. Read without importing JAX."""
+"""``qtwin eval``. Read without importing JAX."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ from qtwin.interrupts import broken_off, importing
 
 
 def eval_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a run directory")
-    parser.add_argument("--episodes", metavar="N", default="100", help="greedy episodes for each seed of the run")
-    parser.add_argument("--env", metavar="ENV", help="another environment of the same shapes")
-    parser.add_argument("--seed", metavar="S", default="0", help="what the episodes' chance is drawn from")
-    parser.add_argument("--protocol", metavar="HOW", help="Atari: nature, machado, greedy (qtwin list protocols)")
-    parser.add_argument("--video", metavar="FILE", help="one episode of the first seed, as .gif, .webp, .png or .mp4")
-    parser.add_argument("--eval-max-steps", metavar="N", help="cut an episode after N steps (as in training)")
+    parser.usage = "%(prog)s RUN [options]"
+    parser.add_argument("run", metavar="RUN", help="run directory")
+    parser.add_argument("--episodes", metavar="N", default="100", help="episodes per seed (default: 100)")
+    parser.add_argument("--env", metavar="ENV", help="another environment with the same spaces")
+    parser.add_argument("--seed", metavar="S", default="0", help="seed of the episodes (default: 0)")
+    parser.add_argument(
+        "--protocol", metavar="NAME", help="Atari evaluation: nature, machado or greedy (qtwin list protocols)"
+    )
+    parser.add_argument(
+        "--video", metavar="FILE", help="write one episode of the first seed to a .gif, .webp, .png or .mp4 file"
+    )
+    parser.add_argument(
+        "--eval-max-steps", metavar="N", help="step limit of an episode [transitions] (default: as in training)"
+    )
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -43,7 +50,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         limit = saved["run"]["eval_max_steps"] if limit is None else whole(limit, "--eval-max-steps", 0)
         spec = judged_in(read_description(Path(arguments.run)), arguments.env)
         if arguments.protocol is not None and not spec.preprocessing:
-            raise Refusal(f"--protocol is of Atari's games, and the policy is judged in {spec.id}; leave it out")
+            raise Refusal(f"--protocol is for Atari games, and the policy is evaluated in {spec.id}; leave it out")
         if video is not None:
             check_video(arguments.video, spec)
         prepare(1)
@@ -53,11 +60,13 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def read_run(run: str) -> dict:
-    """A run's ``config.json``; refuses a path that is no run, or whose file is damaged."""
+    """Reads a run's ``config.json``; refuses a path without a run, or a damaged file."""
     from qtwin.request.run_config import read_config
     from qtwin.request.run_directory import near_run
 
     path = Path(run)
     if not (path / "config.json").is_file():
-        raise Refusal(f"there is no run at {run}{near_run(path) or '; write the directory that qtwin train named'}")
+        raise Refusal(
+            f"there is no run at {run}{near_run(path) or '; write the run directory that qtwin train printed'}"
+        )
     return read_config(path)

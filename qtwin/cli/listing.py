@@ -1,9 +1,11 @@
-"""What there is to choose from, one line each. Read without importing JAX."""
+"""``qtwin list``: what can be chosen by name. Read without importing JAX."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import textwrap
 from typing import TYPE_CHECKING
 
 from qtwin.errors import one_of
@@ -11,17 +13,29 @@ from qtwin.errors import one_of
 if TYPE_CHECKING:
     from qtwin.envs.spec import EnvSpec
 
-LISTS = (
-    *("agents", "targets", "bootstraps", "regularisers", "envs", "presets", "nets", "preprocessings", "protocols"),
-    *("methods", "augmentations", "diagnostics"),
-)
+# what can be listed, with a line about it; each is the values of an option
+LISTS = {
+    "agents": "algorithms, for --agent",
+    "targets": "target updates, for --target",
+    "bootstraps": "bootstrap targets, for --bootstrap",
+    "regularisers": "regularisers, for --regularise",
+    "envs": "environments",
+    "presets": "published hyperparameters, for --preset",
+    "nets": "networks, for --net",
+    "preprocessings": "Atari preprocessing, for --preprocessing",
+    "protocols": "Atari evaluation protocols, for qtwin eval --protocol",
+    "methods": "self-supervised methods, for qtwin siamese",
+    "augmentations": "image augmentations, for qtwin siamese --augment",
+    "diagnostics": "what is measured during training (--diagnose)",
+}
+NAME_WIDTH = 24  # columns; a longer name has a line of its own
 
 
 def listing(what: str) -> dict[str, str]:
-    """The names that ``what`` can take, each with a line about it.
+    """The names of one list, each with a line about it.
 
     Args:
-      what: one of ``LISTS``.
+      what: a key of ``LISTS``.
     """
     match one_of("list", what, LISTS):
         case "agents":
@@ -95,22 +109,45 @@ def _actions(spec: EnvSpec) -> str:
         return f"{spec.num_actions} actions"
     count = len(spec.action_low)
     low, high = f"{min(spec.action_low):g}", f"{max(spec.action_high):g}"
-    # One interval only where all numbers have the same.
+    # One interval, unless the bounds differ between the numbers.
     same = len(set(spec.action_low)) == len(set(spec.action_high)) == 1
     return f"actions of {count} number{'s' * (count > 1)} {'in' if same else 'within'} [{low}, {high}]"
 
 
 def list_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", metavar="WHAT", help="one of " + ", ".join(LISTS))
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.usage = "%(prog)s [WHAT] [--json]"
+    parser.add_argument("what", metavar="WHAT", nargs="?", help="one of " + ", ".join(LISTS))
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def list_names(arguments: argparse.Namespace) -> int:
-    found = listing(arguments.what)
+    found = LISTS if arguments.what is None else listing(arguments.what)
     if arguments.json:
         print(json.dumps(found, indent=1))
         return 0
-    width = max(len(name) for name in found)
-    for name, about in found.items():
-        print(f"{name:<{width}}  {about}")
+    for line in in_columns(found, shutil.get_terminal_size().columns):
+        print(line)
     return 0
+
+
+def in_columns(found: dict[str, str], columns: int) -> list[str]:
+    """Names, and the text about each in a column beside them, wrapped.
+
+    Args:
+      found: by name.
+      columns: width of the terminal.
+    """
+    width = max(len(name) for name in found if len(name) <= NAME_WIDTH) + 2
+    indent, lines = " " * width, []
+    for name, about in found.items():
+        first = f"{name:<{width}}" if len(name) <= width - 2 else f"{name}\n{indent}"
+        text = textwrap.fill(
+            about,
+            max(columns, 40),
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_long_words=True,
+            break_on_hyphens=False,
+        )
+        lines += (first + text[width:]).splitlines()
+    return lines

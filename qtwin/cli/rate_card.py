@@ -1,4 +1,4 @@
-"""The rate card, as a table for people and as JSON for programs. Read without importing JAX."""
+"""The rate card, as a table and as JSON. Read without importing JAX."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qtwin.request.presets import Preset
 from qtwin.request.schedules import used_up
 from qtwin.storage.console import console
 
-SIDE_BY_SIDE = 3  # columns that 80 characters hold beside the row names
+SIDE_BY_SIDE = 3  # columns that fit into 80 characters beside the row names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Column:
     """One recipe on the card.
 
     Attributes:
-      name: the preset's or the agent's, with the environment where that picks the row.
-      config: the recipe, with what was said aloud.
+      name: of the preset or agent, with the environment where the preset differs by environment.
+      config: the recipe, with the explicit settings.
       card: its numbers.
-      preset: where it comes from, None for an agent's default.
+      preset: its source; None for an agent's defaults.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Column:
 
     @property
     def itself(self) -> str:
-        """What the library itself does with this many environments, where that differs."""
+        """What the original library does with this many environments, where that differs."""
         if self.preset is None or self.preset.itself is None:
             return ""
         per_step, between = self.preset.itself(self.config.envs, self.config)
@@ -47,28 +47,28 @@ class Column:
             return ""
         plural = "" if per_step == 1 else "s"
         return (
-            f"with N = {self.config.envs} environments the library itself takes a gradient step per {_number(per_step)}"
-            f" transition{plural} (here {_number(ours[0])}) and moves its target every {_number(between)} gradient"
+            f"with {self.config.envs} environments the original library takes a gradient step per {_number(per_step)}"
+            f" transition{plural} (here {_number(ours[0])}) and updates its target every {_number(between)} gradient"
             f" steps (here {_number(ours[1])}), since {self.preset.because}"
         )
 
 
 def column(name: str, config: Config, preset: Preset | None) -> Column:
-    """Works out a column of the card."""
+    """Computes a column of the card."""
     frames = preset.frames if preset else None
     return Column(name, config, describe(rates_of(config), config.envs, config.steps, config.batch, frames), preset)
 
 
 def rows(columns: list[Column]) -> list[tuple[str, list[str]]]:
-    """The card's rows: what is counted, and the number in each column ("-" where there is none)."""
+    """The rows of the card: a label, and the number in each column ("-" where there is none)."""
     cards = [column.card for column in columns]
-    at_most = ["at most " if card.target_updates is None else "" for card in cards]  # the regression decides
+    at_most = ["at most " if card.target_updates is None else "" for card in cards]  # updates on convergence
 
     def of(field: str, prefix: list[str] | None = None) -> list[str]:
         numbers = [_number(getattr(card, field)) for card in cards]
         return [p + n for p, n in zip(prefix, numbers, strict=True)] if prefix else numbers
 
-    moves = ["when it fits" if card.target_updates is None else _number(card.target_updates) for card in cards]
+    moves = ["on convergence" if card.target_updates is None else _number(card.target_updates) for card in cards]
     played = [column.config.preprocessing or "-" for column in columns]
     return [
         ("target", [card.target for card in cards]),
@@ -76,12 +76,12 @@ def rows(columns: list[Column]) -> list[tuple[str, list[str]]]:
         *([("preprocessing", played)] if any(column.config.preprocessing for column in columns) else []),
         *([("emulator frames", of("frames"))] if any(card.frames for card in cards) else []),
         ("transitions", of("transitions")),
-        ("  of them warm-up", of("warmup")),
+        ("  of which warm-up", of("warmup")),
         ("gradient steps", of("gradient_steps")),
         *([("actor steps", _actor_steps(columns))] if any(map(_has_actor, columns)) else []),
         ("target updates", moves),
-        ("cycle: transitions", of("cycle_transitions")),
-        ("cycle: gradient steps", of("cycle_gradient_steps")),
+        ("per cycle: transitions", of("cycle_transitions")),
+        ("per cycle: gradient steps", of("cycle_gradient_steps")),
         ("samples per transition", of("samples_per_transition")),
         ("gradient steps per target update", of("gradient_steps_per_target_update", at_most)),
         ("transitions per target update", of("transitions_per_target_update", at_most)),
@@ -100,8 +100,8 @@ def _actor_steps(columns: list[Column]) -> list[str]:
 
 
 def remarks(columns: list[Column]) -> list[str]:
-    """What is to be said beside the numbers: of each preset once, where a warm-up uses up the exploration schedule, and
-    what each library itself does."""
+    """Notes below the numbers: the source of each preset, warm-ups that use up the exploration schedule, and
+    differences from the original library."""
     presets = {each.preset.name: each.preset for each in columns if each.preset}
     lines = []
     for name, preset in presets.items():
@@ -111,12 +111,12 @@ def remarks(columns: list[Column]) -> list[str]:
     for each in columns:
         if each.itself:
             said.setdefault((each.preset.name, each.itself), []).append(each.name)
-    # What holds for many rows of a preset is said once.
+    # A note that holds for several rows of a preset is printed once.
     return lines + [f"{names[0] if len(names) == 1 else name}: {text}" for (name, text), names in said.items()]
 
 
 def show(columns: list[Column]) -> None:
-    """Prints the card, a few columns at a time, and what is to be said of each."""
+    """Prints the card, a few columns at a time, and the notes."""
     from rich import box
     from rich.table import Table
 
@@ -124,7 +124,7 @@ def show(columns: list[Column]) -> None:
     for start in range(0, len(columns), SIDE_BY_SIDE):
         some = columns[start : start + SIDE_BY_SIDE]
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-        table.add_column("of the whole budget", no_wrap=True)
+        table.add_column("totals of the run", no_wrap=True)
         for each in some:
             table.add_column(each.name, justify="right", overflow="fold")
         for name, numbers in rows(some):
@@ -135,7 +135,7 @@ def show(columns: list[Column]) -> None:
 
 
 def as_json(columns: list[Column]) -> list[dict]:
-    """The card for programs: one object for each column, with plain keys and null where there is no number."""
+    """The card as JSON objects, one per column, with null where there is no number."""
     return [
         {
             "name": each.name,
@@ -166,21 +166,22 @@ def _number(value: float | Fraction | None) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """The rate card: one algorithm's three processes side by side, in every unit that people use.
+    """The rate card: the rates of an algorithm's three processes, in every common unit.
 
-    Attributes (of the whole budget unless said otherwise):
-      frames: emulator frames, None where there is no emulator. [frames]
-      transitions: agent steps. [transitions]
+    Attributes (totals of the run unless stated otherwise):
+      frames: emulator frames; None without an emulator. [frames]
+      transitions: environment steps. [transitions]
       gradient_steps: [gradient steps]
-      target_updates: moves of the target; None where the regression decides. [moves]
-      cycle_transitions, cycle_gradient_steps: one cycle with these environments.
-      warmup: transitions gathered at random first. [transitions]
-      samples_per_transition: how often a transition is replayed on average: batch x gradient steps / transitions after
-        the warm-up; None offline.
-      gradient_steps_per_target_update: None where the target never moves.
-      transitions_per_target_update: None where the target never moves, or offline.
-      mean_age_gradient_steps, mean_age_transitions: mean age of what the target knows; None where it grows without end.
-      half_life_gradient_steps: of a soft target; None for the others.
+      target_updates: None where the target is updated on convergence. [target updates]
+      cycle_transitions, cycle_gradient_steps: per cycle, with these environments.
+      warmup: random transitions before the first gradient step. [transitions]
+      samples_per_transition: replay ratio, how often a transition is sampled on average: batch x gradient steps /
+        transitions after the warm-up; None offline.
+      gradient_steps_per_target_update: None where the target never changes.
+      transitions_per_target_update: None where the target never changes, or offline.
+      mean_age_gradient_steps, mean_age_transitions: mean age of the target's parameters; None where it is
+        unbounded.
+      half_life_gradient_steps: of a soft target; None for other rules.
     """
 
     envs: int
@@ -202,14 +203,14 @@ class Card:
 
 
 def describe(rates: Rates, envs: int, steps: int, batch: int, frames_per_transition: int | None = None) -> Card:
-    """Fills in the rate card.
+    """Computes the rate card.
 
     Args:
       rates: the three rates.
-      envs: number of environments.
+      envs: number of parallel environments.
       steps: the budget. [transitions]; offline [gradient steps]
-      batch: transitions in one regression batch; 0 for the whole data set.
-      frames_per_transition: emulator frames behind one transition, None where there is no emulator.
+      batch: minibatch size; 0 for the whole data set. [transitions]
+      frames_per_transition: emulator frames per transition; None without an emulator.
     """
     spent, rule = plan(rates, envs, steps), rates.target_update
     per_step = Fraction(rates.collect, rates.regress)  # transitions per gradient step

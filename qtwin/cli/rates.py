@@ -1,4 +1,4 @@
-"""``qtwin rates``: the rate cards of recipes. Read without importing JAX."""
+"""``qtwin rates``: rate cards of presets and agents. Read without importing JAX."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from qtwin.request.presets import preset_of
 
 
 def rates_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", metavar="NAME", nargs="+", help="recipes side by side (qtwin list presets)")
-    parser.add_argument("--agent", metavar="NAME", nargs="+", help="agents' own settings side by side")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.usage = "%(prog)s [--preset NAME ... | --agent NAME ...] [options]"
+    parser.add_argument("--preset", metavar="NAME", nargs="+", help="presets to show side by side (qtwin list presets)")
+    parser.add_argument("--agent", metavar="NAME", nargs="+", help="agents to show side by side (qtwin list agents)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     setting_options(parser)
 
 
 def rates(arguments: argparse.Namespace) -> int:
     if arguments.preset and arguments.agent:
-        raise Refusal("a rate card is of presets or of agents, and both came; leave out --agent or --preset")
+        raise Refusal("a rate card shows presets or agents, and both came; leave out --agent or --preset")
     recipes = []
     for preset in map(preset_of, arguments.preset or ()):
         recipes += [(name, config, preset) for name, config in preset.recipes.items()]
     if not recipes:
-        agents = arguments.agent or ["online_q", "dqn", "fqi"]  # the three settings of the three rates
+        agents = arguments.agent or ["online_q", "dqn", "fqi"]  # the three classic choices of the three rates
         recipes = [(agent, agent_of(agent).defaults, None) for agent in agents]
     said = settings_of(arguments)
     agents = [config.agent for _, config, _ in recipes]
@@ -48,5 +49,5 @@ def rates(arguments: argparse.Namespace) -> int:
 
 
 def _for(config: Config, said: dict[str, str]) -> dict[str, str]:
-    """Of the settings, those that mean something to a recipe's agent: others are for the cards beside it."""
+    """The settings that a recipe's agent uses; the others are meant for the cards beside it."""
     return {field: value for field, value in said.items() if reads(config.agent, field)}

@@ -1,4 +1,4 @@
-"""``qtwin record``: its options, and what is wrong with them. Read without importing JAX."""
+"""``qtwin record``. Read without importing JAX."""
 
 from __future__ import annotations
 
@@ -13,13 +13,25 @@ from qtwin.interrupts import broken_off, importing
 
 
 def record_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("env", metavar="ENV", help="the environment (qtwin list envs)")
-    parser.add_argument("--out", metavar="FILE", required=True, help="the recording, a new .safetensors file")
-    parser.add_argument("--steps", metavar="N", help="how many transitions")
-    parser.add_argument("--policy", metavar="RUN", default="random", help="a run whose policy acts, or random")
-    parser.add_argument("--epsilon", metavar="EPS", default="0", help="how often the policy's action is a random one")
-    parser.add_argument("--seed", metavar="S", default="0", help="of the recording")
-    parser.add_argument("--enumerate", action="store_true", help="each outcome of each action in each state, once")
+    parser.usage = "%(prog)s ENV --out FILE [options]"
+    parser.add_argument("env", metavar="ENV", help="environment (qtwin list envs)")
+    parser.add_argument("--out", metavar="FILE", required=True, help="the recording: a new .safetensors file")
+    parser.add_argument("--steps", metavar="N", help="number of transitions")
+    parser.add_argument(
+        "--policy", metavar="RUN", default="random", help="run whose policy acts, or random (default: random)"
+    )
+    parser.add_argument(
+        "--epsilon",
+        metavar="EPS",
+        default="0",
+        help="probability of a random action instead of the policy's (default: 0)",
+    )
+    parser.add_argument("--seed", metavar="S", default="0", help="seed of the recording (default: 0)")
+    parser.add_argument(
+        "--enumerate",
+        action="store_true",
+        help="record every outcome of every action in every state once (finite MDPs)",
+    )
 
 
 def record(arguments: argparse.Namespace) -> int:
@@ -29,7 +41,7 @@ def record(arguments: argparse.Namespace) -> int:
 
 
 def _recording(arguments: argparse.Namespace) -> Callable[[], int]:
-    """The recording that is asked for, checked, and what it needs imported."""
+    """Checks the request and imports what it needs; returns the recording as a function."""
     from qtwin.envs.catalog import resolve
     from qtwin.replay.dataset import new_file
     from qtwin.request.run_directory import anchored
@@ -40,13 +52,13 @@ def _recording(arguments: argparse.Namespace) -> Callable[[], int]:
     resolve(arguments.env)
     new_file(arguments.out)
     if arguments.enumerate and arguments.steps is not None:
-        raise Refusal("--enumerate writes every outcome once and --steps came too; leave one of them out")
+        raise Refusal("--enumerate records every outcome once and takes no --steps; leave one of them out")
     if not arguments.enumerate and arguments.steps is None:
-        raise Refusal("a recording needs a number of transitions and none came; write --steps 10000, or --enumerate")
+        raise Refusal("a recording needs its number of transitions; write --steps 10000, or --enumerate")
     steps = None if arguments.steps is None else whole(arguments.steps, "--steps", 1)
     seed, epsilon = whole(arguments.seed, "--seed", 0), number(arguments.epsilon, "--epsilon")
     if epsilon > 1:
-        raise Refusal(f"--epsilon is a number between 0 and 1, not {arguments.epsilon}; write --epsilon 0.1")
+        raise Refusal(f"--epsilon must be between 0 and 1, not {arguments.epsilon}; write for example --epsilon 0.1")
     policy = arguments.policy
     if policy != "random":
         read_run(policy)

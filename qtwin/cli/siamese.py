@@ -1,38 +1,43 @@
-"""``qtwin siamese``: its options, and what it does with them. Read without importing JAX."""
+"""``qtwin siamese``. Read without importing JAX."""
 
 from __future__ import annotations
 
 import argparse
 
-from qtwin.config.options import option
 from qtwin.interrupts import importing
-from qtwin.request.run_options import asked_of, run_options
+from qtwin.request.help_text import Option, add_options
+from qtwin.request.run_options import CONFIG, RUN_OPTIONS, asked_of
 from qtwin.request.siamese import SETTINGS, SiameseRequest, build
+from qtwin.siamese.sizes import LIMIT
+
+SIAMESE_OPTIONS = RUN_OPTIONS | {
+    "config": CONFIG,
+    "data": Option(
+        "DATA", "digits, a folder (CIFAR-10's binary files, or pictures), .npy, .npz or a recording", "digits"
+    ),
+    "data_limit": Option("GIB", "memory that the images may take [GiB]", f"{LIMIT:g}"),
+    "log_points": RUN_OPTIONS["log_points"]._replace(default="15"),
+    "checkpoints": RUN_OPTIONS["checkpoints"]._replace(means="checkpoints per run, or every:N gradient steps"),
+}
+GROUPS = {
+    "": ("data", "epochs", "seeds", "seed", "out", "resume", "target", "encoder", "learning_rate", "batch", "quiet"),
+    "network": ("projector", "predictor", "bottleneck", "batch_norm", "stats_policy"),
+    "loss": ("stop_gradient", "symmetric", "temperature", "queue"),
+    "optimiser and augmentation": ("momentum", "weight_decay", "augment"),
+    "evaluation and checkpoints": ("log_points", "checkpoints", "keep"),
+    "more": ("data_limit", "config"),
+}
 
 
 def siamese_options(parser: argparse.ArgumentParser) -> None:
     """The options of ``qtwin siamese``."""
-    parser.add_argument("method", metavar="METHOD", nargs="?", help="simsiam, byol, ... (qtwin list methods)")
-    meanings = {
-        "log_points": "how often on the way the features are judged (15)",
-        "checkpoints": "so many in the run (5), or every:N gradient steps one",
-    }
-    run_options(parser, meanings, {"config": _data_options, "quiet": _setting_options})
-
-
-def _data_options(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "%(prog)s METHOD [options]"
+    parser.epilog = "Settings without a default here have one per method and data set."
     parser.add_argument(
-        "--data",
-        metavar="DATA",
-        help="digits, a folder (CIFAR-10's binary files, or pictures), .npy, .npz or a recording",
+        "method", metavar="METHOD", nargs="?", help="simsiam, byol, moco or simclr (qtwin list methods)"
     )
-    parser.add_argument("--data-limit", metavar="GIB", help="memory that the images may take (1) [GiB]")
-
-
-def _setting_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("settings", "over the method's own for such images")
-    for field, (takes, means) in SETTINGS.items():
-        group.add_argument(option(field), dest=field, metavar=takes, help=means)
+    settings = {field: Option(takes, means) for field, (takes, means) in SETTINGS.items()}
+    add_options(parser, SIAMESE_OPTIONS | settings, GROUPS)
 
 
 def siamese(arguments: argparse.Namespace) -> int:
@@ -43,6 +48,6 @@ def siamese(arguments: argparse.Namespace) -> int:
 
 
 def request_of(arguments: argparse.Namespace) -> SiameseRequest:
-    """What ``qtwin siamese`` was asked for, checked."""
+    """The checked request of a ``qtwin siamese`` command line."""
     asked, settings = asked_of(arguments, "method", "qtwin siamese simsiam", tuple(SETTINGS))
     return build(**asked, settings=settings)

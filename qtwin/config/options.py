@@ -1,51 +1,64 @@
-"""Settings as they are written, read into the types that `Config` has. Read without importing JAX."""
+"""The settings, their options, and their values read into the types that `Config` has. Read without importing JAX."""
 
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import re
 from typing import Any
 
 from qtwin.config.config import Config
+from qtwin.config.synonyms import hint
 from qtwin.envs.preprocessing import PREPROCESSINGS
 from qtwin.errors import Refusal, one_of
 
-# field of `Config`: (what its option takes, what it means), in the order in which an algorithm reads
+# field of `Config`: (placeholder of its option, help text), in the order in which an algorithm reads them. The help
+# adds the default, which comes from the agents' records.
 SETTINGS = {
-    "preprocessing": ("HOW", "Atari's frames and games: nature, cleanrl, v5 (qtwin list preprocessings)"),
-    "env_kwargs": ("JSON", "arguments of a Gymnasium environment: '{\"is_slippery\": false}'"),
-    "net": ("NET", "the network: table, linear, mlp:120,84, minatar (qtwin list nets)"),
-    "normalise": ("HOW", "observations: none, running"),
-    "init": ("HOW", "how its weights begin: lecun (Flax's way), torch, sparse"),
-    "bootstrap": ("HOW", "how a TD target uses the target network: max, double, minto, ... (qtwin list bootstraps)"),
-    "discount": ("GAMMA", "the discount factor"),
-    "n_step": ("N", "steps of reward in a TD target [transitions]"),
-    "loss": ("LOSS", "huber, mse, half-mse; of distributions cross-entropy, of quantiles huber"),
-    "regularise": ("HOW", "what else holds it near the target: none, functional:KAPPA, proximal:C"),
-    "self_predict": ("METHOD", "a self-predictive loss beside it: simsiam, byol, curl"),
-    "self_predict_target": ("SPEC", "how its reference follows, written as --target; the method's own if left out"),
-    "self_predict_steps": ("K", "how far ahead the latent is predicted (simsiam, byol) [transitions]"),
-    "self_predict_weight": ("W", "of this loss beside the Q loss; 0 is the method's own"),
-    "augment": ("HOW", "image observations for it: none, shift:PIXELS"),
-    "optimiser": ("OPT", "adam[:EPS[:B1]], sgd, rmsprop[:EPS[:inside|outside]]"),
-    "learning_rate": ("RATE", "the learning rate"),
-    "max_gradient_norm": ("NORM", "gradients are scaled down to this norm; 0 leaves them"),
-    "collect": ("M", "process 1: transitions per cycle, over all environments"),
-    "target": ("SPEC", "process 2: hard:500, soft:0.005, soft:0.005/10, tied, frozen, ... (qtwin list targets)"),
+    "preprocessing": ("NAME", "Atari frames and game rules: nature, cleanrl or v5 (qtwin list preprocessings)"),
+    "env_kwargs": ("JSON", "arguments of a Gymnasium environment, for example '{\"is_slippery\": false}'"),
+    "net": ("NET", "network: table, linear, mlp:120,84, minatar, nature, ... (qtwin list nets)"),
+    "normalise": ("HOW", "observation normalisation: none, or running (by the running mean and standard deviation)"),
+    "init": ("HOW", "weight initialisation: lecun (Flax), torch or sparse"),
+    "bootstrap": ("NAME", "bootstrap target: max, double, minto, ... (qtwin list bootstraps)"),
+    "discount": ("GAMMA", "discount factor"),
+    "n_step": ("N", "length of n-step returns [transitions]"),
+    "loss": (
+        "LOSS",
+        "loss on the TD error: huber, mse or half-mse; cross-entropy for distributions over atoms or classes",
+    ),
+    "regularise": ("HOW", "regularisation towards the target network: none, functional:KAPPA or proximal:C"),
+    "self_predict": ("METHOD", "auxiliary self-predictive loss: simsiam, byol or curl"),
+    "self_predict_target": ("SPEC", "target update of its second encoder, written like --target"),
+    "self_predict_steps": ("K", "prediction horizon in latent space, simsiam and byol only [transitions]"),
+    "self_predict_weight": ("W", "weight relative to the Q loss; 0 takes the method's own"),
+    "augment": ("HOW", "augmentation of image observations for this loss: none or shift:PIXELS"),
+    "optimiser": ("OPT", "optimiser: adam[:EPS[:B1]], radam[:EPS], sgd or rmsprop[:EPS[:inside|outside]]"),
+    "learning_rate": ("RATE", "learning rate (also --learning-rate)"),
+    "max_gradient_norm": ("NORM", "clip gradients to this global norm; 0 turns clipping off"),
+    "collect": ("M", "process 1: transitions collected per cycle, summed over environments; 0 is offline"),
+    "target": ("SPEC", "process 2, the target update: hard:500, soft:0.005, tied, ... (qtwin list targets)"),
     "regress": ("K", "process 3: gradient steps per cycle"),
-    "warmup": ("N", "transitions gathered at random first"),
-    "replay": ("N", "transitions remembered; 0 is the cycle's own"),
-    "prioritise": ("A:B[:E]", "draw by TD error: ALPHA:BETA, weights' BETA going to END (1) over the run"),
-    "batch": ("B", "transitions in a regression batch; 0 is a whole recording"),
+    "warmup": ("N", "random transitions collected before the first gradient step"),
+    "replay": ("N", "capacity of the replay buffer [transitions]; 0 trains on the current cycle only"),
+    "prioritise": ("A:B[:E]", "prioritised replay: exponent A, importance weights from B to E (1) over the run"),
+    "batch": ("B", "minibatch size [transitions]; 0 is the whole recording"),
     "explore": (
         "EPS",
-        "epsilon (an actor's noise), one number or START:END:OVER[:after-warmup] (OVER in transitions or 50%%)",
+        "epsilon, or the scale of an actor's noise: one number, or START:END:OVER[:after-warmup], where OVER is in"
+        " transitions or a share of the budget (50%)",
     ),
-    "zeta": ("MU", "random actions last as a zeta distribution of this exponent draws (ez-greedy: 2); 0 is one step"),
-    "envs": ("N", "environments stepped together"),
-    "steps": ("N", "the budget [transitions]; offline [gradient steps]"),
-    "schedule_steps": ("N", "the budget that schedules are derived from; 0 is --steps, or as before with --resume"),
+    "zeta": (
+        "MU",
+        "random actions are repeated for a number of steps drawn from a zeta distribution with this exponent (ez-greedy"
+        " uses 2); 0 is one step",
+    ),
+    "envs": ("N", "number of parallel environments"),
+    "steps": ("N", "training budget [transitions]; offline [gradient steps]"),
+    "schedule_steps": ("N", "budget that schedules are computed from, in the unit of --steps; 0 is --steps"),
 }
+NUMBERS_TOO = ("explore", "temperature", "target_entropy")  # settings of text that may be one number
+ALIASES = {"lr": "learning_rate", "actor_lr": "actor_learning_rate"}  # short names that Python and files may use too
 
 
 def option(field: str) -> str:
@@ -59,7 +72,7 @@ def read_settings(settings: dict[str, Any], base: Config) -> dict[str, Any]:
     if read.get("preprocessing"):
         one_of("preprocessing", read["preprocessing"], PREPROCESSINGS)
     if read.get("data"):
-        # Learning from a recording, nothing is collected; said aloud, a --collect is checked against it.
+        # A recording needs no collecting. An explicit --collect stays, and is checked later.
         read = {"collect": 0, "warmup": 0} | read
     return read
 
@@ -70,13 +83,15 @@ def read_fields(settings: dict[str, Any], base: Any, others: tuple[str, ...] = (
     Args:
       settings: by the names of fields.
       base: an instance of a frozen dataclass.
-      others: fields that are no settings.
+      others: fields that are not settings.
     """
     fields = {field.name: getattr(base, field.name) for field in dataclasses.fields(base) if field.name not in others}
     leasts = {field.name: field.metadata.get("least") for field in dataclasses.fields(base)}
     read = {}
-    for name, value in settings.items():
-        one_of("setting", name, fields)
+    for name, value in canonical(settings).items():
+        if name not in fields:
+            near = hint(name, fields, value, None if isinstance(base, Config) else [*map(option, fields)])
+            raise Refusal(f"unknown setting '{name}'{near}")
         match fields[name]:
             case bool():
                 read[name] = yes(value, option(name))
@@ -85,10 +100,25 @@ def read_fields(settings: dict[str, Any], base: Any, others: tuple[str, ...] = (
             case float():
                 read[name] = number(value, option(name))
             case _:
+                if isinstance(value, numbers.Real) and not isinstance(value, bool) and name in NUMBERS_TOO:
+                    value = f"{value:.12g}"
                 if not isinstance(value, str):
-                    raise Refusal(f"{option(name)} is text, not {value!r}; write for example {getattr(base, name)!r}")
+                    raise Refusal(f"{option(name)} is text, not {value!r}; write for example {_example(name, base)}")
                 read[name] = value
     return read
+
+
+def canonical(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings by their full names: ``lr`` is ``learning_rate``."""
+    found = {ALIASES.get(name, name): value for name, value in settings.items()}
+    if len(found) < len(settings):
+        short = next(name for name in settings if name in ALIASES)
+        raise Refusal(f"'{short}' and '{ALIASES[short]}' are the same setting; leave one of them out")
+    return found
+
+
+def _example(name: str, base: Any) -> str:
+    return f"{option(name)} {getattr(base, name) or 'none'}"
 
 
 def yes(value: Any, what: str) -> bool:
@@ -98,6 +128,13 @@ def yes(value: Any, what: str) -> bool:
     if value not in ("yes", "no"):
         raise Refusal(f"{what} is yes or no, not {value}; write {what} yes")
     return value == "yes"
+
+
+def flag(value: Any, what: str) -> bool:
+    """A flag: True or False, and no text, which would be true whatever it says."""
+    if not isinstance(value, bool):
+        raise Refusal(f"{what} is a flag, True or False in Python, not {value!r}")
+    return value
 
 
 def whole(value: Any, what: str, least: int) -> int:

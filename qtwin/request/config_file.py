@@ -10,6 +10,7 @@ from typing import Any
 from qtwin.agents.catalog import AGENTS, reads
 from qtwin.agents.own import OF_EVERY_AGENT
 from qtwin.config.options import option, yes
+from qtwin.config.synonyms import hint
 from qtwin.errors import Refusal, Unusable, nearest, one_of
 from qtwin.storage.files import LARGEST_JSON, read_bytes, read_json
 
@@ -26,10 +27,6 @@ def said(arguments: argparse.Namespace) -> dict[str, Any]:
     aloud = {name: value for name, value in vars(arguments).items() if value is not None and value is not False}
     file = aloud.pop("config", None)
     return aloud if file is None else read_request(Path(file), arguments) | aloud
-
-
-def config_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", metavar="FILE", help="options from a .toml or .json file, or a run's config.json")
 
 
 def read_request(path: Path, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -50,7 +47,8 @@ def read_request(path: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         name = key.replace("-", "_")
         name = spoken.get(name, name)
         if name not in names:
-            raise Refusal(f"{path}: unknown setting '{key[:60]}'{nearest(key[:60], [*spoken, *names])}")
+            near = hint(key[:60], [*spoken, *names], value, {*map(option, names), "--resume"})
+            raise Refusal(f"{path}: unknown setting '{key[:60]}'{near}")
         if name in found:
             raise Refusal(f"{path} says '{name}' twice; leave one of them out")
         found[name] = _value(value, name, getattr(arguments, name), path)

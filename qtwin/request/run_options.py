@@ -1,45 +1,45 @@
-"""The options of a run, whatever it learns: how they are written, read and checked. Read without importing JAX."""
+"""The options that every kind of run has: how they are written, read and checked. Read without importing JAX."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from qtwin.config.options import option, whole
+from qtwin.config.options import flag, whole
 from qtwin.errors import Refusal
-from qtwin.request.config_file import config_option, said
+from qtwin.request.config_file import said
+from qtwin.request.help_text import Option
 from qtwin.request.retention import CHECKPOINTS, KEEP, parse_checkpoints, parse_keep
 from qtwin.request.run_config import BOUND, SavedRun, as_before, same_run
 from qtwin.request.run_directory import place_of, seeds_of
 
-# option: (what it takes, None where it is a flag; what it means), in the order of a command's help
+CONFIG = Option("FILE", "read options from a .toml or .json file, or from a run's config.json")
 RUN_OPTIONS = {
-    "seeds": ("K", "how many seeds, trained side by side"),
-    "seed": ("S", "the first of them"),
-    "out": ("DIR", "the run directory; a fresh one under runs/ if left out"),
-    "resume": (None, "go on with the run in --out"),
-    "log_points": ("N", "how often on the way it is evaluated"),
-    "checkpoints": ("N", "so many in the run (5), or every:N steps one"),
-    "keep": ("HOW", "which stay: last:2, every:10, best:1, or several with commas"),
-    "quiet": (None, "say nothing"),
+    "seeds": Option("K", "number of seeds, trained side by side", "1"),
+    "seed": Option("S", "first seed", "0"),
+    "out": Option("DIR", "run directory", "a new one under runs/"),
+    "resume": Option(None, "continue the run in --out"),
+    "log_points": Option("N", "evaluations during training, evenly spaced", "20"),
+    "checkpoints": Option("N", "checkpoints per run, or every:N transitions", "5"),
+    "keep": Option("HOW", "checkpoints to keep: last:N, every:N, best:N, or several joined by commas", KEEP),
+    "quiet": Option(None, "print nothing"),
 }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a run is carried out, checked: what the requests of all kinds of run have in common.
+    """Options of a run, checked. The requests of all kinds of run share them.
 
     Attributes:
-      seeds: which seeds, trained side by side.
-      out: the run directory, which holds nothing yet, or the run to go on with; None where nothing is written.
-      resume: go on with the run in ``out``.
-      log_points: how many times on the way it is evaluated and logged.
-      quiet: say nothing.
-      checkpoints: how many, or ``every:N`` (`qtwin.request.retention.parse_checkpoints`).
-      keep: which of them stay (`qtwin.request.retention.parse_keep`).
+      seeds: the seeds, trained side by side.
+      out: the run directory: empty, or a run to continue; None where nothing is written.
+      resume: continue the run in ``out``.
+      log_points: number of evaluations during training.
+      quiet: print nothing.
+      checkpoints: how many per run, or ``every:N`` (`qtwin.request.retention.parse_checkpoints`).
+      keep: the checkpoints to keep (`qtwin.request.retention.parse_keep`).
     """
 
     seeds: tuple[int, ...]
@@ -52,17 +52,17 @@ class RunOptions:
 
 
 class Given(NamedTuple):
-    """The same options as they were given; None stands for what was left out.
+    """The same options as they were given; None means that an option was left out.
 
     Attributes:
-      seeds: how many seeds; 1, or a resumed run's, if None.
-      seed: the first of them; 0, or a resumed run's, if None.
-      out: the run directory; a fresh one under ``runs/`` if None.
-      resume: go on with the run in ``out``.
-      log_points: how many.
-      quiet: say nothing.
-      checkpoints: 5, or a resumed run's, if None.
-      keep: the last 2 if None.
+      seeds: number of seeds; if None, 1 or what the resumed run has.
+      seed: the first seed; if None, 0 or what the resumed run has.
+      out: the run directory; if None, a new one under ``runs/``.
+      resume: continue the run in ``out``.
+      log_points: number of evaluations during training.
+      quiet: print nothing.
+      checkpoints: if None, 5 or what the resumed run has.
+      keep: if None, the last 2.
       files: False for a run without a directory.
     """
 
@@ -77,57 +77,33 @@ class Given(NamedTuple):
     files: bool = True
 
 
-def run_options(
-    parser: argparse.ArgumentParser,
-    meanings: dict[str, str],
-    after: dict[str, Callable[[argparse.ArgumentParser], None]],
-) -> None:
-    """Adds the options of a run.
-
-    Args:
-      parser: of a command that begins a run.
-      meanings: help texts in place of those in `RUN_OPTIONS`.
-      after: the command's other options, under the name of the one that they follow in its help.
-    """
-    config_option(parser)
-    after.get("config", _nothing)(parser)
-    for name, (takes, means) in RUN_OPTIONS.items():
-        how = {"action": "store_true"} if takes is None else {"metavar": takes}
-        parser.add_argument(option(name), dest=name, help=meanings.get(name, means), **how)
-        after.get(name, _nothing)(parser)
-
-
-def _nothing(parser: argparse.ArgumentParser) -> None:
-    """No more options."""
-
-
 def asked_of(
     arguments: argparse.Namespace, what: str, example: str, settings: tuple[str, ...]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a command line asks for, over what the file behind its ``--config`` says.
+    """The options of a command line, and those of its ``--config`` file where the command line does not set them.
 
     Args:
-      arguments: as they were parsed.
-      what: the command's first argument; it may stand in the file.
-      example: a command that has it.
+      arguments: the parsed command line.
+      what: the command's positional argument; the file may hold it.
+      example: a valid command, for the error message.
       settings: the names of the run's settings.
 
     Returns:
-      ``(options, settings)``; nothing that neither the command line nor the file says.
+      ``(options, settings)``, without what neither the command line nor the file sets.
     """
     asked = said(arguments)
     if what not in asked:
         command = " ".join(example.split()[:2])
-        raise Refusal(f"{command} needs {what.upper()} and none came; write {example}")
+        raise Refusal(f"{command} needs {what.upper()}; write for example {example}")
     return asked, {name: asked.pop(name) for name in settings if name in asked}
 
 
 def read_options(given: dict[str, Any], log_points: int) -> Given:
-    """Checks the options of a run one by one.
+    """Checks each option of a run.
 
     Args:
-      given: by the names of `Given`, as values or as the text that an option holds; what is missing was left out.
-      log_points: how many there are if that was left out.
+      given: by the names of `Given`, as values or as the text of an option; missing ones were left out.
+      log_points: the default of that option.
     """
     found = Given(**{"log_points": log_points} | given)
     if not found.files and found.resume:
@@ -137,6 +113,8 @@ def read_options(given: dict[str, Any], log_points: int) -> Given:
     checkpoints = None if found.checkpoints is None else str(found.checkpoints)
     if checkpoints is not None:
         parse_checkpoints(checkpoints)
+    flag(found.resume, "--resume")
+    flag(found.quiet, "--quiet")
     return found._replace(log_points=whole(found.log_points, "--log-points", 1), checkpoints=checkpoints, keep=keep)
 
 
@@ -148,21 +126,21 @@ def go_on(
     may_change: tuple[str, ...] = (),
     seeds_as_before: bool = True,
 ) -> tuple[tuple[int, ...], dict[str, Any]]:
-    """The seeds and how the run is carried out: what is asked for, and as a resumed run had it where nothing is.
+    """The seeds and options of a run. What was left out is as the resumed run has it, or the default.
 
     Args:
       given: from `read_options`.
-      config: the settings that are asked for.
-      run: what of `BOUND` is asked for; None, or no entry, where nothing is.
-      saved: the run to go on with; None for a new one.
-      may_change: settings that may differ from the saved run's.
-      seeds_as_before: with neither ``seeds`` nor ``seed`` given, the seeds are the saved run's.
+      config: the requested settings.
+      run: the requested values of `BOUND`; None, or a missing entry, means left out.
+      saved: the run to continue; None for a new one.
+      may_change: settings that may differ from those of the saved run.
+      seeds_as_before: with neither ``seeds`` nor ``seed`` given, take the seeds of the saved run.
 
     Returns:
       the seeds, and a value for each name in `BOUND`.
 
     Raises:
-      Refusal: the saved run had other settings, seeds or was carried out in another way; all that differs is listed.
+      Refusal: the saved run has other settings, seeds or options; the message lists all differences.
     """
     run = dict.fromkeys(BOUND) | run | {"checkpoints": given.checkpoints}
     if saved and seeds_as_before and given.seeds is None and given.seed is None:
@@ -176,13 +154,13 @@ def go_on(
 
 
 def placed(given: Given, seeds: tuple[int, ...], checkpoints: str, stem: str) -> dict[str, Any]:
-    """The fields of `RunOptions`; refuses a directory in which no run can be begun, or none be gone on with.
+    """The fields of `RunOptions`; refuses a directory in which a run can be neither started nor continued.
 
     Args:
       given: from `read_options`.
       seeds: from `go_on`.
-      checkpoints: likewise.
-      stem: a fresh directory is named after it.
+      checkpoints: from `go_on`.
+      stem: the first part of a new directory's name.
     """
     return {
         "seeds": seeds,

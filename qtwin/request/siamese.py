@@ -20,25 +20,25 @@ from qtwin.siamese.sizes import LIMIT
 from qtwin.target_update.specs import parse as parse_target
 
 _ABLATED = ", ".join(those_with("ablates_stop_gradient"))
-# field of `SiameseConfig`: (what its option takes, what it means), in the order in which a method reads
+# field of `SiameseConfig`: (placeholder of its option, help text), in the order in which a method reads them
 SETTINGS = {
-    "encoder": ("NET", "the encoder: conv:32,64,128 or resnet18"),
-    "projector": ("WIDTHS", "the projector's layers, 128,128"),
-    "predictor": ("HOW", "the predictor: learned, scheduled, fixed, none"),
-    "bottleneck": ("N", "its hidden layer; 0 is a quarter of the projector's output"),
-    "batch_norm": ("WHERE", "in projector and predictor: default, hidden, all, none"),
-    "target": ("SPEC", "process 2: tied, soft:0.01, cosine:0.004, hard:100, frozen (qtwin list targets)"),
-    "stats_policy": ("HOW", "the target's batch-norm statistics: own, copied, mixed, shared"),
-    "stop_gradient": ("yes|no", f"no lets the gradient through to the target branch ({_ABLATED}, tied)"),
-    "symmetric": ("yes|no", "each view predicts the other; no: the first predicts the second"),
-    "temperature": ("T", f"of the softmax over similarities ({', '.join(those_with('temperature'))})"),
-    "queue": ("N", f"keys of earlier batches that count as unlike ({', '.join(those_with('queue'))}) [images]"),
-    "augment": ("STEPS", "what makes a view: crop:0.3+shift:4+turn:20+flip+colour+grey+blur"),
-    "learning_rate": ("RATE", "for a batch of 256; falls along a cosine"),
-    "momentum": ("M", "of SGD"),
-    "weight_decay": ("D", "of SGD"),
-    "batch": ("B", "images in a batch"),
-    "epochs": ("N", "passes over the images, each shown once in a pass, in whole batches"),
+    "encoder": ("NET", "encoder: conv:32,64,128 or resnet18"),
+    "projector": ("WIDTHS", "widths of the projector's layers, for example 128,128"),
+    "predictor": ("HOW", "predictor: learned, scheduled, fixed or none"),
+    "bottleneck": ("N", "width of the predictor's hidden layer; 0 is a quarter of the projector's output"),
+    "batch_norm": ("WHERE", "batch norm in projector and predictor: default, hidden, all or none"),
+    "target": ("SPEC", "target update: tied, soft:0.01, cosine:0.004, hard:100, frozen, ... (qtwin list targets)"),
+    "stats_policy": ("HOW", "batch-norm statistics of the target: own, copied, mixed or shared"),
+    "stop_gradient": ("yes|no", f"no removes the stop-gradient (an ablation of {_ABLATED}, with --target tied)"),
+    "symmetric": ("yes|no", "yes: each view predicts the other; no: the first predicts the second"),
+    "temperature": ("T", f"softmax temperature ({', '.join(those_with('temperature'))})"),
+    "queue": ("N", f"size of the queue of negatives ({', '.join(those_with('queue'))}) [images]"),
+    "augment": ("STEPS", "augmentations, joined by plus: crop:0.3+shift:4+turn:20+flip+colour+grey+blur"),
+    "learning_rate": ("RATE", "learning rate of SGD for a batch of 256, with cosine decay (also --learning-rate)"),
+    "momentum": ("M", "momentum of SGD"),
+    "weight_decay": ("D", "weight decay of SGD"),
+    "batch": ("B", "batch size [images]"),
+    "epochs": ("N", "epochs: passes over the images in whole batches"),
 }
 STATS_POLICIES = ("own", "copied", "mixed", "shared")
 
