@@ -1,5 +1,4 @@
-"""How a TD target uses the target network, and what holds the online one back: one record for each. Read without
-importing JAX.
+"""Bootstrap targets, and regularisers towards the target network: one record for each. Read without importing JAX.
 
 A new one is a function in `qtwin.td.bootstrap`, and its record here.
 """
@@ -15,18 +14,18 @@ from qtwin.records import Catalogue, blanks, dangling
 
 
 class BootstrapInfo(NamedTuple):
-    """Everything that is known about a way to bootstrap by name.
+    """All facts about a bootstrap target.
 
     Attributes:
-      name: what is written for it, up to its numbers.
-      form: how it is written, for example ``mellowmax:W``.
+      name: its spec without numbers.
+      form: the form of its spec, for example ``mellowmax:W``.
       about: its formula, in one line.
-      paper: where it comes from.
-      build: ``(values, *numbers) -> y [B]`` by ``"module:function"`` (`qtwin.td.bootstrap.Values`); "" for one that is
-        an agent's own.
-      read: ``(what stands after the name, the whole spec) -> numbers``; None where nothing may stand there.
-      bare: its numbers may be left out.
-      several: its number says how many networks learn side by side.
+      paper: the source.
+      build: ``(values, *numbers) -> y [B]`` by ``"module:function"`` (`qtwin.td.bootstrap.Values`); "" where an
+        agent has its own.
+      read: ``(the part after the name, the whole spec) -> numbers``; None where it takes no numbers.
+      bare: its numbers are optional.
+      several: its number is the number of networks trained in parallel.
       compares: it compares the two networks, so they must not be tied.
     """
 
@@ -47,16 +46,16 @@ class BootstrapInfo(NamedTuple):
 
 
 class RegulariserInfo(NamedTuple):
-    """Everything that is known about a regulariser by name.
+    """All facts about a regulariser.
 
     Attributes:
-      name: what stands before the colon.
-      form: how it is written.
+      name: the part of its spec before the colon.
+      form: the form of its spec.
       about: what is added to the loss, in one line.
-      paper: where it comes from; "" where that needs no saying.
+      paper: the source, or "".
       build: ``(strength, net, twin, batch, q [B]) -> loss []`` by ``"module:function"``.
-      example: a spec that makes sense.
-      takes_number: its strength stands after the name.
+      example: a valid spec.
+      takes_number: its spec ends with its strength.
     """
 
     name: str
@@ -74,12 +73,12 @@ class RegulariserInfo(NamedTuple):
 
 
 class Bootstrap(NamedTuple):
-    """A way to bootstrap, read.
+    """A parsed bootstrap target.
 
     Attributes:
       kind: a key of ``BOOTSTRAPS``.
-      networks: that learn side by side; 1 for all whose record does not say ``several``.
-      numbers: what stood after the name.
+      networks: number of networks trained in parallel; 1 unless the record says ``several``.
+      numbers: the numbers of the spec.
     """
 
     kind: str
@@ -93,7 +92,7 @@ class Bootstrap(NamedTuple):
 
 
 class Regulariser(NamedTuple):
-    """A regulariser, read: a key of ``REGULARISERS`` and its number."""
+    """A parsed regulariser: a key of ``REGULARISERS`` and its strength."""
 
     kind: str
     strength: float = 0.0
@@ -104,12 +103,12 @@ def parse(spec: str) -> Bootstrap:
     name, colon, rest = spec.partition(":")
     info = BOOTSTRAPS.get(spec) or BOOTSTRAPS.get(name)
     if info is None:
-        raise Refusal(f"unknown way to bootstrap '{spec}'{nearest(name, BOOTSTRAPS)}")
+        raise Refusal(f"unknown bootstrap target '{spec}'{nearest(name, BOOTSTRAPS)}")
     if info.read is None or (info.bare and not colon):
         if info.name != spec:
             controls = [control for control in BOOTSTRAPS if control.startswith(f"{name}:")]
             ending = nearest(spec, controls) if controls else f"; write {name}"
-            raise Refusal(f"the way to bootstrap '{name}' takes no '{rest}'{ending}")
+            raise Refusal(f"the bootstrap target '{name}' takes no '{rest}'{ending}")
         return Bootstrap(info.name)
     numbers = info.read(rest, spec)
     return Bootstrap(info.name, networks=int(numbers[0])) if info.several else Bootstrap(info.name, numbers=numbers)
@@ -123,7 +122,7 @@ def parse_regulariser(spec: str) -> Regulariser:
     info = REGULARISERS[name]
     if not info.takes_number:
         if rest:
-            raise Refusal(f"the regulariser '{name}' takes no number, and '{spec}' came; write {info.example}")
+            raise Refusal(f"the regulariser '{name}' takes no number, got '{spec}'; write {info.example}")
         return Regulariser(name)
     strength = _number(rest)
     if strength is None or strength <= 0:
@@ -157,7 +156,7 @@ def problems(info: BootstrapInfo | RegulariserInfo, outside: bool = False) -> li
 def _networks(rest: str, spec: str) -> tuple[float, ...]:
     if not rest.isdigit() or not 2 <= int(rest) <= 100:
         raise Refusal(
-            f"maxmin:K takes the smallest of K networks and needs a whole number K from 2 to 100, not '{rest}';"
+            f"maxmin:K minimises over K networks, where K is a whole number from 2 to 100, not '{rest}';"
             " write for example maxmin:4"
         )
     return (int(rest),)
@@ -167,7 +166,8 @@ def _sharpness(rest: str, spec: str) -> tuple[float, ...]:
     sharpness = _number(rest)
     if sharpness is None or sharpness <= 0:
         raise Refusal(
-            f"mellowmax:W needs a number W greater than 0 (small is the mean, large the maximum), not '{rest}';"
+            f"mellowmax:W needs a number W greater than 0 (small W is near the mean, large W near the maximum), not"
+            f" '{rest}';"
             " write for example mellowmax:5"
         )
     return (sharpness,)
@@ -178,8 +178,8 @@ def _log_policy(rest: str, spec: str) -> tuple[float, ...]:
     sound = len(numbers) == 3 and None not in numbers
     if not sound or not (0 <= numbers[0] <= 1 and numbers[1] > 0 >= numbers[2]):
         raise Refusal(
-            "munchausen:ALPHA:TAU:L0 needs ALPHA between 0 and 1, TAU greater than 0 and L0 of at most 0, not"
-            f" '{spec}'; write munchausen, which is munchausen:0.9:0.03:-1"
+            "munchausen:ALPHA:TAU:L0 needs ALPHA between 0 and 1, TAU greater than 0 and L0 at most 0, not"
+            f" '{spec}'; write munchausen, short for munchausen:0.9:0.03:-1"
         )
     return numbers
 
@@ -194,16 +194,18 @@ def _number(text: str) -> float | None:
 
 _BOOTSTRAPS = (
     BootstrapInfo(
-        "max", "max", "r + gamma max_a Qbar(s', a): the target network chooses and values", "Mnih 2015",
+        "max", "max", "r + gamma max_a Qbar(s', a): the target network selects and evaluates the action", "Mnih 2015",
         "qtwin.td.bootstrap:greedy",
     ),
     BootstrapInfo(
-        "double", "double", "r + gamma Qbar(s', argmax_a Q(s', a)): the online network chooses", "van Hasselt 2016",
+        "double", "double", "r + gamma Qbar(s', argmax_a Q(s', a)): the online network selects the action",
+        "van Hasselt 2016",
         "qtwin.td.bootstrap:double",
     ),
     BootstrapInfo(
         "inverse-double", "inverse-double",
-        "r + gamma Q(s', argmax_a Qbar(s', a)): the target network chooses, the online one values", "van Hasselt 2018",
+        "r + gamma Q(s', argmax_a Qbar(s', a)): the target network selects, the online network evaluates",
+        "van Hasselt 2018",
         "qtwin.td.bootstrap:inverse_double",
     ),
     BootstrapInfo(
@@ -211,7 +213,7 @@ _BOOTSTRAPS = (
         "a control", "qtwin.td.bootstrap:online",
     ),
     BootstrapInfo(
-        "minto", "minto", "r + gamma max_a min(Q, Qbar)(s', a): the more cautious of the two", "Hendawy 2025",
+        "minto", "minto", "r + gamma max_a min(Q, Qbar)(s', a): the smaller of both networks", "Hendawy 2025",
         "qtwin.td.bootstrap:minto", compares=True,
     ),
     BootstrapInfo(
@@ -223,16 +225,16 @@ _BOOTSTRAPS = (
         "qtwin.td.bootstrap:minto_mean", compares=True,
     ),
     BootstrapInfo(
-        "minto:random", "minto:random", "r + gamma max_a of Q or of Qbar, by the toss of a coin", "minto's control",
+        "minto:random", "minto:random", "r + gamma max_a of Q or of Qbar, chosen at random", "minto's control",
         "qtwin.td.bootstrap:minto_random", compares=True,
     ),
     BootstrapInfo(
-        "maxmin", "maxmin:K", "r + gamma max_a min_k Qbar_k(s', a) over K networks that learn side by side",
+        "maxmin", "maxmin:K", "r + gamma max_a min_k Qbar_k(s', a) over K networks trained in parallel",
         "Lan 2020", "", _networks, several=True,
     ),
     BootstrapInfo(
         "mellowmax", "mellowmax:W",
-        "r + gamma log(mean_a exp(W Qbar(s', a))) / W, a soft maximum; with --target tied DeepMellow", "Kim 2019",
+        "r + gamma log(mean_a exp(W Qbar(s', a))) / W, a soft maximum; DeepMellow with --target tied", "Kim 2019",
         "qtwin.td.bootstrap:mellowmax", _sharpness,
     ),
     BootstrapInfo(
@@ -241,22 +243,23 @@ _BOOTSTRAPS = (
         "qtwin.td.bootstrap:munchausen", _log_policy, bare=True,
     ),
     BootstrapInfo(
-        "residual", "residual", "r + gamma max_a Q(s', a) with no stop-gradient at all", "Baird 1995, a control",
+        "residual", "residual", "r + gamma max_a Q(s', a) without a stop-gradient", "Baird 1995, a control",
         "qtwin.td.bootstrap:residual",
     ),
 )  # fmt: skip
 BOOTSTRAPS = Catalogue("way to bootstrap", BootstrapInfo, _BOOTSTRAPS, "qtwin.config.bootstrap_specs:problems")
 _REGULARISERS = (
     RegulariserInfo(
-        "none", "none", "nothing beside the TD error", "", "qtwin.td.bootstrap:nothing", "none", takes_number=False
+        "none", "none", "no regularisation", "", "qtwin.td.bootstrap:nothing", "none", takes_number=False
     ),
     RegulariserInfo(
         "functional", "functional:KAPPA",
-        "loss + (KAPPA / 2) mean (Q - Qbar)(s, a)^2; with --bootstrap online the target only holds back", "Piche 2021",
+        "loss + (KAPPA / 2) mean (Q - Qbar)(s, a)^2; with --bootstrap online the target network only regularises",
+        "Piche 2021",
         "qtwin.td.bootstrap:functional", "functional:0.5",
     ),
     RegulariserInfo(
-        "proximal", "proximal:C", "loss + |theta - thetabar|^2 / (2 C): not far from the target",
+        "proximal", "proximal:C", "loss + |theta - thetabar|^2 / (2 C): stays near the target parameters",
         "DQN Pro, Asadi 2022", "qtwin.td.bootstrap:proximal", "proximal:10",
     ),
 )  # fmt: skip

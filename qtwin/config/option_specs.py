@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from qtwin.envs.spec import EnvSpec
 
 LOSS_NAMES = {
-    "huber": "half the square up to 1, then linear (Nature DQN)",
-    "mse": "the mean squared TD error (CleanRL)",
+    "huber": "Huber loss: half the squared error up to 1, then linear (Nature DQN)",
+    "mse": "mean squared TD error (CleanRL)",
     "half-mse": "half of it, whose gradient is the TD error (Watkins)",
-    "cross-entropy": "of a distribution to the target's (c51, rainbow, hl_gauss)",
+    "cross-entropy": "cross-entropy to the target distribution (c51, rainbow, hl_gauss)",
 }
 INIT_NAMES = {
-    "lecun": "kernels normal with variance 1 / inputs, biases 0 (Flax's own)",
-    "torch": "kernels and biases uniform within 1 / sqrt(inputs) (torch's own)",
-    "sparse": "kernels the same, but nine in ten inputs of each unit are 0; biases 0 (Elsayed 2024)",
+    "lecun": "normal kernels with variance 1 / inputs, zero biases (Flax default)",
+    "torch": "uniform kernels and biases within 1 / sqrt(inputs) (PyTorch default)",
+    "sparse": "as torch, but nine in ten weights of each unit are 0; zero biases (Elsayed 2024)",
 }
 NORMALISE_NAMES = {
-    "none": "observations go into the network as they are",
-    "running": "by the mean and deviation of every observation learned from so far, saved with the network",
+    "none": "no normalisation",
+    "running": "by the running mean and standard deviation of all training observations, saved with the network",
 }
 
 

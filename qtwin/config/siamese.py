@@ -1,20 +1,20 @@
-"""One run of self-supervised learning as plain data. Read without importing JAX."""
+"""The settings of a self-supervised run. Read without importing JAX."""
 
 from __future__ import annotations
 
 import dataclasses
 
 PREDICTORS = {
-    "learned": "two layers with a bottleneck, at a constant learning rate",
-    "scheduled": "the same at the learning rate of the others, which falls",
-    "fixed": "the same as it began, random (SimSiam's ablation)",
-    "none": "the projection is compared as it is (SimSiam's ablation)",
+    "learned": "two layers with a bottleneck, constant learning rate",
+    "scheduled": "the same with the decaying learning rate of the other layers",
+    "fixed": "the same, fixed at its random initialisation (SimSiam ablation)",
+    "none": "no predictor (SimSiam ablation)",
 }
 BATCH_NORMS = {
-    "default": "as the paper has it: on every layer of the projector, on the predictor's hidden one",
-    "hidden": "on hidden layers only",
-    "all": "on every layer, the predictor's output included",
-    "none": "nowhere in projector and predictor",
+    "default": "as in the paper: all projector layers and the predictor's hidden layer",
+    "hidden": "hidden layers only",
+    "all": "all layers, including the predictor's output",
+    "none": "none in projector and predictor",
 }
 
 
@@ -30,21 +30,21 @@ class SiameseConfig:
       projector: widths of the projector's layers, the last that of its output.
       predictor: a key of ``PREDICTORS`` (SimSiam and BYOL).
       bottleneck: width of the predictor's hidden layer; 0 is a quarter of the projector's output.
-      batch_norm: where batch norm stands, a key of ``BATCH_NORMS``.
-      target: how the target network follows.
-      stats_policy: what becomes of the target's batch-norm statistics (`qtwin.twin.STATS_POLICIES`). While learning
-        every pass normalises by its own batch, so they matter only where the target network itself is looked at.
-      stop_gradient: False lets the gradient through to the other branch (SimSiam's ablation; a tied target only).
+      batch_norm: where batch norm is applied, a key of ``BATCH_NORMS``.
+      target: the target update.
+      stats_policy: how the target gets its batch-norm statistics (`qtwin.twin.STATS_POLICIES`). Training normalises
+        every batch by its own statistics, so they matter only where the target network itself is evaluated.
+      stop_gradient: False removes the stop-gradient (SimSiam ablation; tied target only).
       symmetric: each view predicts the other; False: the first predicts the second only.
       temperature: of the softmax over similarities (MoCo, SimCLR).
-      queue: keys of earlier batches that serve as negatives (MoCo). [images]
-      augment: what makes a view of an image, steps with a plus between: ``crop:0.3+flip+colour+blur+shift:4``.
-      learning_rate: of SGD for a batch of 256; scaled by batch / 256, falling along a cosine.
+      queue: size of the queue of negatives (MoCo). [images]
+      augment: augmentations joined by plus: ``crop:0.3+flip+colour+blur+shift:4``.
+      learning_rate: of SGD for a batch of 256; scaled by batch / 256, with cosine decay.
       momentum: of SGD.
       weight_decay: of SGD.
-      batch: images in a batch. [images]
-      epochs: passes over the images. A pass shows each image once, in an order of its own, in whole batches; the images
-        left over are others in each pass. [passes]
+      batch: batch size. [images]
+      epochs: passes over the images. Each pass is a new permutation, cut into whole batches; a remainder is left out,
+        a different one in each pass. [passes]
     """
 
     method: str = "simsiam"

@@ -1,4 +1,4 @@
-"""The small languages of the Siamese options, read and checked without importing JAX."""
+"""Parsers of the Siamese options. Read without importing JAX."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from qtwin.errors import Refusal, nearest
 
 # name: (how it is written, what it does)
 AUGMENTATIONS = {
-    "crop": ("crop[:LEAST]", "a random part of at least LEAST of the area (0.2 if left out), in the image's own size"),
-    "shift": ("shift:PIXELS", "moved by up to so many pixels each way, the border repeated"),
-    "turn": ("turn:DEGREES", "turned about its centre by up to so many degrees each way"),
-    "flip": ("flip", "left and right changed, for every second view"),
-    "colour": ("colour[:STRENGTH]", "brightness, contrast and saturation, by up to STRENGTH (0.4), four times of five"),
-    "grey": ("grey", "without colour, one time of five"),
-    "blur": ("blur", "a Gaussian blur, one time of two"),
+    "crop": ("crop[:LEAST]", "random resized crop of at least LEAST of the area (default 0.2)"),
+    "shift": ("shift:PIXELS", "random shift of up to PIXELS pixels each way, edge padding"),
+    "turn": ("turn:DEGREES", "random rotation of up to DEGREES degrees each way"),
+    "flip": ("flip", "horizontal flip with probability 0.5"),
+    "colour": (
+        "colour[:STRENGTH]",
+        "jitter of brightness, contrast and saturation by up to STRENGTH (default 0.4), probability 0.8",
+    ),
+    "grey": ("grey", "greyscale with probability 0.2"),
+    "blur": ("blur", "Gaussian blur with probability 0.5"),
 }
 
 
 def augment_choice(text: str) -> tuple[tuple[str, float | None], ...]:
-    """Reads ``crop:0.3+flip+shift:4`` into steps with their numbers, None where none was written."""
+    """Parses ``crop:0.3+flip+shift:4`` into steps with their numbers, None where a step has none."""
     steps = []
     for step in text.split("+"):
         name, colon, rest = step.strip().partition(":")
@@ -38,6 +41,8 @@ def augment_choice(text: str) -> tuple[tuple[str, float | None], ...]:
             "colour": value is not None and not 0 < value <= 1,
         }
         if bad.get(name, bool(colon)):
-            raise Refusal(f"the augmentation '{name}' is written {form}, and '{step}' came; write crop:0.3+shift:4")
+            raise Refusal(
+                f"the augmentation '{name}' is written {form}, got '{step}'; write for example crop:0.3+shift:4"
+            )
         steps.append((name, value))
     return tuple(steps)

@@ -1,4 +1,4 @@
-"""What `qtwin.measure.diagnostics.read` measures: one record for each. Read without importing JAX.
+"""The diagnostics that `qtwin.measure.diagnostics.read` computes: one record for each. Read without importing JAX.
 
 A new measure is its function and its line in `read` and `Readings`, and its record here. One from outside is a record
 that holds its function.
@@ -25,18 +25,18 @@ LOG_FIELDS = (
 
 
 class MeasureInfo(NamedTuple):
-    """Everything that is known about a measure.
+    """All facts about a diagnostic.
 
     Attributes:
       name: the field of `qtwin.measure.diagnostics.Readings`.
-      about: what it is, in one line.
-      paper: where it comes from; "" where that needs no saying.
-      unit: what it is counted in.
-      needs: what the agent must tell for it, a field of `qtwin.algorithm.Agent`: "values" or "layers"; "" is nothing.
-      found_on: what is looked at: "the probe batch", "gradient steps ahead" on it, or "the twin" itself.
-      log_name: how a log point calls it.
-      logged: how a log point holds it: a number "per seed", "once" for all of them, one per seed for each layer ("by
-        layer"), or "with the evaluations": the largest of all so far, those of evaluation episodes included.
+      about: one line about it.
+      paper: the source, or "".
+      unit: its unit.
+      needs: the field of `qtwin.algorithm.Agent` that it needs, "values" or "layers"; "" for none.
+      found_on: what it is computed on: "the probe batch", "gradient steps ahead" on it, or "the twin" itself.
+      log_name: its name in a log point.
+      logged: its form in a log point: a number "per seed", "once" for all seeds, one per seed and layer ("by layer"),
+        or "with the evaluations": the largest so far, including evaluation episodes.
       read: of a measure from outside, its function, or that function by ``"module:function"``: ``(agent, twin, batch)
         -> []``, a number of jax.numpy, or None where the agent does not tell what it needs. ``agent`` is the
         algorithm's `qtwin.Agent`, ``twin`` one seed's `qtwin.Twin`, ``batch`` the probe batch, a `qtwin.Transition` of
@@ -56,38 +56,41 @@ class MeasureInfo(NamedTuple):
 
 _MEASURES = (
     MeasureInfo(
-        "value_gap", "E |Q - Qbar| over the probe states and all actions", "", "a value", "values", "the probe batch",
+        "value_gap", "mean |Q - Qbar| over the probe states and all actions", "", "a value", "values", 
+        "the probe batch",
         "value_gap",
     ),
     MeasureInfo(
-        "greedy_gap", "share of probe states in which online and target network prefer different actions", "",
+        "greedy_gap", "share of probe states in which online and target network have different greedy actions", "",
         "share of states", "values", "the probe batch", "greedy_gap",
     ),
     MeasureInfo(
-        "churn", "share of probe states whose greedy action changes with one gradient step", "Schaul et al. 2022",
+        "churn", "share of probe states whose greedy action changes in one gradient step", "Schaul et al. 2022",
         "share of states", "values", "gradient steps ahead", "churn",
     ),
     MeasureInfo(
-        "target_change", "mean |change of y| with one gradient step, moves of the target that fall due included", "",
+        "target_change", "mean |change of the TD target y| in one gradient step, due target updates included", "",
         "a value", "", "gradient steps ahead", "target_change",
     ),
     MeasureInfo(
-        "largest_q", "the largest |Q| on the probe states", "", "a value", "values", "the probe batch", "largest_q"
+        "largest_q", "largest |Q| on the probe states", "", "a value", "values", "the probe batch", "largest_q"
     ),
     MeasureInfo(
-        "largest_reward", "the largest |r| in the probe batch, of n steps together where a target spans n", "",
+        "largest_reward", "largest |reward| in the probe batch, of n-step sums where targets have n steps", "",
         "a reward", "", "the probe batch", "largest_reward", "with the evaluations",
     ),
     MeasureInfo(
-        "effective_rank", "srank of the features", "Kumar et al. 2021", "dimensions", "layers", "the probe batch",
+        "effective_rank", "effective rank (srank) of the penultimate features", "Kumar et al. 2021", "dimensions",
+        "layers", "the probe batch",
         "effective_rank",
     ),
     MeasureInfo(
-        "rank_limit", "the lesser of probe states and features", "", "dimensions", "layers", "the probe batch",
+        "rank_limit", "upper bound of the effective rank: the smaller of probe states and features", "", "dimensions",
+        "layers", "the probe batch",
         "rank_limit", "once",
     ),
     MeasureInfo(
-        "dormant", "share of hidden units that hardly answer", "Sokar et al. 2023", "share of hidden units", "layers",
+        "dormant", "share of dormant hidden units", "Sokar et al. 2023", "share of hidden units", "layers",
         "the probe batch", "dormant",
     ),
     MeasureInfo(
@@ -95,7 +98,7 @@ _MEASURES = (
         "the probe batch", "spread",
     ),
     MeasureInfo(
-        "distances", "relative L2 distance between the twins for each layer by name", "", "1", "", "the twin",
+        "distances", "relative L2 distance between online and target network, per layer", "", "1", "", "the twin",
         "distance/LAYER", "by layer",
     ),
 )  # fmt: skip

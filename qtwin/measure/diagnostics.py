@@ -34,23 +34,24 @@ LAYERS = 16  # distances by layer at most; above, by the network's parts
 
 
 class Readings(NamedTuple):
-    """What `read` finds in one seed's state (`qtwin.measure.catalog.MEASURES` says what each needs, and how it is
-    logged). All []; None where the agent or its network does not tell.
+    """The diagnostics of one seed, from `read`. All []; None where the agent or its network cannot tell.
+
+    `qtwin.measure.catalog.MEASURES` says what each needs and how it is logged.
 
     Attributes:
-      value_gap: E |Q - Qbar| over the probe states and all actions.
-      greedy_gap: share of probe states in which online and target network prefer different actions.
-      churn: share of probe states whose greedy action changes with one gradient step (Schaul et al. 2022).
-      target_change: mean |change of y| with one gradient step, moves of the target that fall due included.
-      largest_q: the largest |Q| on the probe states.
-      largest_reward: the largest |r| in the probe batch, of n steps together where a target spans n.
-      effective_rank: srank of the features (Kumar et al. 2021); ``rank_limit`` is the most that it could be.
-      rank_limit: the lesser of probe states and features.
-      dormant: share of hidden units that hardly answer (Sokar et al. 2023).
-      spread: standard deviation of the l2-normalised features, times sqrt(d): near 1 spread out, 0 collapsed (Chen & He
-        2021, section 4.1, for features of both signs; features after a ReLU have less).
-      distances: relative L2 distance between the twins for each layer by name.
-      outside: what registered measures say, by name (`qtwin.register`).
+      value_gap: mean |Q - Qbar| over the probe states and all actions.
+      greedy_gap: share of probe states in which online and target network have different greedy actions.
+      churn: share of probe states whose greedy action changes in one gradient step (Schaul et al. 2022).
+      target_change: mean |change of the TD target y| in one gradient step, due target updates included.
+      largest_q: largest |Q| on the probe states.
+      largest_reward: largest |reward| in the probe batch, of n-step sums where targets have n steps.
+      effective_rank: effective rank (srank) of the penultimate features (Kumar et al. 2021).
+      rank_limit: upper bound of the effective rank: the smaller of probe states and features.
+      dormant: share of dormant hidden units (Sokar et al. 2023).
+      spread: standard deviation of the l2-normalised features, times sqrt(d): near 1 is spread out, 0 is collapsed
+        (Chen & He 2021, section 4.1, for features of both signs; features after a ReLU have less).
+      distances: relative L2 distance between online and target network, per layer.
+      outside: the values of registered diagnostics, by name (`qtwin.register`).
     """
 
     value_gap: Array | None

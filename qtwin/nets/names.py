@@ -11,22 +11,23 @@ if TYPE_CHECKING:
     from qtwin.envs.spec import EnvSpec
 
 NAMES = {
-    "table": "one value for each state and action (environments with a discrete observation)",
+    "table": "one value per state and action (discrete observations)",
     "linear": "linear in the observation",
-    "mlp:WIDTH,WIDTH,...": "fully connected layers with ReLU, for example mlp:120,84; hidden layers may be followed by"
-    " +layernorm, +batchnorm or +batchrenorm, and +dropout=P (mlp:256,256+layernorm+dropout=0.01); +layernorm=whole has"
-    " no scale and bias (Elsayed 2024), and +leaky is leaky ReLU",
-    "minatar": "Young & Tian 2019: a 3x3 convolution of 16 filters, then 128 units (image observations); +layernorm is"
-    " over the filters of a place, +layernorm=whole over all places, +leaky as above",
-    "nips": "Mnih et al. 2013: two convolutions, then 256 units (images of 20x20 or more), a third of nature's cost",
-    "nature": "Mnih et al. 2015: three convolutions, then 512 units (images of 36x36 or more); +bfloat16 computes the"
-    " hidden layers in half the bits, for accelerators",
+    "mlp:WIDTH,WIDTH,...": "fully connected layers with ReLU, for example mlp:120,84; options: +layernorm,"
+    " +batchnorm or"
+    " +batchrenorm, +dropout=P (mlp:256,256+layernorm+dropout=0.01), +layernorm=whole (without scale and bias, Elsayed"
+    " 2024) and +leaky (leaky ReLU)",
+    "minatar": "Young & Tian 2019: a 3x3 convolution of 16 filters, then 128 units (image observations); +layernorm"
+    " normalises the filters at each position, +layernorm=whole the whole layer; +leaky as above",
+    "nips": "Mnih et al. 2013: two convolutions, then 256 units (images of at least 20x20), a third of nature's cost",
+    "nature": "Mnih et al. 2015: three convolutions, then 512 units (images of at least 36x36); +bfloat16 computes the"
+    " hidden layers in bfloat16, for accelerators",
     "impala": "Espeholt et al. 2018: three stages of residual blocks, then 256 units (images); impala:2 has twice the"
     " filters; +bfloat16 as above",
-    "NET+duelling": "the last hidden layer and the output twice, for the value of a state and the advantages of actions"
-    " (Wang 2016): nature+duelling",
-    "NET+noisy": "the last hidden layer and the output with learned noise, by which it explores; of size 0.5, or"
-    " +noisy=SIGMA (Fortunato 2018): mlp:256,256+duelling+noisy",
+    "NET+duelling": "duelling heads: separate last layers for the state value and the action advantages (Wang 2016):"
+    " nature+duelling",
+    "NET+noisy": "noisy last layers for exploration, with initial noise 0.5, or +noisy=SIGMA (Fortunato 2018):"
+    " mlp:256,256+duelling+noisy",
 }
 WHOLE = "layernorm=whole"
 SPARSE = 0.9  # of a unit's inputs without a weight where layers begin sparse

@@ -1,4 +1,4 @@
-"""The kinds of replay that a run can ask for: one record for each. Read without importing JAX.
+"""The kinds of replay buffer: one record for each. Read without importing JAX.
 
 A new kind is a function that makes a `qtwin.replay.base.Replay`, and its record here.
 """
@@ -22,18 +22,18 @@ UNITS = ("transitions", "frames")
 
 
 class ReplayInfo(NamedTuple):
-    """Everything that is known about a kind of replay.
+    """All facts about a kind of replay buffer.
 
     Attributes:
-      name: what it is called.
-      about: what it is, in one line.
-      suits: ``(env, c) -> bool``: is it what the config asks for in this environment? The first that suits is taken.
-      build: its function by ``"module:function"``, imported when used.
-      arguments: ``(env, c) -> what build takes``; refuses what the kind cannot do.
-      row_bytes: ``env -> bytes`` that one of its ``c.replay`` rows takes; 0 where nothing is kept beyond a cycle.
-      unit: what a row is: "transitions" or "frames"; "" for one that ``wraps``.
-      wraps: it stands around another kind, the next one that suits, which ``build`` takes first.
-      whole: a batch of 0 is all of it.
+      name: its name.
+      about: one line about it.
+      suits: ``(env, c) -> bool``: does the config ask for it in this environment? The first that suits is taken.
+      build: its function as ``"module:function"``, imported when used.
+      arguments: ``(env, c) -> arguments of build``; refuses what the kind cannot do.
+      row_bytes: ``env -> bytes`` per row; 0 where nothing is kept beyond a cycle.
+      unit: what a row is: "transitions" or "frames"; "" for a kind that ``wraps``.
+      wraps: it wraps another kind, the next one that suits, which is the first argument of ``build``.
+      whole: a batch of 0 is the whole buffer.
     """
 
     name: str
@@ -56,7 +56,8 @@ def _recorded(env: EnvSpec, c: Config) -> tuple[Any, ...]:
 def _of_a_cycle(env: EnvSpec, c: Config) -> tuple[Any, ...]:
     if c.n_step != 1:
         raise Refusal(
-            f"a replay of 0 keeps no successors to add up and gives 1-step transitions, but n-step {c.n_step} came;"
+            f"--replay 0 keeps no later transitions to sum rewards over, so returns have 1 step, not --n-step"
+            f" {c.n_step};"
             " write --n-step 1, or --replay 10000"
         )
     return c.batch, c.discount
@@ -73,23 +74,24 @@ def _by_priority(env: EnvSpec, c: Config) -> tuple[Any, ...]:
 
 _REPLAYS = (
     ReplayInfo(
-        "dataset", "a recorded data set, to which nothing is added", lambda env, c: bool(c.data),
+        "dataset", "a recorded data set, read-only", lambda env, c: bool(c.data),
         "qtwin.replay.dataset:dataset", _recorded, lambda env: 0, "transitions", whole=True,
     ),
     ReplayInfo(
-        "latest", "the transitions of the cycle itself", lambda env, c: c.replay == 0, "qtwin.replay.latest:latest",
+        "latest", "the transitions of the current cycle", lambda env, c: c.replay == 0, "qtwin.replay.latest:latest",
         _of_a_cycle, lambda env: 0, "transitions",
     ),
     ReplayInfo(
-        "prioritised", "drawn from by priority, the size of the last error", lambda env, c: bool(c.prioritise),
+        "prioritised", "sampled by priority, the magnitude of the last TD error", lambda env, c: bool(c.prioritise),
         "qtwin.replay.priority:prioritised", _by_priority, lambda env: PRIORITY_BYTES, "", wraps=True,
     ),
     ReplayInfo(
-        "frames", "a ring of images, each kept once", lambda env, c: in_frames(env), "qtwin.replay.frames:frame_ring",
+        "frames", "a ring buffer of images, each stored once", lambda env, c: in_frames(env),
+        "qtwin.replay.frames:frame_ring",
         lambda env, c: (env, *_in_a_ring(env, c)), bytes_per_frame, "frames",
     ),
     ReplayInfo(
-        "ring", "a ring of steps, each with both its observations", lambda env, c: True, "qtwin.replay.ring:ring",
+        "ring", "a ring buffer of transitions", lambda env, c: True, "qtwin.replay.ring:ring",
         _in_a_ring, bytes_per_transition, "transitions",
     ),
 )  # fmt: skip
@@ -97,7 +99,7 @@ REPLAYS = Catalogue("replay", ReplayInfo, _REPLAYS, "qtwin.replay.catalog:proble
 
 
 def kinds(env: EnvSpec, c: Config) -> tuple[ReplayInfo, ...]:
-    """The kind of replay that a config asks for, and before it those that stand around it, the outermost first."""
+    """The kind of replay buffer that a config asks for, after the kinds that wrap it, the outermost first."""
     found = []
     for info in REPLAYS.values():
         if info.suits(env, c):

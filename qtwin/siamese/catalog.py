@@ -1,6 +1,6 @@
 """The Siamese methods: one record for each. Read without importing JAX.
 
-A new method is its screen, a file that reads like an agent's, and its record here.
+A new method is a module that reads like an agent's, and its record here.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ TARGETS = ("any", "none")
 
 
 class MethodInfo(NamedTuple):
-    """Everything that is known about a method.
+    """All facts about a self-supervised method.
 
     Attributes:
-      name: what it is called.
-      about: what it is, in one line.
-      paper: where it comes from.
-      build: ``(images [M, H, W, C], config) -> Algorithm`` by ``"module:function"``, imported when used.
-      defaults: fields of `qtwin.config.siamese.SiameseConfig` that it runs with where nothing else is asked for, beside
-        those that all methods share on such images.
-      on_digits: the same on the digits alone.
-      target: "any" target update, or "none": both networks learn, and the twins stay tied.
-      predictor: the online network has a predictor, which a setting shapes or leaves out.
-      symmetric: a setting decides whether each view predicts the other.
-      ablates_stop_gradient: the gradient may be let through to a tied target.
+      name: its name.
+      about: one line about it.
+      paper: the source.
+      build: ``(images [M, H, W, C], config) -> Algorithm`` as ``"module:function"``, imported when used.
+      defaults: its own defaults of `qtwin.config.siamese.SiameseConfig`, over those that all methods share on such
+        images.
+      on_digits: further defaults for the digits.
+      target: "any" target update, or "none": both branches get gradients, and the networks stay tied.
+      predictor: the online network has a predictor.
+      symmetric: the setting ``symmetric`` applies.
+      ablates_stop_gradient: the stop-gradient may be removed, with a tied target.
       temperature: its loss is a softmax over similarities with a temperature.
       queue: keys of earlier batches serve as negatives.
       norm_on_output: its paper has batch norm on the projector's output as well.
@@ -56,12 +56,12 @@ class MethodInfo(NamedTuple):
 
 _METHODS = (
     MethodInfo(
-        "simsiam", "SimSiam: a predictor and a tied twin behind a stop-gradient", "Chen & He 2021",
+        "simsiam", "SimSiam: a predictor, and one encoder with a stop-gradient on the other branch", "Chen & He 2021",
         "qtwin.siamese.simsiam:simsiam", {}, {}, predictor=True, symmetric=True, ablates_stop_gradient=True,
         norm_on_output=True,
     ),
     MethodInfo(
-        "byol", "BYOL: a predictor and a twin that follows softly", "Grill 2020", "qtwin.siamese.byol:byol",
+        "byol", "BYOL: a predictor, and a target network with soft updates", "Grill 2020", "qtwin.siamese.byol:byol",
         # The target follows along a cosine from 0.004 (its section 3.2) and a bottleneck as wide as the projector.
         {"target": "cosine:0.004"},
         # BYOL's loss has four times the gradient of SimSiam's; its twin has 2,750 gradient steps to catch up, not a
@@ -70,13 +70,13 @@ _METHODS = (
         predictor=True, symmetric=True,
     ),
     MethodInfo(
-        "moco", "MoCo v2: a softly following twin gives the keys, a queue of earlier ones the negatives", "He 2020",
+        "moco", "MoCo v2: contrastive; keys from a softly updated target network, negatives from a queue", "He 2020",
         "qtwin.siamese.moco:moco",
         # Version 2's temperature; a queue and a pace for small data, as in the authors' CIFAR-10 demonstration.
         {"target": "soft:0.01", "temperature": 0.1, "predictor": "none"}, {}, temperature=True, queue=True,
     ),
     MethodInfo(
-        "simclr", "SimCLR: no target at all, both twins learn, the batch gives the negatives", "Chen 2020",
+        "simclr", "SimCLR: contrastive; no target network, negatives from the batch", "Chen 2020",
         "qtwin.siamese.simclr:simclr", {"temperature": 0.5, "predictor": "none"}, {}, target="none", temperature=True,
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The ways for a target to follow: one record for each. Read without importing JAX.
+"""The target update rules: one record for each. Read without importing JAX.
 
 A new rule is a function that makes a `TargetUpdate`, and its record here.
 """
@@ -16,20 +16,20 @@ TAKES = ("nothing", "numbers", "rule")
 
 
 class TargetRuleInfo(NamedTuple):
-    """Everything that is known about a target rule by name.
+    """All facts about a target update rule.
 
     Attributes:
-      name: what stands before the first colon of its spec.
-      form: how its spec is written, for example ``soft:TAU[/EVERY]``.
+      name: the part of its spec before the first colon.
+      form: the form of its spec, for example ``soft:TAU[/EVERY]``.
       about: what it does, in one line.
-      paper: where it comes from; "" where it is this library's own.
-      make: its function, which takes what stands in the spec and returns a `TargetUpdate`; or ``"module:function"``,
-        imported when used.
-      example: a spec that makes sense.
-      takes: what stands after its name: "nothing", "numbers", or another "rule", which it changes.
+      paper: the source; "" for this library's own.
+      make: its function, which takes the arguments of the spec and returns a `TargetUpdate`; or
+        ``"module:function"``, imported when used.
+      example: a valid spec.
+      takes: the arguments of the spec: "nothing", "numbers", or another "rule", which it modifies.
       least, most: how many numbers it takes.
-      marks: what stands before the second number, before the third.
-      needs_length: its last number, where it is left out, is the run's length in gradient steps.
+      marks: the separators before the second and the third number.
+      needs_length: its last number defaults to the length of the run in gradient steps.
     """
 
     name: str
@@ -55,45 +55,48 @@ _RULES = (
         "hard", "hard:C", "copies the online network every C gradient steps", "Mnih 2015", hard, "hard:500"
     ),
     TargetRuleInfo(
-        "soft", "soft:TAU[/EVERY]", "moves the fraction TAU of the way, every gradient step or every EVERY",
+        "soft", "soft:TAU[/EVERY]", "moves the fraction TAU towards the online network, every gradient step or every"
+        " EVERY",
         "Lillicrap 2015, BYOL", soft, "soft:0.005", most=2,
     ),
     TargetRuleInfo(
         "cosine", "cosine:TAU[/K]",
-        "moves a fraction that falls from TAU to 0 along a cosine over K gradient steps, the run's own if left out",
+        "soft update whose fraction decays from TAU to 0 along a cosine over K gradient steps (default: the whole run)",
         "BYOL, Grill 2020", cosine, "cosine:0.004", most=2, needs_length=True,
     ),
     TargetRuleInfo(
-        "tied", "tied", "is the online network behind a stop-gradient", "SimSiam; online Q-learning", tied, "tied",
+        "tied", "tied", "no separate copy: the online network behind a stop-gradient",
+        "SimSiam; online Q-learning", tied, "tied",
         takes="nothing",
     ),
-    TargetRuleInfo("frozen", "frozen", "never moves", "a control", frozen, "frozen", takes="nothing"),
+    TargetRuleInfo("frozen", "frozen", "never changes", "a control", frozen, "frozen", takes="nothing"),
     TargetRuleInfo(
         "until", "until:TOLERANCE/N",
-        "copies when the loss improves by less than TOLERANCE, or after N gradient steps",
+        "copies when the relative improvement of the loss falls below TOLERANCE, or after N gradient steps",
         "Ernst 2005, Riedmiller 2005",
         until_converged, "until:0.01/2000", least=2, most=2,
     ),
     TargetRuleInfo(
-        "geometric", "geometric:C0:Q", "copies after C0, C0 Q, C0 Q^2, ... gradient steps: the period grows", "",
+        "geometric", "geometric:C0:Q", "copies after C0, C0 Q, C0 Q^2, ... gradient steps: a growing period", "",
         geometric, "geometric:100:1.1", least=2, most=2, marks=":",
     ),
     TargetRuleInfo(
-        "t-soft", "t-soft:TAU[:NU]", "moves softly, and less where a tensor has jumped away",
+        "t-soft", "t-soft:TAU[:NU]", "soft update, smaller for tensors that have jumped away",
         "Student's t, NU degrees of freedom; Kobayashi 2021", t_soft, "t-soft:0.005", most=2, marks=":",
     ),
     TargetRuleInfo(
-        "averaged", "averaged:K:C", "takes the mean of the values of the last K snapshots, one every C gradient steps",
+        "averaged", "averaged:K:C", "mean Q-values of the last K snapshots, one every C gradient steps",
         "Anschel 2017", averaged, "averaged:5:100", least=2, most=2, marks=":",
     ),
     TargetRuleInfo(
         "chain", "chain:K:C[/D]",
-        "K networks in a row, each learning from the one before; the row shifts every C gradient steps, its inner"
-        " targets follow every D", "i-QN, Vincent 2025", chain, "chain:5:500/30", least=2, most=3, marks=":/",
+        "a chain of K networks, each learning from the one before; it shifts every C gradient steps, and its inner"
+        " targets are updated every D", "i-QN, Vincent 2025", chain, "chain:5:500/30", least=2, most=3, marks=":/",
     ),
     TargetRuleInfo(
         "last-layer", "last-layer:SPEC",
-        "only the last layer has a target, which follows by SPEC; the trunk is shared", "Vincent 2025", last_layer,
+        "only the last layer has a target copy, updated by SPEC; the other layers are shared", "Vincent 2025",
+        last_layer,
         "last-layer:hard:500", takes="rule",
     ),
 )  # fmt: skip
