@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from qtwin.algorithm import Algorithm
+from qtwin.config.dialect import in_python, python_dialect
 from qtwin.envs.base import JaxEnv
 from qtwin.envs.spec import EnvSpec
 from qtwin.request.run_directory import anchored
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=RunOptions)
 
 
+@python_dialect()
 def train(
     env: Any = None,
     *,
@@ -103,6 +105,7 @@ def train(
     return Run(None, ended.summary, ended.points)
 
 
+@python_dialect()
 def session(
     env: Any = None,
     *,
@@ -161,10 +164,11 @@ def _request(settings: dict[str, Any], out: str | Path | None, **options: Any) -
     directory = {"out": None if out in (None, "auto") else str(out), "files": out is not None}
     request = build(**options, **directory, settings=settings)
     for note in () if request.quiet else request.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {in_python(note)}", file=sys.stderr)
     return request
 
 
+@python_dialect()
 def train_encoder(
     method: str,
     data: str | None = None,
@@ -227,6 +231,7 @@ def _ended(request: R, execute: Callable[[R], dict]) -> Run:
     return Run(path, summary, read_points(path / "metrics.jsonl"))
 
 
+@python_dialect()
 def learn(
     algorithm: Algorithm,
     env: Any,

@@ -54,6 +54,8 @@ def _call(found: re.Match[str]) -> str:
 
 
 def _keyword(found: re.Match[str]) -> str:
+    if found[1] == "import":  # of the command line alone
+        return found[0]
     name, between, value = found[1].replace("-", "_"), found[2], found[3]
     name = ALIASES.get(name, name)
     prose = value is not None and between == " " and value.lower() in PROSE

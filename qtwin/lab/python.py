@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from qtwin.config.dialect import python_dialect
 from qtwin.config.options import number, whole
 from qtwin.errors import Refusal
 from qtwin.interrupts import Stopped
@@ -42,6 +43,7 @@ class Comparison(NamedTuple):
         return f"Comparison({done} of {len(self.results['cells'])} cells done, {str(self.path)!r})"
 
 
+@python_dialect()
 def compare(
     env: Any,
     *,
