@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from qtwin.storage.metrics import METRICS
 from qtwin.storage.reading import Anything, Either, Flag, ListOf, MapOf, Maybe, Number, Record, Text, Whole
 
 LARGEST_SEED = 2**31 - 1
@@ -107,15 +108,10 @@ def log_point(seeds: int | None = None, needs: tuple[str, ...] = ()) -> Record:
     """
     each = per_seed(seeds)
     needed = {"cycles": Whole(), "transitions": Whole(), "gradient_steps": Whole()}
-    lists = (
-        "eval_return", "train_return", "train_length", "loss", "q", "td_error", "self_loss", "twin_distance", "knn",
-        "spread", "effective_rank", "agreement", "probe_distance", "value_gap", "greedy_gap", "churn",
-        "target_change", "largest_q", "dormant", "divergence", "predicted_return", "true_return", "over_estimation",
-    )  # fmt: skip
-    numbers = ("seconds", "transitions_per_second", "images_per_second", "largest_reward", "target_age")
-    known = dict.fromkeys(lists, each) | {name: Maybe(Number()) for name in numbers}
-    known |= {"seconds": Number(0.0), "target_updates": count(seeds), "rank_limit": Whole(), "probed_at": Whole()}
-    known |= {"alarms": MapOf(Text()), "train_length": each._replace(kind=Maybe(Number(0.0, 1e15)))}
+    kinds = {"per seed": each, "number": Maybe(Number()), "count": Whole(), "text by name": MapOf(Text())}
+    known = {name: kinds[info.form] for name, info in METRICS.items() if info.form in kinds and name not in needed}
+    known |= {"seconds": Number(0.0), "target_updates": count(seeds)}
+    known |= {"train_length": each._replace(kind=Maybe(Number(0.0, 1e15)))}
     needed |= {name: known.pop(name) for name in needs}
     others = Either((Maybe(Number()), Flag(), Text(), each, MapOf(Either((Text(), Maybe(Number()))))))
     return Record(needed, known, others)
