@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtwin.agents.info import OWN_OUTPUT
 from qtwin.config.config import Config
+from qtwin.config.dialect import python_dialect
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest, one_of
 from qtwin.nets.describe import Gives, check_gives
@@ -31,6 +32,7 @@ READ = (2, 3)  # without its spaces, a policy of format 2 has states and actions
 AGAIN = "train again or name another run"
 
 
+@python_dialect()
 def load(run: Any, seed: int | None = None, *, agent: Any = None, net: Any = None, env: Any = None) -> Policy:
     """The policy that a run trained.
 
