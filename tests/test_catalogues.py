@@ -165,6 +165,7 @@ OWN = {
         "qtwin/lab/page.py",
         "qtwin/lab/results.py",
         "qtwin/storage/schemas.py",
+        "qtwin/storage/metrics.py",
         "qtwin/run/siamese/",
     ),
     "methods": ("qtwin/siamese/catalog.py",),
