@@ -164,6 +164,7 @@ OWN = {
         "qtwin/measure/alarms.py",
         "qtwin/lab/page.py",
         "qtwin/lab/results.py",
+        "qtwin/storage/metrics.py",
         "qtwin/storage/schemas.py",
         "qtwin/storage/metrics.py",
         "qtwin/run/siamese/",
