@@ -5,6 +5,7 @@ import sys
 import tempfile
 
 import pytest
+import where_time_goes
 
 # Compiling is most of what the tests take: at LLVM's first level and with XLA's older emitter of loops it takes less.
 # What is compiled so is slower. What a test compares is compiled alike on both sides.
@@ -31,7 +32,13 @@ SKIPPED = "qtwin/skipped"
 _skipped = set()
 
 
+def pytest_configure(config):
+    if config.getoption("--where-time-goes"):
+        config.pluginmanager.register(where_time_goes)
+
+
 def pytest_addoption(parser):
+    parser.addoption("--where-time-goes", action="store_true", help="print what each file and the slowest tests take")
     parser.addoption("--only-skipped", action="store_true", help="run what the last run skipped; none may be skipped")
 
 
