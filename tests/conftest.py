@@ -1,5 +1,6 @@
 """Every test runs with implicit broadcasting between ranks forbidden, on two CPU devices of one thread each."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -7,10 +8,19 @@ import tempfile
 import pytest
 import where_time_goes
 
-# Compiling is most of what the tests take: at LLVM's first level and with XLA's older emitter of loops it takes less.
-# What is compiled so is slower. What a test compares is compiled alike on both sides.
-FLAGS = "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false "
+# Compiling is most of what the tests take, so it is done with as little optimisation as there is, by XLA's older
+# emitter of loops, in one part, and without notes of which line of Python an operation comes from. What is compiled so
+# takes up to five times as long: a test that trains for long is marked `long_training` and has LLVM's first level. What
+# a test compares is compiled alike on both sides.
+FLAGS = (
+    "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
+    " --xla_cpu_parallel_codegen_split_count=1 "
+)
 os.environ["XLA_FLAGS"] = FLAGS + os.environ.get("XLA_FLAGS", "")
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
+os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"
+# There is a worker for each core: threads of BLAS and of scikit-learn's t-SNE would wait for one another.
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["JAX_NUM_CPU_DEVICES"] = "2"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -26,6 +36,9 @@ elif "PYTEST_XDIST_WORKER" not in os.environ:
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0" if "QTWIN_TESTS_CACHE" in os.environ else "0.1"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
+# Tracing makes many small objects, and looking for garbage among them at every thousandth takes a tenth of the time.
+gc.set_threshold(200_000, 50, 100)
+
 # What a run skips is kept in pytest's cache. With --only-skipped, and the extras installed, these tests alone run,
 # and none of them may be skipped again: so a test behind an import cannot rot.
 SKIPPED = "qtwin/skipped"
@@ -40,6 +53,15 @@ def pytest_configure(config):
 def pytest_addoption(parser):
     parser.addoption("--where-time-goes", action="store_true", help="print what each file and the slowest tests take")
     parser.addoption("--only-skipped", action="store_true", help="run what the last run skipped; none may be skipped")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Says how what the test compiles is optimised, here and in the processes that it starts."""
+    unoptimised = item.get_closest_marker("long_training") is None
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(unoptimised).lower()
+    if "jax" in sys.modules:
+        sys.modules["jax"].config.update("jax_disable_most_optimizations", unoptimised)
 
 
 def pytest_runtest_logreport(report):

@@ -3,6 +3,7 @@
 They run one after another in this process, so that JAX is imported once and a tiny training is made once for all.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -47,6 +48,7 @@ def ran(script: str, flag: str) -> dict:
 
 
 def main() -> None:
+    gc.set_threshold(200_000, 50, 100)  # as tests/conftest.py does
     for line in sys.stdin:
         print(json.dumps(ran(*json.loads(line))), flush=True)
 

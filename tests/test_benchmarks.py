@@ -24,8 +24,6 @@ def run(tmp_path_factory):
     """``run(script, flag)``: the exit code and what was printed, in a folder that stays empty."""
     folder = tmp_path_factory.mktemp("elsewhere")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-    quick = "--xla_backend_optimization_level=0"  # compiling is most of it
-    environment["XLA_FLAGS"] = environment["XLA_FLAGS"].replace("--xla_backend_optimization_level=1", quick)
     server = subprocess.Popen(
         [sys.executable, str(ROOT / "tests" / "script_server.py")],
         cwd=folder, env=environment, text=True, bufsize=1, stdin=subprocess.PIPE, stdout=subprocess.PIPE,

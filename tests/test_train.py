@@ -148,6 +148,8 @@ TRAINABLE = [
     for name, preset in PRESETS.items()
     if preset.config.net != "nature" and (preset.config.agent == "dqn" or name in ACTOR_CRITICS)
 ]
+LONG = ("atari-quick",)  # frames of Atari
+TRAINABLE = [pytest.param(name, marks=[pytest.mark.long_training] * (name in LONG)) for name in TRAINABLE]
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
