@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fork_server
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,10 +52,11 @@ def test_an_example_works_as_it_is_written(name, tmp_path):
             continue
         for line in text.splitlines():
             words = shlex.split(line)
-            words = [sys.executable, "-m", "qtwin", *words[1:]] if words[0] == "qtwin" else words
-            done = subprocess.run(
-                words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
-            )
+            environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+            if words[0] == "qtwin":
+                done = fork_server.run(["-m", *words], tmp_path, environment)
+            else:
+                done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr
     linted = [sys.executable, "-m", "ruff", "check", "--config", str(ROOT / "pyproject.toml"), "qtwin"]
     done = subprocess.run(linted, cwd=tmp_path, capture_output=True, text=True)

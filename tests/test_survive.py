@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import fork_server
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -358,9 +359,7 @@ sys.exit(main(["train", *request]))
 
 
 def kill(where, count, request):
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, where, str(count), *request], cwd=ROOT, capture_output=True, encoding="utf-8"
-    )
+    done = fork_server.run(["-c", KILLED, where, str(count), *request], ROOT)
     assert done.returncode == -signal.SIGKILL, (done.returncode, done.stderr[-2000:])
 
 

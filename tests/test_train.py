@@ -3,10 +3,9 @@
 import dataclasses
 import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
 
+import fork_server
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -104,7 +103,7 @@ def test_law_8_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, env, mo
         "from qtwin.cli import main\n"
         f"sys.exit(main({request!r}))\n"
     )
-    stopped = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, encoding="utf-8")
+    stopped = fork_server.run(["-c", script], ROOT)
     assert stopped.returncode == 130, stopped.stderr
     assert not (parts / "summary.json").exists()
     assert main([*request, "--resume"]) == 0

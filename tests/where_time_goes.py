@@ -10,6 +10,7 @@ import os
 import time
 from collections import defaultdict
 
+import fork_server
 import pytest
 
 EVENTS = {
@@ -35,7 +36,7 @@ def _note(event: str, seconds: float, **_) -> None:
 
 def _now() -> dict[str, float]:
     took = os.times()
-    own, children = took.user + took.system, took.children_user + took.children_system
+    own, children = took.user + took.system, took.children_user + took.children_system + sum(fork_server.spent)
     return {"wall": time.perf_counter(), "own": own, "children": children, **_spent}
 
 
