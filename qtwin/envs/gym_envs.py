@@ -102,8 +102,8 @@ def made_spec(name: str, make: Callable[[], gym.Env]) -> EnvSpec:
     try:
         with contained(name, "its constructor"):
             env = make()
-    except Broken as broken:
-        raise Refusal(str(broken)) from broken
+    except (Broken, Refusal) as error:
+        raise Refusal(str(error)) from error
     except Exception as error:
         raise Refusal(f"{name} cannot be made: {type(error).__name__}: {first_line(error)}") from error
     if not isinstance(env, gym.Env):

@@ -7,6 +7,7 @@ Read without importing JAX.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import json
@@ -20,9 +21,10 @@ from gymnasium.vector import VectorEnv
 from qtwin.envs import gym_envs
 from qtwin.envs.base import HostEnv, JaxEnv
 from qtwin.envs.env_checker import try_gym, try_host, try_jax
+from qtwin.envs.exits import contained
 from qtwin.envs.guard import Care, Guarded
 from qtwin.envs.spec import EnvSpec
-from qtwin.errors import Refusal
+from qtwin.errors import Broken, Refusal, told
 from qtwin.storage.files import staying
 from qtwin.types import OWN, HandedIn
 
@@ -71,12 +73,14 @@ def handed_in(env: Any, env_kwargs: dict[str, Any] | None = None) -> tuple[str, 
 
     Returns:
       ``(name, kwargs)``: the name carries what was handed in; ``kwargs`` is JSON, "" where there are none, or where
-      they are part of what the name carries.
+      JSON cannot hold them (the name carries them all the same).
 
     Raises:
       Refusal: it is no environment, or cannot be made again.
     """
     kwargs = dict(env_kwargs or {})
+    if isinstance(env, HandedIn):
+        return env, _as_json(kwargs) or ""
     if isinstance(env, str):
         return _registered(env, kwargs) if kwargs else (env, "")
     if isinstance(env, gym.Env):
@@ -95,7 +99,7 @@ def handed_in(env: Any, env_kwargs: dict[str, Any] | None = None) -> tuple[str, 
             " hand in qtwin.vector(function) with a function of the number of environments"
         )
     if callable(env):
-        return _made_by(env, kwargs), ""
+        return _made_by(env, kwargs), _as_json(kwargs) or ""
     raise Refusal(f"{EXPECTED}, and {_kind(env)} came")
 
 
@@ -104,7 +108,12 @@ def name_of(thing: Any) -> str:
     while isinstance(thing, functools.partial):
         thing = thing.func
     name = getattr(thing, "__name__", None) or type(thing).__name__
-    return OWN + (re.sub(r"[^\w.-]+", "", name) or "unnamed")
+    return OWN + _plain(name)
+
+
+def _plain(name: str) -> str:
+    """What a directory can be named by."""
+    return re.sub(r"[^\w.-]+", "", name).strip(".") or "unnamed"
 
 
 def module_of(thing: Any) -> str:
@@ -171,8 +180,16 @@ def _vector(made: vector) -> HandedIn:
         raise Refusal(f"qtwin.vector takes a function of the number of environments, and {_kind(made.make)} came")
 
     def several(envs: int) -> Any:
-        env = made.make(envs)
+        try:
+            with contained(name, "its constructor"):
+                env = made.make(envs)
+        except Exception as error:
+            reason = str(error) if isinstance(error, Broken) else told(error)
+            raise Refusal(f"{name} cannot be called with the number of environments, {envs}: {reason}") from error
         if isinstance(env, VectorEnv):
+            if env.num_envs != envs:
+                env.close()
+                raise Refusal(f"{name} was called with {envs} and made {env.num_envs} environments")
             env = gym_envs.from_vector(env, id=name, stack=made.stack)
         if not isinstance(getattr(env, "spec", None), EnvSpec):
             raise Refusal(
@@ -181,9 +198,9 @@ def _vector(made: vector) -> HandedIn:
             )
         return env
 
-    def own(name: HandedIn) -> OwnEnv:
-        del name
-        first = several(1)
+    def own() -> OwnEnv:
+        with staying():
+            first = several(1)
         try:
             spec = first.spec
         finally:
@@ -193,21 +210,22 @@ def _vector(made: vector) -> HandedIn:
         )
 
     name = HandedIn(name_of(made.make), None, module_of(made.make))
-    made_env = own(name)
+    made_env = own()
     name.thing = made_env._replace(spec=_under(made_env.spec, name))
     return name
 
 
 def _jax(env: JaxEnv) -> HandedIn:
-    name = HandedIn(OWN + env.spec.id.rpartition(":")[2], None)
+    if not isinstance(env.spec, EnvSpec) or not callable(env.reset) or not callable(env.step):
+        came = ", ".join(map(_kind, env))
+        raise Refusal(f"a JaxEnv is a qtwin.EnvSpec and two functions, reset and step, and ({came}) came")
+    name = HandedIn(OWN + _plain(env.spec.id.rpartition(":")[2]), None)
     env = env._replace(spec=_under(env.spec, name))
     name.thing = OwnEnv(env.spec, lambda care: env, lambda envs, care: try_jax(env))
     return name
 
 
 def _under(spec: EnvSpec, name: HandedIn) -> EnvSpec:
-    import dataclasses
-
     return dataclasses.replace(spec, id=name)
 
 

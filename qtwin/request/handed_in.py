@@ -58,12 +58,14 @@ def asked_of(env: Any, agent: Any, settings: dict[str, Any], saved: SavedRun | N
                 f" it in again, as env={plain}"
             )
     kwargs = settings.pop("env_kwargs", None)
-    if kwargs is None and saved is not None and env == saved.config.env:
+    if kwargs is None and saved is not None and _same_name(env, saved.config.env):
         kwargs = saved.config.env_kwargs
     if isinstance(kwargs, str):
         from qtwin.envs.gym_home import kwargs_of
 
         kwargs = kwargs_of(kwargs)
+    if kwargs is not None and not isinstance(kwargs, dict):
+        raise Refusal(f"env_kwargs is a dictionary of keyword arguments, and {kwargs!r} came")
     env, text = envs.handed_in(env, kwargs)
     if agent is not None and not isinstance(agent, str):
         agent = agents.handed_in(agent)
@@ -73,6 +75,13 @@ def asked_of(env: Any, agent: Any, settings: dict[str, Any], saved: SavedRun | N
     if "target" in settings and not isinstance(settings["target"], str):
         settings["target"] = agents.target_in(settings["target"])
     return Asked(env, text, agent, settings | ({"env_kwargs": text} if text else {}))
+
+
+def _same_name(env: Any, name: str) -> bool:
+    """Does an environment, or the class or function that makes it, go by this name?"""
+    if isinstance(env, str):
+        return env == name
+    return callable(env) and envs.name_of(env) == name
 
 
 def _net(thing: Any) -> HandedIn:
