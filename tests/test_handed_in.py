@@ -15,6 +15,7 @@ import gymnasium as gym
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from gymnasium.vector import SyncVectorEnv
 from own_things import OwnLinen, OwnNetwork, Walk, algorithm, jax_walk, own_dqn
@@ -401,6 +402,12 @@ BAD_ENVS = {
     "vector": (SyncVectorEnv([Walk]), "already made cannot be made again"),
     "vector of none": (qtwin.vector(lambda n: None), "from the function in qtwin.vector, and None came"),
     "vector of a number": (qtwin.vector(3), "takes a function of the number of environments"),
+    "vector that raises": (qtwin.vector(lambda n: 1 / 0), "number of environments, 1: ZeroDivisionError"),
+    "vector of nothing": (qtwin.vector(lambda: None), "number of environments, 1: TypeError"),
+    "vector that exits": (qtwin.vector(lambda n: sys.exit(3)), "must not end the process"),
+    "vector of others": (qtwin.vector(lambda n: SyncVectorEnv([Walk] * 3)), "called with 1 and made 3 environments"),
+    "without a spec": (jax_walk()._replace(spec=None), r"\(None, a function, a function\) came"),
+    "without reset": (jax_walk()._replace(reset=None), "two functions, reset and step"),
 }
 
 
@@ -411,6 +418,66 @@ def test_what_is_no_environment_is_refused_in_one_sentence(name, tmp_path):
         qtwin.train(env, out=tmp_path / "run", agent="dqn")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_arguments_of_an_environment_are_a_dictionary():
+    for kwargs in ([1], 3):
+        with pytest.raises(qtwin.Refusal, match="env_kwargs is a dictionary of keyword arguments"):
+            build(Walk, settings={"env_kwargs": kwargs})
+    with pytest.raises(qtwin.Refusal, match=r"^CartPole-v1 does not take the options"):
+        build("gym:CartPole-v1", settings={"env_kwargs": {1: object()}})
+
+
+def test_the_name_of_an_environment_stays_inside_the_run_directorys_parent():
+    walk = jax_walk()
+    for name, plain in (("../../x y", "xy"), ("mine:..", "unnamed"), ("mine:Wa/lk", "Walk")):
+        env = walk._replace(spec=dataclasses.replace(walk.spec, id=name))
+        assert build(env, settings={"steps": 20_000}).config.env == f"own:{plain}"
+
+
+def of_rates(target, collect=4, gamma=0.9):
+    def of_mine(env, c):
+        rates = qtwin.Rates(collect, 1, target, 40)
+        return algorithm(rates=rates, replay=qtwin.ring(400, 8, gamma))
+
+    return of_mine
+
+
+def test_a_run_goes_on_with_the_arguments_and_rates_that_it_began_with(tmp_path):
+    """Those that a function has decided by itself are in no setting of the run."""
+    out, agent = tmp_path / "run", of_rates(qtwin.hard(10))
+    kw = KW | {"log_points": 1, "eval_episodes": 1, "out": out}
+    qtwin.train(Walk, env_kwargs={"goal": 3}, agent=agent, warmup=40, **kw | {"steps": 80})
+    config = json.loads((out / "config.json").read_text())
+    assert config["config"]["env_kwargs"] == '{"goal": 3}'
+    assert config["built"] == {
+        "collect": "4", "regress": "1", "warmup": "40", "target": "hard:10", "replay": "400", "batch": "8",
+        "n_step": "1", "discount": "0.9",
+    }  # fmt: skip
+    goes_on = {"resume": True, "out": out, "steps": 120, "quiet": True}
+    for other, says in (
+        (of_rates(qtwin.hard(3), collect=2), "collect 4, not 2; target hard:10, not hard:3"),
+        (of_rates(qtwin.hard(10), gamma=0.5), "discount 0.9, not 0.5"),
+        (own_dqn, "learns by of_mine, not by own_dqn"),
+        ("dqn", "learns by of_mine, not by dqn"),
+    ):
+        with pytest.raises(qtwin.Refusal, match=says):
+            qtwin.train(Walk, agent=other, **goes_on)
+    with pytest.raises(qtwin.Refusal, match=r"""env_kwargs '{"goal": 3}', not '{"goal": 4}'"""):
+        qtwin.train(Walk, env_kwargs={"goal": 4}, agent=agent, **goes_on)
+    with qtwin.session(Walk, agent=agent, resume=True, out=out, steps=120) as session:  # as it was, if left out
+        assert session.advance_to(120).transitions == 120
+        assert session.evaluate(1).shape == (1, 1)
+
+    checkpoint = max((out / "checkpoints").glob("cycle-*"))
+    assert qtwin.load(checkpoint, agent=agent, env=Walk).spec.id == "own:Walk"
+    for env in (jax_walk(), "CartPole-v1"):
+        with pytest.raises(qtwin.Refusal, match="is of a run in Walk, and env="):
+            qtwin.load(checkpoint, agent=agent, env=env)
+    with pytest.raises(qtwin.Refusal, match=r"obs_shape \(2,\), and CartPole-v1 has \(4,\)"):
+        qtwin.load(out, agent=agent, env="CartPole-v1")
+    with pytest.raises(qtwin.Refusal, match="algorithm is of_mine, and agent='dqn' came"):
+        qtwin.load(out, agent="dqn")
 
 
 def raising_too(env, c):
@@ -439,6 +506,18 @@ def bad_algorithms():
     def one(variables, obs, epsilon, key):
         return jnp.int32(0)
 
+    def small(variables, obs, epsilon, key):
+        return jnp.zeros((obs.shape[0],), jnp.uint8)
+
+    def too_few(twin, batch, key):
+        return jnp.mean(batch.reward), qtwin.Aux(batch.reward[:3], batch.reward)
+
+    def of_two(twin, batch, key):
+        return jnp.mean(batch.reward), qtwin.Aux(jnp.stack([batch.reward] * 2, -1), batch.reward)
+
+    def without_replay(env, c):
+        return good._replace(replay=None)
+
     agent = good.agent
 
     def with_(**functions):
@@ -457,6 +536,16 @@ def bad_algorithms():
         "actions of numbers": (with_(act=floating), r"whole numbers \[N\] is expected"),
         "one action": (with_(act=one), r"int32\[\], and whole numbers \[N\]"),
         "values of one": (with_(values=lambda v, obs: obs[:, :1]), r"action values \[N, 2\]"),
+        "actions of bytes": (with_(act=small), r"uint8\[2\], and int32 numbers"),
+        "too few errors": (with_(loss=too_few), r"float32\[3\], and an Aux whose td_error"),
+        "errors of two": (with_(loss=of_two), r"float32\[8, 2\], and an Aux whose td_error"),
+        "one layer": (with_(layers=lambda v, obs: obs), r"float32\[2, 2\], and a tuple of hidden layers"),
+        "layers that raise": (with_(layers=lambda v, obs: 1 / 0), r"layers\(variables, obs\) cannot be traced"),
+        "no optimiser": (good._replace(optimiser=optax.adam), "a field optimiser with init and update, and a function"),
+        "no replay": (good._replace(replay=None), "a field replay with init and add and sample, and None"),
+        "no replay of a function": (without_replay, "a field replay"),
+        "unknown part": (good._replace(twinned=("critic",)), "twinned names 'critic', and the network has the parts"),
+        "relabelled to nothing": (good._replace(relabel=lambda twin, chunk: None), "Timestep .T, N. is expected"),
         "not callable": (with_(act=3), "its act is no function"),
         "no rule": (with_rule("hard:5"), "a TargetUpdate, and a str"),
         "function of one": (lambda env: good, "cannot be called with two arguments"),

@@ -65,14 +65,7 @@ def handed_in(thing: Any) -> HandedIn:
     from qtwin.algorithm import Algorithm
 
     if isinstance(thing, Algorithm):
-        wrong = [field for field in ("init", "act", "loss") if not callable(getattr(thing.agent, field, None))]
-        if wrong:
-            raise Refusal(f"an Algorithm has an agent with init, act and loss, and its {wrong[0]} is no function")
-        if not isinstance(getattr(thing.rates, "target_update", None), TargetUpdate):
-            raise Refusal(
-                "an Algorithm has rates whose target_update is a TargetUpdate, and"
-                f" {_kind(getattr(thing.rates, 'target_update', None))} came; write for example qtwin.hard(500)"
-            )
+        check_parts(thing)
         return HandedIn(f"{OWN}algorithm", thing)
     if isinstance(thing, AgentInfo):
         raise Refusal(f"a record goes by its name; write qtwin.register(record) once, then agent='{thing.name}'")
@@ -85,6 +78,28 @@ def handed_in(thing: Any) -> HandedIn:
     except ValueError:  # it does not tell
         pass
     return HandedIn(f"{OWN}{_plain(thing)}", thing, _module(thing))
+
+
+def check_parts(algorithm: Algorithm) -> None:
+    """Refuses an `Algorithm` in whose fields something else stands than they are for."""
+    wrong = [field for field in ("init", "act", "loss") if not callable(getattr(algorithm.agent, field, None))]
+    if wrong:
+        raise Refusal(f"an Algorithm has an agent with init, act and loss, and its {wrong[0]} is no function")
+    if not isinstance(getattr(algorithm.rates, "target_update", None), TargetUpdate):
+        raise Refusal(
+            "an Algorithm has rates whose target_update is a TargetUpdate, and"
+            f" {_kind(getattr(algorithm.rates, 'target_update', None))} came; write for example qtwin.hard(500)"
+        )
+    for field, methods, example in (
+        ("replay", ("init", "add", "sample"), "qtwin.ring(10_000, batch=64, gamma=0.99)"),
+        ("optimiser", ("init", "update"), "optax.adam(1e-3)"),
+    ):
+        value = getattr(algorithm, field)
+        if not all(callable(getattr(value, method, None)) for method in methods):
+            raise Refusal(
+                f"an Algorithm has a field {field} with {' and '.join(methods)}, and {_kind(value)} came; write for"
+                f" example {example}"
+            )
 
 
 def record_of(agent: str) -> AgentInfo:
@@ -158,6 +173,7 @@ def made_by(build: Callable, name: str, env: EnvSpec, c: Config) -> Algorithm:
         raise Refusal(
             f"the agent {name} returned {_kind(made)}, and a qtwin.Algorithm is expected of (EnvSpec, Config)"
         )
+    check_parts(made)
     return made
 
 

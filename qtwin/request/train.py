@@ -124,6 +124,7 @@ def build(
     _check_care(spec, engine, env_mode, on_nan)
     if saved:
         _same_env(saved, given.out, env, spec)
+        _same_agent(saved, given.out, agent)
     goes_on = saved is not None and not preset and agent in (None, saved.config.agent if is_own(agent) else None)
     base = saved.config if goes_on else base_config(agent, chosen, spec)
     if is_own(agent):
@@ -266,6 +267,16 @@ def _check_sparse(net: NetName, spec: EnvSpec) -> None:
         raise Refusal(
             f"--init sparse leaves each unit a tenth of its inputs, and a layer here has {narrowest}: none is left, and"
             " a ReLU lets no gradient through; write +leaky behind the network's name, or another --init"
+        )
+
+
+def _same_agent(saved: SavedRun, out: str | None, agent: str | None) -> None:
+    """Refuses another algorithm than the run's where one of the two was handed in: they have no settings in common."""
+    before = saved.config.agent
+    if agent not in (None, before) and (is_own(agent) or before.startswith(OWN)):
+        raise Refusal(
+            f"the run in {out} learns by {before.removeprefix(OWN)}, not by {agent.removeprefix(OWN)}; hand in"
+            f" {'that' if before.startswith(OWN) else 'nothing as agent'}, or train to another out"
         )
 
 

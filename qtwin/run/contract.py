@@ -19,8 +19,9 @@ from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.processes.regress import guarded_step
 from qtwin.rates import cycle_of
+from qtwin.request.run_config import saved_run
 from qtwin.run.checkpoint import leaves_of
-from qtwin.types import Aux, PyTree, Variables
+from qtwin.types import OWN, Aux, PyTree, Timestep, Variables
 
 N = 2  # environments
 
@@ -42,10 +43,15 @@ def check_contract(algorithm: Algorithm, spec: EnvSpec, config: Config) -> None:
     action = check.traced("act(variables, obs, explore, key)", agent.act, online, obs, number, key)
     kind = "floating-point" if spec.continuous else "whole"
     check.shape("act(variables, obs, explore, key)", action, spec.action_shape, f"{kind} numbers", kind)
+    if action.dtype != np.dtype(spec.action_dtype):
+        check.refuse("act(variables, obs, explore, key)", f"{spec.action_dtype} numbers", action)
     if agent.values is not None:
         values = check.traced("values(variables, obs)", agent.values, online, obs)
         actions = () if spec.num_actions is None else (spec.num_actions,)
         check.shape("values(variables, obs)", values, actions, "action values", "floating-point")
+    if agent.layers is not None:
+        _check_layers(check, check.traced("layers(variables, obs)", agent.layers, online, obs))
+    _check_names(check, algorithm, online)
     count = jax.ShapeDtypeStruct((), np.dtype("int32"))
     explore = check.traced("explore(transitions)", algorithm.explore, count)
     if getattr(explore, "shape", ()) != () or not isinstance(explore, (float, int, jax.ShapeDtypeStruct)):
@@ -54,10 +60,31 @@ def check_contract(algorithm: Algorithm, spec: EnvSpec, config: Config) -> None:
     state = check.traced("replay.init", lambda key: state_around(algorithm, spec, turn, (), key), key)
     batch = _batch_of(algorithm, state, key, check)
     loss = check.traced("loss(twin, batch, key)", agent.loss, state.twin, batch, key)
-    _check_loss(check, loss)
+    _check_loss(check, loss, batch)
+    if algorithm.relabel is not None:
+        _check_relabel(check, algorithm, state, (max(turn.vector_steps, 1), config.envs))
     check.traced(
         "a gradient step", lambda *each: guarded_step(algorithm, *each), state.twin, state.optimiser, batch, key, count
     )
+
+
+def facts(algorithm: Algorithm) -> dict[str, str]:
+    """What an algorithm says of its rates and its replay buffer, whatever the settings of its run say."""
+    rates, replay = algorithm.rates, algorithm.replay
+    found = {"collect": rates.collect, "regress": rates.regress, "warmup": rates.warmup}
+    found |= {"target": rates.target_update.spec, "replay": replay.capacity, "batch": replay.batch}
+    return {name: str(value) for name, value in (found | {"n_step": replay.n_step, "discount": replay.gamma}).items()}
+
+
+def check_facts(algorithm: Algorithm, config: Config, out: str) -> None:
+    """Refuses to go on with an algorithm whose rates or replay buffer are others than those that the run began with."""
+    before, now = saved_run(out).file.get("built", {}), facts(algorithm)
+    differs = [f"{name} {before[name]}, not {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
+    if differs:
+        raise Refusal(
+            f"the run in {out} was started with {'; '.join(differs)} in its algorithm {config.agent.removeprefix(OWN)}:"
+            " hand in the same one, or train to another out"
+        )
 
 
 def check_export(algorithm: Algorithm, spec: EnvSpec, config: Config) -> None:
@@ -91,16 +118,46 @@ def _batch_of(algorithm: Algorithm, state: PyTree, key: PyTree, check: _Check) -
     return check.traced("replay.sample(state, key, step)", sample, state.replay, key, count)
 
 
-def _check_loss(check: _Check, came: Any) -> None:
+def _check_layers(check: _Check, came: Any) -> None:
+    shapes = [getattr(layer, "shape", ()) for layer in came] if isinstance(came, (tuple, list)) else [()]
+    if not all(len(shape) > 1 and shape[0] == N for shape in shapes):
+        check.refuse("layers(variables, obs)", "a tuple of hidden layers, each [N, ..., D],", came)
+
+
+def _check_names(check: _Check, algorithm: Algorithm, online: Variables) -> None:
+    """The parts of the network that an algorithm names must be there: a name that is not would leave all parts tied."""
+    improvement = algorithm.improvement
+    named = {"twinned": algorithm.twinned, "improvement.parts": () if improvement is None else improvement.parts}
+    has = list(online.params) if isinstance(online.params, dict) else []
+    for field, parts in named.items():
+        if missing := [part for part in parts if part not in has]:
+            parts_are = f"the parts {', '.join(map(str, has))}" if has else "no parts"
+            raise Refusal(f"{check.name}: {field} names '{missing[0]}', and the network has {parts_are}")
+
+
+def _check_relabel(check: _Check, algorithm: Algorithm, state: PyTree, shape: tuple[int, int]) -> None:
+    spec = check.spec
+    scalar = jax.ShapeDtypeStruct(shape, np.dtype("float32"))
+    obs = jax.ShapeDtypeStruct((*shape, *spec.obs_shape), np.dtype(spec.obs_dtype))
+    action = jax.ShapeDtypeStruct((*shape, *spec.action_shape), np.dtype(spec.action_dtype))
+    chunk = Timestep(obs, action, scalar, scalar, obs, jax.ShapeDtypeStruct(shape, np.dtype(bool)))
+    came = check.traced("relabel(twin, chunk)", algorithm.relabel, state.twin, chunk)
+    if not isinstance(came, Timestep):
+        check.refuse("relabel(twin, chunk)", "a qtwin.Timestep [T, N]", came)
+
+
+def _check_loss(check: _Check, came: Any, batch: PyTree) -> None:
     what = "loss(twin, batch, key)"
     if not isinstance(came, tuple) or len(came) != 2 or not isinstance(came[1], Aux):
         check.refuse(what, "(loss, qtwin.Aux(td_error, q))", came)
     loss, aux = came
     if loss.shape != () or not jnp.issubdtype(loss.dtype, jnp.floating):
         check.refuse(what, "a scalar loss []", loss)
+    reward = getattr(getattr(batch, "transition", batch), "reward", None)
     for field in ("td_error", "q"):
         value = getattr(aux, field)
-        if not hasattr(value, "shape") or len(value.shape) < 1:
+        shape = getattr(value, "shape", ())
+        if shape != reward.shape if reward is not None else len(shape) < 1:
             check.refuse(what, f"an Aux whose {field} has one number for each transition [B]", value)
 
 
@@ -108,7 +165,7 @@ class _Check:
     """Says what is wrong with one of an algorithm's functions."""
 
     def __init__(self, name: str, spec: EnvSpec):
-        self._name, self._spec = name, spec
+        self.name, self.spec = name, spec
 
     def traced(self, what: str, function: Callable, *arguments: Any) -> Any:
         """What ``function`` returns, as shapes."""
@@ -119,7 +176,7 @@ class _Check:
         except Exception as error:
             line = (str(error).splitlines() or [""])[0][:300]
             raise Refusal(
-                f"{self._name}: {what} cannot be traced with the shapes of {self._spec.id}: {type(error).__name__}:"
+                f"{self.name}: {what} cannot be traced with the shapes of {self.spec.id}: {type(error).__name__}:"
                 f" {line}{_where(error)}"
             ) from error
 
@@ -130,7 +187,7 @@ class _Check:
             self.refuse(what, f"{numbers} [{', '.join(['N', *map(str, wanted)])}]", came)
 
     def refuse(self, what: str, expected: str, came: Any) -> None:
-        raise Refusal(f"{self._name}: {what} returns {_told(came)}, and {expected} is expected in {self._spec.id}")
+        raise Refusal(f"{self.name}: {what} returns {_told(came)}, and {expected} is expected in {self.spec.id}")
 
 
 def _told(came: Any) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtwin.agents.info import OWN_OUTPUT
 from qtwin.config.config import Config
 from qtwin.config.dialect import python_dialect
+from qtwin.envs.fit import mismatch
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal, nearest, one_of
 from qtwin.nets.describe import Gives, check_gives
@@ -20,7 +21,7 @@ from qtwin.run.export import FORMAT, OUTPUTS, acting, described, export, last_of
 from qtwin.run.policy_check import check_sizes, spec_of
 from qtwin.storage.reading import Anything, MapOf, problem, read_record, shown
 from qtwin.storage.schemas import POLICY
-from qtwin.types import OWN, Variables, stands_alone
+from qtwin.types import OWN, HandedIn, Variables, stands_alone
 
 if TYPE_CHECKING:
     from qtwin.algorithm import Agent
@@ -125,7 +126,14 @@ def _of_algorithm(path: Path, description: dict, seed: int, asked: Any) -> Polic
         )
     saved = saved_run(str(path))
     check_agent(agent, {}, None)
-    if isinstance(asked.env, str) and asked.env:
+    if agent is not None and agent != name and not isinstance(agent, HandedIn):
+        raise Refusal(f"this policy's algorithm is {name.removeprefix(OWN)}, and agent={agent!r} came; name that one")
+    if asked.env:
+        if field := mismatch(spec, asked.spec):
+            raise Refusal(
+                f"this policy acts in {spec.id} with {field} {getattr(spec, field)}, and {asked.env} has"
+                f" {getattr(asked.spec, field)}; leave env out"
+            )
         spec = asked.spec
     return _acting_by(_built(spec, saved.config, asked), spec, seed)
 
@@ -163,6 +171,11 @@ def _from_checkpoint(path: Path, seed: int | None, agent: Any, net: Any, env: An
     asked = asked_of(env, agent, {} if net is None else {"net": net}, saved)
     check_agent(agent if agent is None else asked.agent, {}, saved)
     config = dataclasses.replace(saved.config, env=asked.env, **asked.settings)
+    before = saved.config.env
+    if asked.env != before and (stands_alone(before) or env_of(saved.config).id != asked.spec.id):
+        raise Refusal(
+            f"{path} is of a run in {before.removeprefix(OWN)}, and env={asked.env} came; hand in the run's own"
+        )
     spec = env_of(config)
     seed = _one_seed(seed, list(saved.seeds), path)
     algorithm = _built(spec, config, asked)

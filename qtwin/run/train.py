@@ -104,6 +104,10 @@ class Training:
             own = {"own": {"version": self.request.version, "modules": modules}}
         if records := registered(config):
             own["registered"] = records
+        if not _of_qtwin(config.agent):
+            from qtwin.run.contract import facts
+
+            own["built"] = facts(self.algorithm)
         return description_of(config, self.request.seeds, env=self.spec.id, run=bound(self.request), **own)
 
     def saved(self, state: TrainState) -> TrainState:
@@ -185,14 +189,16 @@ def build(request: Request, out: Path | None, interrupts: Interrupts) -> Trainin
     from qtwin.agents.catalog import algorithm as algorithm_of
     from qtwin.measure.diagnostics import check_outside
     from qtwin.replay.mapped import check_device
-    from qtwin.run.contract import check_contract, check_export
+    from qtwin.run.contract import check_contract, check_export, check_facts
 
     interrupts.check()
     if request.frames == "disk":
         check_device(jax.devices()[0])
     algorithm = algorithm_of(spec, config)
-    if config.agent.startswith(OWN) or origin_of("agent", config.agent):
+    if not _of_qtwin(config.agent):
         check_contract(algorithm, spec, config)
+        if request.resume:
+            check_facts(algorithm, config, request.out)
         if agent_of(config.agent).output != OWN_OUTPUT:
             check_export(algorithm, spec, config)
     whole = plan(algorithm.rates, config.envs, config.steps)
@@ -204,6 +210,11 @@ def build(request: Request, out: Path | None, interrupts: Interrupts) -> Trainin
         check_outside(algorithm, spec)
     fleet = interrupts.breakable(lambda: _fleet(request, spec, algorithm, env, out))
     return Training(request, spec, algorithm, env, fleet, whole, pauses, every, rooms)
+
+
+def _of_qtwin(agent: str) -> bool:
+    """Is it an algorithm of this package, and not one that was handed in or registered?"""
+    return not agent.startswith(OWN) and not origin_of("agent", agent)
 
 
 def _pauses(request: Request, algorithm: Algorithm, plan: Plan) -> tuple[Marks, int]:

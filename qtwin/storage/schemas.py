@@ -26,6 +26,7 @@ RUN_CONFIG = Record(
         "run": MapOf(PLAIN),
         "versions": MapOf(Text()),
         "registered": MapOf(Text()),
+        "built": MapOf(Text()),
         "own": Record({}, {"version": Text(), "modules": MapOf(Text())}),
     },
 )
