@@ -5,6 +5,8 @@ B batch, N environments, T time (vector steps), A actions, K atoms, D features.
 
 from __future__ import annotations
 
+import functools
+import re
 from typing import Any, NamedTuple
 
 Array = Any  # jax.Array or numpy.ndarray: this module is read without importing JAX
@@ -146,3 +148,32 @@ OWN = "own:"  # what the name of such a thing begins with
 def stands_alone(name: str) -> bool:
     """Is this the name of something that was handed in, without the thing?"""
     return name.startswith(OWN) and not isinstance(name, HandedIn)
+
+
+def own_name(thing: Any) -> str:
+    """``own:NAME`` of a class, a function or another object; a name that a directory can have."""
+    function = _without_arguments(thing)
+    name = getattr(function, "__name__", None) or type(function).__name__
+    return OWN + plain_name(name)
+
+
+def plain_name(name: str) -> str:
+    """A name that a directory can have."""
+    return re.sub(r"[^\w.-]+", "", name).strip(".") or "unnamed"
+
+
+def module_of(thing: Any) -> str:
+    """The module that a class or a function is defined in; "" where that says nothing."""
+    module = getattr(_without_arguments(thing), "__module__", "") or ""
+    return "" if module == "__main__" else module
+
+
+def kind_of(thing: Any) -> str:
+    """What it is, for a message: ``a str``, ``None``."""
+    return "None" if thing is None else f"a {type(thing).__name__}"
+
+
+def _without_arguments(thing: Any) -> Any:
+    while isinstance(thing, functools.partial):
+        thing = thing.func
+    return thing

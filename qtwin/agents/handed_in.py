@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from qtwin.config.rates_of import rates_of
 from qtwin.errors import Refusal, told
 from qtwin.target_update.rules import TargetUpdate
 from qtwin.target_update.specs import parse
-from qtwin.types import OWN, HandedIn
+from qtwin.types import OWN, HandedIn, kind_of, module_of, own_name
 
 if TYPE_CHECKING:
     from qtwin.algorithm import Algorithm
@@ -70,14 +69,16 @@ def handed_in(thing: Any) -> HandedIn:
     if isinstance(thing, AgentInfo):
         raise Refusal(f"a record goes by its name; write qtwin.register(record) once, then agent='{thing.name}'")
     if not callable(thing):
-        raise Refusal(f"{EXPECTED}, and {_kind(thing)} came")
+        raise Refusal(f"{EXPECTED}, and {kind_of(thing)} came")
     try:
         inspect.signature(thing).bind(None, None)
     except TypeError as error:
-        raise Refusal(f"{EXPECTED}, and {_plain(thing)} cannot be called with two arguments ({error})") from None
+        raise Refusal(
+            f"{EXPECTED}, and {own_name(thing).removeprefix(OWN)} cannot be called with two arguments ({error})"
+        ) from None
     except ValueError:  # it does not tell
         pass
-    return HandedIn(f"{OWN}{_plain(thing)}", thing, _module(thing))
+    return HandedIn(own_name(thing), thing, module_of(thing))
 
 
 def check_parts(algorithm: Algorithm) -> None:
@@ -88,7 +89,7 @@ def check_parts(algorithm: Algorithm) -> None:
     if not isinstance(getattr(algorithm.rates, "target_update", None), TargetUpdate):
         raise Refusal(
             "an Algorithm has rates whose target_update is a TargetUpdate, and"
-            f" {_kind(getattr(algorithm.rates, 'target_update', None))} came; write for example qtwin.hard(500)"
+            f" {kind_of(getattr(algorithm.rates, 'target_update', None))} came; write for example qtwin.hard(500)"
         )
     for field, methods, example in (
         ("replay", ("init", "add", "sample"), "qtwin.ring(10_000, batch=64, gamma=0.99)"),
@@ -97,7 +98,7 @@ def check_parts(algorithm: Algorithm) -> None:
         value = getattr(algorithm, field)
         if not all(callable(getattr(value, method, None)) for method in methods):
             raise Refusal(
-                f"an Algorithm has a field {field} with {' and '.join(methods)}, and {_kind(value)} came; write for"
+                f"an Algorithm has a field {field} with {' and '.join(methods)}, and {kind_of(value)} came; write for"
                 f" example {example}"
             )
 
@@ -128,7 +129,7 @@ def config_of(agent: HandedIn, base: Config) -> Config:
 def target_in(rule: TargetUpdate) -> HandedIn:
     """The name that carries a target update: its spec where that says it all, else ``own:SPEC``."""
     if not isinstance(rule, TargetUpdate):
-        raise Refusal(f"target is a spec such as 'hard:500', or a qtwin.TargetUpdate, and {_kind(rule)} came")
+        raise Refusal(f"target is a spec such as 'hard:500', or a qtwin.TargetUpdate, and {kind_of(rule)} came")
     try:
         same = _like(parse(rule.spec, 1), rule)
     except Refusal:
@@ -171,7 +172,7 @@ def made_by(build: Callable, name: str, env: EnvSpec, c: Config) -> Algorithm:
         raise Refusal(f"the agent {name} cannot be built for {env.id}: {told(error)}") from error
     if not isinstance(made, Algorithm):
         raise Refusal(
-            f"the agent {name} returned {_kind(made)}, and a qtwin.Algorithm is expected of (EnvSpec, Config)"
+            f"the agent {name} returned {kind_of(made)}, and a qtwin.Algorithm is expected of (EnvSpec, Config)"
         )
     check_parts(made)
     return made
@@ -184,21 +185,3 @@ def hand_in_again(what: str, name: str, argument: str) -> str:
         f"'{name}' is the name of an {what} that was handed in from Python, which no file holds; hand it in again, as"
         f" {argument}={plain}"
     )
-
-
-def _plain(thing: Any) -> str:
-    while isinstance(thing, functools.partial):
-        thing = thing.func
-    name = getattr(thing, "__name__", None) or type(thing).__name__
-    return "".join(letter for letter in name if letter.isalnum() or letter in "_.-") or "unnamed"
-
-
-def _module(thing: Any) -> str:
-    while isinstance(thing, functools.partial):
-        thing = thing.func
-    module = getattr(thing, "__module__", "") or ""
-    return "" if module == "__main__" else module
-
-
-def _kind(thing: Any) -> str:
-    return "None" if thing is None else f"a {type(thing).__name__}"

@@ -26,7 +26,7 @@ from qtwin.envs.guard import Care, Guarded
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Broken, Refusal, told
 from qtwin.storage.files import staying
-from qtwin.types import OWN, HandedIn
+from qtwin.types import OWN, HandedIn, kind_of, module_of, own_name, plain_name
 
 EXPECTED = (
     "env is a name, a gymnasium.Env class, a function that returns one environment, qtwin.vector(function), or a"
@@ -100,33 +100,12 @@ def handed_in(env: Any, env_kwargs: dict[str, Any] | None = None) -> tuple[str, 
         )
     if callable(env):
         return _made_by(env, kwargs), _as_json(kwargs) or ""
-    raise Refusal(f"{EXPECTED}, and {_kind(env)} came")
-
-
-def name_of(thing: Any) -> str:
-    """``own:NAME`` of a class or a function."""
-    while isinstance(thing, functools.partial):
-        thing = thing.func
-    name = getattr(thing, "__name__", None) or type(thing).__name__
-    return OWN + _plain(name)
-
-
-def _plain(name: str) -> str:
-    """What a directory can be named by."""
-    return re.sub(r"[^\w.-]+", "", name).strip(".") or "unnamed"
-
-
-def module_of(thing: Any) -> str:
-    """The module that a class or a function is defined in; "" where that says nothing."""
-    while isinstance(thing, functools.partial):
-        thing = thing.func
-    module = getattr(thing, "__module__", "") or ""
-    return "" if module == "__main__" else module
+    raise Refusal(f"{EXPECTED}, and {kind_of(env)} came")
 
 
 def _named(thing: Any, own: Callable[[HandedIn], OwnEnv], name: str = "") -> HandedIn:
     """The name that carries an environment; its spec goes by that name too."""
-    name = HandedIn(name or name_of(thing), None, module_of(thing))
+    name = HandedIn(name or own_name(thing), None, module_of(thing))
     name.thing = own(name)
     return name
 
@@ -168,7 +147,7 @@ def _check_arguments(make: Callable, kwargs: dict[str, Any]) -> None:
     except ValueError:  # of something built in, which does not tell
         return
     except TypeError as error:
-        name = name_of(make).removeprefix(OWN)
+        name = own_name(make).removeprefix(OWN)
         raise Refusal(
             f"{name} cannot be called without further arguments ({error}); give them as env_kwargs, or write"
             f" qtwin.vector({name}) if it takes the number of environments"
@@ -177,7 +156,7 @@ def _check_arguments(make: Callable, kwargs: dict[str, Any]) -> None:
 
 def _vector(made: vector) -> HandedIn:
     if not callable(made.make):
-        raise Refusal(f"qtwin.vector takes a function of the number of environments, and {_kind(made.make)} came")
+        raise Refusal(f"qtwin.vector takes a function of the number of environments, and {kind_of(made.make)} came")
 
     def several(envs: int) -> Any:
         try:
@@ -194,7 +173,7 @@ def _vector(made: vector) -> HandedIn:
         if not isinstance(getattr(env, "spec", None), EnvSpec):
             raise Refusal(
                 f"{name}: expected a gymnasium.vector.VectorEnv or a qtwin.HostEnv from the function in qtwin.vector,"
-                f" and {_kind(env)} came"
+                f" and {kind_of(env)} came"
             )
         return env
 
@@ -209,7 +188,7 @@ def _vector(made: vector) -> HandedIn:
             spec, lambda care: lambda envs: Guarded(several(envs), care.timeout), lambda n, care: try_host(several, n)
         )
 
-    name = HandedIn(name_of(made.make), None, module_of(made.make))
+    name = HandedIn(own_name(made.make), None, module_of(made.make))
     made_env = own()
     name.thing = made_env._replace(spec=_under(made_env.spec, name))
     return name
@@ -217,9 +196,9 @@ def _vector(made: vector) -> HandedIn:
 
 def _jax(env: JaxEnv) -> HandedIn:
     if not isinstance(env.spec, EnvSpec) or not callable(env.reset) or not callable(env.step):
-        came = ", ".join(map(_kind, env))
+        came = ", ".join(map(kind_of, env))
         raise Refusal(f"a JaxEnv is a qtwin.EnvSpec and two functions, reset and step, and ({came}) came")
-    name = HandedIn(OWN + _plain(env.spec.id.rpartition(":")[2]), None)
+    name = HandedIn(OWN + plain_name(env.spec.id.rpartition(":")[2]), None)
     env = env._replace(spec=_under(env.spec, name))
     name.thing = OwnEnv(env.spec, lambda care: env, lambda envs, care: try_jax(env))
     return name
@@ -299,7 +278,3 @@ def _as_json(kwargs: dict[str, Any]) -> str | None:
         return text if json.loads(text) == kwargs else None
     except (TypeError, ValueError):
         return None
-
-
-def _kind(thing: Any) -> str:
-    return "None" if thing is None else f"a {type(thing).__name__}"

@@ -12,7 +12,7 @@ from qtwin.envs.catalog import resolve
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.request.run_config import SavedRun
-from qtwin.types import OWN, HandedIn, stands_alone
+from qtwin.types import OWN, HandedIn, module_of, own_name, stands_alone
 
 NETS = ("net", "actor_net")
 
@@ -81,7 +81,7 @@ def _same_name(env: Any, name: str) -> bool:
     """Does an environment, or the class or function that makes it, go by this name?"""
     if isinstance(env, str):
         return env == name
-    return callable(env) and envs.name_of(env) == name
+    return callable(env) and own_name(env) == name
 
 
 def _net(thing: Any) -> HandedIn:
@@ -91,7 +91,7 @@ def _net(thing: Any) -> HandedIn:
             f" qtwin.Net, and {thing!r} came"
         )
     plain = type(thing).__name__ if not hasattr(thing, "__name__") else thing.__name__
-    return HandedIn(envs.name_of(thing) if plain != "Net" else "own:net", thing, envs.module_of(thing))
+    return HandedIn(own_name(thing) if plain != "Net" else "own:net", thing, module_of(thing))
 
 
 def check_agent(agent: str | None, settings: dict[str, Any], saved: SavedRun | None) -> None:

@@ -122,9 +122,7 @@ def build(
     notes = _misfit(chosen, spec) if chosen else ()
     env_timeout = number(env_timeout, "--env-timeout")
     _check_care(spec, engine, env_mode, on_nan)
-    if saved:
-        _same_env(saved, given.out, env, spec)
-        _same_agent(saved, given.out, agent)
+    _same_things(saved, given.out, env, spec, agent)
     goes_on = saved is not None and not preset and agent in (None, saved.config.agent if is_own(agent) else None)
     base = saved.config if goes_on else base_config(agent, chosen, spec)
     if is_own(agent):
@@ -278,6 +276,13 @@ def _same_agent(saved: SavedRun, out: str | None, agent: str | None) -> None:
             f"the run in {out} learns by {before.removeprefix(OWN)}, not by {agent.removeprefix(OWN)}; hand in"
             f" {'that' if before.startswith(OWN) else 'nothing as agent'}, or train to another out"
         )
+
+
+def _same_things(saved: SavedRun | None, out: str | None, env: str, spec: EnvSpec, agent: str | None) -> None:
+    """Refuses to go on with a run in another environment, or with another algorithm of the caller's own."""
+    if saved is not None:
+        _same_env(saved, out, env, spec)
+        _same_agent(saved, out, agent)
 
 
 def _same_env(saved: SavedRun, out: str | None, env: str, spec: EnvSpec) -> None:

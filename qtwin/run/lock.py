@@ -51,9 +51,9 @@ class Lock:
             self._opened = _open(self._file)
             if who := _taken(self._opened):
                 self._close()
-                raise Refusal(
-                    f"the {what} in {out} is under way in {who}; wait for it or stop it, or write another --out"
-                )
+                ours = who.startswith(f"process {os.getpid()} on {socket.gethostname()} ")
+                what_to_do = "that is this process: close its session first" if ours else "wait for it or stop it"
+                raise Refusal(f"the {what} in {out} is under way in {who}; {what_to_do}, or write another --out")
             if _is_there(self._file, self._opened):
                 break
             self._close()  # its last holder has removed the file between the opening and the locking

@@ -14,6 +14,7 @@ from qtwin.engine.fleet import Fleet
 from qtwin.errors import Refusal, Unusable
 from qtwin.replay.base import Replay
 from qtwin.run.checkpoint import fill, named_leaves
+from qtwin.storage.files import replace
 from qtwin.storage.tensor_files import fits, read_tensors
 from qtwin.types import PyTree
 
@@ -47,8 +48,15 @@ class ReplayView(NamedTuple):
         return jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves])[:count], *batches)
 
     def save(self, file: str | Path) -> None:
-        """Writes the buffer alone, as a safetensors file that `load` reads."""
-        Path(file).write_bytes(save(named_leaves(self._state())))
+        """Writes the buffer alone, as a safetensors file that `load` reads.
+
+        Raises:
+          Refusal: the file cannot be written; what was there before is still there.
+        """
+        try:
+            replace(Path(file), save(named_leaves(self._state())))
+        except OSError as error:
+            raise Refusal(f"the replay buffer cannot be written to {file}: {error.strerror or error}") from None
 
     def load(self, file: str | Path) -> None:
         """Puts a buffer that `save` wrote in place of this one.

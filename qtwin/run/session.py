@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from qtwin.config.options import whole
+from qtwin.engine.fleet import Fleet
 from qtwin.errors import Refusal, Unusable
 from qtwin.interrupts import Interrupts
 from qtwin.rates import Rates
@@ -43,7 +44,8 @@ class Session:
         Args:
           request: what is asked for.
         """
-        self._request, self._closed, self._seeds = request, False, request.seeds
+        self._request, self._seeds = request, request.seeds
+        self._ended: Clock | None = None  # the clock as it was when the session was closed
         self.path = None if request.out is None else Path(anchored(request.out))
         self._stack = contextlib.ExitStack()
         try:
@@ -79,7 +81,7 @@ class Session:
     @property
     def clock(self) -> Clock:
         """The three counters of each seed (of the first one where the regression decides), and the target's age."""
-        return self._kind.fleet.clocks()[0]
+        return self._ended or self._kind.fleet.clocks()[0]
 
     @property
     def rates(self) -> Rates:
@@ -93,7 +95,7 @@ class Session:
 
     def twin_of(self, seed: int) -> Twin:
         """The two networks of one seed, likewise."""
-        return self._kind.fleet.snapshot(self._index(seed)).twin
+        return self._fleet.snapshot(self._index(seed)).twin
 
     @property
     def replay(self) -> ReplayView:
@@ -102,7 +104,7 @@ class Session:
 
     def replay_of(self, seed: int) -> ReplayView:
         """The replay buffer of one seed."""
-        return ReplayView(self._kind.fleet, self._kind.algorithm.replay, self._index(seed))
+        return ReplayView(self._fleet, self._kind.algorithm.replay, self._index(seed))
 
     @property
     def metrics(self) -> list[dict]:
@@ -126,6 +128,7 @@ class Session:
 
     def advance_to(self, transitions: int) -> Clock:
         """The same up to a count from the beginning of the run."""
+        self._check_open()
         wanted, steps = whole(transitions, "transitions", 1), self._request.config.steps
         if wanted > steps:
             raise Refusal(
@@ -135,13 +138,19 @@ class Session:
         plan = self._kind.plan
         cycle, each = plan.cycle, plan.cycle.transitions or plan.cycle.gradient_steps
         beyond = wanted - cycle.warmup if plan.cycle.transitions else wanted
-        with self._running() as turning:
-            if beyond <= 0 and turning.done == 0:
-                turning.warm_up(min(-(-wanted // cycle.envs), cycle.warmup_vector_steps))
-            elif beyond > 0:
-                turning.go_to(min(-(-beyond // each), plan.cycles))
-                if turning.done == plan.cycles:
-                    turning.observer.last()
+        try:
+            with self._running() as turning:
+                if beyond <= 0 and turning.done == 0:
+                    turning.warm_up(min(-(-wanted // cycle.envs), cycle.warmup_vector_steps))
+                elif beyond > 0:
+                    turning.go_to(min(-(-beyond // each), plan.cycles))
+                    if turning.done == plan.cycles:
+                        turning.observer.last()
+        except BaseException:  # what was not reached is not asked for any more
+            self._asked = max(self._asked, self._steps())
+            raise
+        finally:
+            self._saved = self._turning.done if self._has_saved() else self._saved
         self._asked = max(self._asked, wanted)
         return self.clock
 
@@ -152,7 +161,7 @@ class Session:
           episodes: for each seed; the same ones in every call.
           env: another environment of the same shapes, as for `qtwin.train`; the run's own if left out.
         """
-        kind, request = self._kind, self._request
+        kind, request, fleet = self._kind, self._request, self._fleet
         games = kind.env if env is None else self._other(env)
         play = greedy_player(
             kind.algorithm.agent.act,
@@ -161,7 +170,6 @@ class Session:
             request.on_nan == "drop",
             request.eval_max_steps,
         )
-        fleet = kind.fleet
         return np.stack([play(fleet.variables(i), seed).returns for i, seed in enumerate(self._seeds)])
 
     def _other(self, env: Any) -> Any:
@@ -181,7 +189,7 @@ class Session:
     def policy(self, seed: int | None = None) -> Policy:
         """The policy as it is now, of the first seed or of ``seed``; it does not change when the session goes on."""
         seed = self._seeds[0] if seed is None else seed
-        online = self._kind.fleet.variables(self._index(seed))
+        online = self._fleet.variables(self._index(seed))
         return of_variables(self._kind.algorithm, self._kind.spec, self._request.config, seed, online)
 
     def save(self) -> Path:
@@ -193,6 +201,7 @@ class Session:
         Returns:
           the checkpoint's path; `qtwin.load` takes it.
         """
+        self._check_open()
         watch, path = self._turning.watch, self.path
         if watch is None or path is None:
             raise Refusal("this session has no run directory to save to; begin it with out='DIR'")
@@ -204,13 +213,13 @@ class Session:
 
     def close(self) -> None:
         """Gives back what the environments hold; with a run directory, a checkpoint is written first."""
-        if self._closed:
+        if self._ended is not None:
             return
         try:
             if self._turning.watch is not None and self._turning.done > 0:
                 self.save()
         finally:
-            self._closed = True
+            self._ended = self.clock
             self._stack.close()
 
     def __enter__(self) -> Session:
@@ -221,7 +230,7 @@ class Session:
 
     def __repr__(self) -> str:
         config, done = self._request.config, self.clock
-        state = ", closed" if self._closed else ""
+        state = ", closed" if self._ended else ""
         return (
             f"Session({config.agent} on {self._kind.spec.id}, {done.transitions:,} of {config.steps:,} transitions,"
             f" {done.gradient_steps:,} gradient steps{state})"
@@ -230,12 +239,26 @@ class Session:
     @contextlib.contextmanager
     def _running(self) -> Iterator[Turning]:
         """The loop, with signals handled while it turns."""
-        if self._closed:
-            raise Refusal("this session is closed; begin another one")
+        self._check_open()
         with Interrupts() as interrupts:
             interrupts.say = self._turning.observer.screen.say
             self._turning.interrupts = interrupts
             yield self._turning
+
+    @property
+    def _fleet(self) -> Fleet:
+        self._check_open()
+        return self._kind.fleet
+
+    def _check_open(self) -> None:
+        if self._ended is not None:
+            raise Refusal("this session is closed; begin another one")
+
+    def _has_saved(self) -> bool:
+        """Has the loop itself saved where it stands, at a checkpoint that is due or after a signal?"""
+        turning = self._turning
+        due = turning.done in turning.course.pauses.checkpoints or turning.interrupts.asked is not None
+        return turning.watch is not None and turning.done > 0 and due and turning.retry_at is None
 
     def _steps(self) -> int:
         return self.clock.transitions or self.clock.gradient_steps
