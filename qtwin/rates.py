@@ -124,26 +124,26 @@ def plan(rates: Rates, envs: int, steps: int) -> Plan:
         cycles, transitions = steps // cycle.gradient_steps, 0
         if cycles == 0:
             raise Refusal(
-                f"offline, --steps counts gradient steps and a cycle takes {cycle.gradient_steps}: a budget of {steps}"
-                f" leaves no room for it; write --steps {cycle.gradient_steps} or more"
+                f"offline, --steps counts gradient steps, and a budget of {steps} is less than one cycle of"
+                f" {cycle.gradient_steps}; write --steps {cycle.gradient_steps} or more"
             )
     else:
         if cycle.warmup >= steps:
             raise Refusal(
-                f"the warm-up gathers {cycle.warmup} transitions and the budget is {steps}, which leaves nothing to"
-                f" learn from; write --warmup with less, or --steps {cycle.warmup + cycle.transitions} or more"
+                f"a warm-up of {cycle.warmup} transitions out of a budget of {steps} leaves nothing to learn from;"
+                f" write a smaller --warmup, or --steps {cycle.warmup + cycle.transitions} or more"
             )
         cycles = (steps - cycle.warmup) // cycle.transitions
         if cycles == 0:
             raise Refusal(
-                f"after a warm-up of {cycle.warmup} transitions a budget of {steps} leaves no room for one cycle of"
+                f"after a warm-up of {cycle.warmup} transitions, a budget of {steps} is too small for one cycle of"
                 f" {cycle.transitions} (collect {rates.collect} with {envs} environments);"
                 f" write --steps {cycle.warmup + cycle.transitions} or more"
             )
         transitions = cycle.warmup + cycles * cycle.transitions
     gradient_steps = cycles * cycle.gradient_steps
     if gradient_steps > LARGEST_COUNT:
-        raise Refusal(f"the budget asks for {gradient_steps} gradient steps and the counters end at {LARGEST_COUNT}")
+        raise Refusal(f"the budget is {gradient_steps} gradient steps, more than the largest count of {LARGEST_COUNT}")
     return Plan(cycle, cycles, transitions, gradient_steps, target_updates_after(rates.target_update, gradient_steps))
 
 

@@ -103,9 +103,9 @@ def test_own_settings_stand_beside_the_shared_ones():
 def test_what_is_for_other_agents_is_refused():
     assert readers_of("quantiles") == ("qr_dqn", "iqn", "tqc")
     assert "stream_q" not in readers_of("optimiser")
-    with pytest.raises(Refusal, match="the agent dqn has no use for --quantiles, which is for qr_dqn or iqn or tqc;"):
+    with pytest.raises(Refusal, match="the agent dqn does not use --quantiles, which is for qr_dqn or iqn or tqc;"):
         build("CartPole-v1", settings={"quantiles": "9"})
-    with pytest.raises(Refusal, match="the agent stream_q has no use for --optimiser; leave it out"):
+    with pytest.raises(Refusal, match="the agent stream_q does not use --optimiser; leave it out"):
         build("CartPole-v1", agent="stream_q", settings={"optimiser": "sgd"})
 
 
@@ -120,7 +120,7 @@ def test_what_is_for_other_agents_is_refused():
         ("redq", "critics", "1e9", "--critics is a whole number up to 1,000, not 1000000000; write"),
         ("c51", "support", "3", "the support is written VMIN:VMAX"),
         ("sac", "temperature", "hot", "the temperature is auto"),
-        ("redq", "subset", "11", "a target takes 11 critics of 10"),
+        ("redq", "subset", "11", "a target over 11 of 10 critics"),
     ],
 )
 def test_its_own_settings_are_held_to_their_bounds(agent, field, value, told):
@@ -192,7 +192,7 @@ def test_cards_side_by_side_take_what_is_for_some_of_their_agents(capsys):
     assert main(["rates", "--agent", "dqn", "redq", "--actor-every", "7", "--json"]) == 0
     assert [card["actor_every"] for card in json.loads(capsys.readouterr().out)] == [None, 7]
     assert main(["rates", "--critics", "3"]) == 2
-    assert "the agent online_q has no use for --critics, which is for" in capsys.readouterr().err
+    assert "the agent online_q does not use --critics, which is for" in capsys.readouterr().err
 
 
 def test_a_comparison_of_before_is_gone_on_with():

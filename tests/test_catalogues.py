@@ -276,7 +276,7 @@ def test_the_home_of_an_environment_and_of_one_that_has_none():
     assert homes.home_of("gym") == (None, "gym"), "an id, not a prefix"
     assert homes.home_of("mine:Corridor-v0") == (None, "Corridor-v0")
     assert {name for name, home in homes.HOMES.items() if home.replaces} == {"gym"}
-    with pytest.raises(Refusal, match="mine:Corridor-v0 lives in no home"):
+    with pytest.raises(Refusal, match="mine:Corridor-v0 cannot be created from its name"):
         jax_env(EnvSpec("mine:Corridor-v0", (), "float32", 2))
 
 

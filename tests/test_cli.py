@@ -33,7 +33,7 @@ REFUSED = [
     ("train gymnax:Catc", "did you mean 'gymnax:Catch"),
     ("train minatar:Pong", "unknown environment 'minatar:Pong'"),
     ("train gymnx:CartPole-v1", "did you mean 'gymnax'?"),
-    ("train CartPole-v1 --preprocessing v5", "--preprocessing is of Atari's frames"),
+    ("train CartPole-v1 --preprocessing v5", "--preprocessing is for Atari games"),
     ("train envpool:CartPol-v1", "envpool"),
     ("train probe:constent", "did you mean 'probe:constant'?"),
     ("train MNISTBandit-bsuite", "download"),

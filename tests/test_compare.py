@@ -48,9 +48,9 @@ def test_what_is_nothing_to_one_of_the_agents_is_left_to_the_others():
     dqn, c51 = cells_of(Protocol("CartPole-v1", 2), {"agent": ["dqn", "c51"], **shared})
     assert not hasattr(dqn.request.config, "support")
     assert c51.request.config.support == "-20:20"
-    with pytest.raises(Refusal, match="the agent dqn has no use for --support"):
+    with pytest.raises(Refusal, match="the agent dqn does not use --support"):
         cells_of(Protocol("CartPole-v1", 2), {"agent": ["dqn"], "target": ["tied", "hard:100"], **shared})
-    with pytest.raises(Refusal, match=r"no use for --support.*in the cell dqn"):
+    with pytest.raises(Refusal, match=r"not use --support.*in the cell dqn"):
         cells_of(Protocol("CartPole-v1", 2), {"agent": ["dqn", "c51"], "support": ["-20:20", "-10:20"]})
 
 

@@ -80,7 +80,7 @@ def test_an_action_that_is_no_finite_number_ends_the_run_before_any_environment_
     env = told(Box(-1, 1, (2,)))
     env.reset(0)
     before = Told.stepped
-    with pytest.raises(Diverged, match=r"Told was handed an action that is no finite number.*smaller --lr") as raised:
+    with pytest.raises(Diverged, match=r"Told received an action that is not finite.*smaller --lr") as raised:
         env.step(np.float32([[0, 0], [0, wrong]]))
     assert Told.stepped == before
     assert isinstance(raised.value, ValueError)

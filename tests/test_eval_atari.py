@@ -170,7 +170,7 @@ def test_minatar_is_drawn_in_colours():
     ("words", "says"),
     [
         ("--protocol natur", "did you mean 'nature'?"),
-        ("--env CartPole-v1 --protocol nature", "--protocol is of Atari's games"),
+        ("--env CartPole-v1 --protocol nature", "--protocol is for Atari games"),
         ("--video film.avi", ".gif, .webp, .png, .mp4"),
         ("--video no/where.gif", "where no file can be written"),
         ("--video film.gif --env CartPole-v1", "--env gym:CartPole-v1"),

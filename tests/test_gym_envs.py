@@ -165,7 +165,7 @@ def test_specs():
     [
         ("CartPol-v1", "did you mean 'CartPole-v1'?"),
         ("LunarLander-v2", "did you mean 'LunarLander-v3'?"),
-        ("HalfCheetah-v2", "no longer in Gymnasium, which kept its name only; write HalfCheetah-v5"),
+        ("HalfCheetah-v2", "was removed from Gymnasium; write HalfCheetah-v5"),
         ("Blackjack-v1", "observations of the kind Tuple"),
         ("os:CartPole-v1", "unknown environment 'gym:os:CartPole-v1'"),
     ],

@@ -163,13 +163,13 @@ def test_a_target_that_never_moves_and_one_that_decides_itself():
 @pytest.mark.parametrize(
     ("rates", "envs", "steps", "says"),
     [
-        (Rates(4, 1, hard(1), warmup=100), 1, 100, "the warm-up gathers 100"),
-        (Rates(4, 1, hard(1), warmup=100), 1, 103, "no room for one cycle of 4"),
+        (Rates(4, 1, hard(1), warmup=100), 1, 100, "a warm-up of 100"),
+        (Rates(4, 1, hard(1), warmup=100), 1, 103, "too small for one cycle of 4"),
         (Rates(4, 1, hard(1)), 0, 100, "number of environments"),
         (Rates(4, 1, hard(1)), 1, 0, "between 1 and 2147483647"),
         (Rates(4, 1, hard(1)), 1, 2**31, "between 1 and 2147483647"),
-        (Rates(1, 100, hard(1)), 1, 2**30, "the counters end at"),
-        (Rates(0, 100, hard(1)), 1, 99, "a cycle takes 100"),
+        (Rates(1, 100, hard(1)), 1, 2**30, "the largest count of"),
+        (Rates(0, 100, hard(1)), 1, 99, "less than one cycle of 100"),
     ],
 )
 def test_budgets_that_make_no_sense_are_refused(rates, envs, steps, says):

@@ -360,7 +360,7 @@ def test_a_damaged_summary_is_no_end_and_its_cell_is_run_again(good, capsys):
     folder = spoilt(good, "cells/cell-0/summary.json", b'{"eval_return": [1')
     _, said = report_of(folder, capsys)
     assert "hard:10 is at 100% of its steps, not judged" in said
-    assert "summary.json is damaged, for it is no JSON" in said
+    assert "summary.json is damaged: it is not JSON" in said
     assert [cell["status"] for cell in collect(folder)["cells"]] == ["unfinished", "done"]
 
 

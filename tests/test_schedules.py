@@ -78,7 +78,7 @@ def test_the_budget_of_the_schedules_can_be_said(tmp_path):
     for wrong in ("500", "3e9", "-1", "x"):
         with pytest.raises(Refusal, match="--schedule-steps"):
             build("CartPole-v1", settings={"warmup": 500, "schedule_steps": wrong})
-    with pytest.raises(Refusal, match="gradient steps and the counters end"):
+    with pytest.raises(Refusal, match="gradient steps, more than the largest count"):
         build("CartPole-v1", settings={"regress": 100, "schedule_steps": 2**31 - 1})
 
 
@@ -145,7 +145,7 @@ def test_fitted_q_iteration_whose_memory_is_its_budget_goes_on_with_no_other(tmp
     out = begun(tmp_path / "run", AGENTS["fqi"].defaults)
     assert gone_on(out, steps=50_000) == AGENTS["fqi"].defaults
     for steps in (60_000, 40_000):
-        with pytest.raises(Refusal, match="memory of this run holds the 50,000"):
+        with pytest.raises(Refusal, match="replay buffer of this run has room for its first budget of 50,000"):
             gone_on(out, steps=steps)
 
 

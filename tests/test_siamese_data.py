@@ -85,7 +85,7 @@ def test_recorded_frames_are_images(tmp_path):
     assert found.train_labels is None
     other = str(tmp_path / "poles.safetensors")
     assert main(["record", "CartPole-v1", "--steps", "40", "--out", other]) == 0
-    with pytest.raises(Refusal, match="no images"):
+    with pytest.raises(Refusal, match="not images"):
         data.load_images(other)
 
 

@@ -130,12 +130,12 @@ def refused(words, capsys):
     ("words", "says"),
     [
         (["simsima"], "did you mean 'simsiam'"),
-        ([], "write qtwin siamese simsiam"),
+        ([], "write for example qtwin siamese simsiam"),
         (["byol", "--target", "cosine:0.996"], "cosine:0.004"),
         (["simclr", "--target", "soft:0.01"], "no target"),
-        (["byol", "--stop-gradient", "no"], "write simsiam --target tied"),
+        (["byol", "--stop-gradient", "no"], "an ablation of simsiam with --target tied"),
         (["simsiam", "--stop-gradient", "maybe"], "yes or no"),
-        (["simsiam", "--batch", "1"], "a batch of 1"),
+        (["simsiam", "--batch", "1"], "at least two images per batch, not 1"),
         (["simsiam", "--batch", "5000"], "1,437 images"),
         (["simsiam", "--encoder", "convs:8"], "unknown encoder"),
         (["simsiam", "--encoder", "conv:8,8,8,8,8,8,8"], "28x28"),
@@ -219,7 +219,7 @@ def test_resume_asks_for_nothing_that_nobody_set_by_the_command_line_and_by_pyth
         ({"epochs": 9, "seeds": 1}, "epochs 4, not 9; seeds [3, 4], not [0]: leave those out"),
         ({"data": "digits"}, "not 'digits'"),
         ({"checkpoints": 2}, "checkpoints 'every:4', not '2'"),
-        ({"out": None}, "--out DIR"),
+        ({"out": None}, 'out="DIR"'),
     ],
 )
 def test_resume_under_other_settings_is_refused_from_python_too(given, says, begun):
@@ -234,7 +234,7 @@ def test_what_images_may_take_can_be_raised(tmp_path, capsys):
     assert "at most 0.0002 GiB is allowed" in refused([*words, "0.0002"], capsys)
     assert "64 images" in refused([*words, "0.0003"], capsys)
     assert "--data-limit is a number" in refused([*words, "-1"], capsys)
-    with pytest.raises(qtwin.Refusal, match="data_limit in Python"):
+    with pytest.raises(qtwin.Refusal, match="data_limit=1"):
         qtwin.train_encoder("simsiam", tmp_path / "a.npy", data_limit=0.0002)
 
 

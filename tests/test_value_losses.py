@@ -288,7 +288,7 @@ def test_an_exported_policy_has_the_values_that_its_agent_acts_by(agent, tmp_pat
     ("settings", "sentence"),
     [
         ({"agent": "c51", "bootstrap": "mellowmax:5"}, "from the return distribution of one action"),
-        ({"agent": "c51", "loss": "mse"}, "by cross-entropy"),
+        ({"agent": "c51", "loss": "mse"}, "with the cross-entropy loss"),
         ({"agent": "c51", "support": "10:-10"}, "VMIN:VMAX"),
         ({"agent": "c51", "atoms": 1}, "at least 2, not 1"),
         ({"agent": "rainbow", "prioritise": "2:1"}, "0.6:0.4"),
@@ -312,7 +312,7 @@ def test_an_exported_policy_has_the_values_that_its_agent_acts_by(agent, tmp_pat
         ({"agent": "dqn", "reward_scale": "0.1"}, "--reward-scale, which is for pqn or stream_q"),
         ({"agent": "dqn", "support": "-20:20"}, "for c51 or hl_gauss or rainbow"),
         ({"agent": "c51", "sigma": "0.5"}, "for hl_gauss"),
-        ({"agent": "stream_q", "optimiser": "sgd"}, "no use for --optimiser; leave it out"),
+        ({"agent": "stream_q", "optimiser": "sgd"}, "not use --optimiser; leave it out"),
         ({"agent": "sac", "subset": "1"}, "for redq"),
         ({"agent": "dqn", "net": "mlp:8+noisy=-1"}, "SIGMA"),
         ({"agent": "dqn", "net": "mlp:8+noisy", "zeta": "2"}, "the network 'mlp:8.noisy' explores by its own noise"),

@@ -107,7 +107,7 @@ def check_read(base: Config, said: dict[str, Any]) -> None:
         if hasattr(base, field) and str(value) == str(getattr(base, field)):
             continue
         whose = f", which is for {' or '.join(readers)}" if len(readers) <= MANY else ""
-        raise Refusal(f"the agent {base.agent} has no use for {option(field)}{whose}; leave it out")
+        raise Refusal(f"the agent {base.agent} does not use {option(field)}{whose}; leave it out")
 
 
 def fits(agent: str, env: EnvSpec) -> str:

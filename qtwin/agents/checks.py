@@ -38,8 +38,8 @@ def check_dqn(c: Config, spec: EnvSpec) -> None:
     """Refuses a noisy network of several, which explore by epsilon."""
     if several(spec, c) and parse_net(c.net, spec).noisy is not None:
         raise Refusal(
-            f"the network '{c.net}' explores by its own noise, and several networks that learn side by side explore by"
-            " epsilon; leave +noisy out, or write --bootstrap max --target hard:500"
+            f"the network '{c.net}' explores by its own noise, but several networks trained in parallel explore by"
+            f" epsilon; leave +noisy out, or write --bootstrap max --target hard:500"
         )
 
 
@@ -47,19 +47,20 @@ def check_iqn(c: Config, spec: EnvSpec) -> None:
     """Refuses a network without the hidden layer that the embedding stands before."""
     if parse_net(c.net, spec).kind in ("table", "linear"):
         raise Refusal(
-            f"the agent {c.agent} multiplies what stands before the last hidden layer by an embedding of the quantile,"
-            f" and '{c.net}' has no hidden layer; write --net mlp:64,64"
+            f"the agent {c.agent} multiplies the input of the last hidden layer by an embedding of the quantile, and"
+            f" '{c.net}' has no hidden layer; write --net mlp:64,64"
         )
 
 
 def _check_fresh(c: Config) -> None:
     if c.replay or c.data or c.n_step > 1:
         raise Refusal(
-            f"the agent {c.agent} learns from what it has just done and forgets it; write --replay 0 --n-step 1 and no"
+            f"the agent {c.agent} has no replay buffer: it learns from each new transition once; write --replay 0"
+            f" --n-step 1 and no"
             " --data"
         )
     if c.self_predict:
-        raise Refusal(f"--self-predict draws from a replay, and the agent {c.agent} has none; leave it out")
+        raise Refusal(f"--self-predict samples from a replay buffer, and the agent {c.agent} has none; leave it out")
 
 
 def check_pqn(c: Config, spec: EnvSpec) -> None:
@@ -68,9 +69,9 @@ def check_pqn(c: Config, spec: EnvSpec) -> None:
     _check_fresh(c)
     if not (c.reward_scale > 0 and c.collect % c.batch == c.regress * c.batch % c.collect == 0):
         raise Refusal(
-            f"the agent {c.agent} reads the transitions of a cycle in whole batches and whole epochs, and scales"
-            f" rewards by more than 0: --collect {c.collect}, --regress {c.regress}, --batch {c.batch},"
-            f" --reward-scale {c.reward_scale:g} came; write for example --collect 2048 --regress 64 --batch 128"
+            f"the agent {c.agent} needs whole batches and whole epochs over the transitions of a cycle, and a"
+            f" positive reward scale, not --collect {c.collect} --regress {c.regress} --batch {c.batch}"
+            f" --reward-scale {c.reward_scale:g}; write for example --collect 2048 --regress 64 --batch 128"
         )
 
 
@@ -80,7 +81,8 @@ def check_stream(c: Config, spec: EnvSpec) -> None:
     _check_fresh(c)
     if (c.collect, c.regress, c.batch, c.envs, c.warmup) != (1, 1, 1, 1, 0):
         raise Refusal(
-            f"the agent {c.agent} learns from every step as it comes; write --collect 1 --regress 1 --batch 1 --envs 1"
+            f"the agent {c.agent} learns from one transition at a time; write --collect 1 --regress 1 --batch 1"
+            f" --envs 1"
             " --warmup 0"
         )
 
@@ -100,7 +102,10 @@ def check_few(c: Config, spec: EnvSpec) -> None:
     """Refuses a target over more critics than there are."""
     check_soft(c, spec)
     if c.subset > c.critics:
-        raise Refusal(f"a target takes {c.subset} critics of {c.critics}; write {option('subset')} {c.critics} or less")
+        raise Refusal(
+            f"a target over {c.subset} of {c.critics} critics is impossible; write {option('subset')}"
+            f" {c.critics} or less"
+        )
 
 
 def check_truncated(c: Config, spec: EnvSpec) -> None:
@@ -108,5 +113,6 @@ def check_truncated(c: Config, spec: EnvSpec) -> None:
     check_soft(c, spec)
     if c.drop >= c.quantiles:
         raise Refusal(
-            f"of {c.quantiles} quantiles {c.drop} are dropped and none is left; write --drop {c.quantiles - 1} or less"
+            f"dropping {c.drop} of {c.quantiles} quantiles per critic leaves none; write --drop {c.quantiles - 1} or"
+            f" less"
         )

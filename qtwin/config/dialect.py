@@ -17,10 +17,10 @@ from qtwin.errors import Refusal
 FLAGS = ("resume", "quiet", "overlap")
 # Words that may follow an option in a sentence and are not its value. A test reads every message in the package.
 _PROSE = """
-a again against and are as asks at be but came can changes counts draws does for from gathers goes had has have here
-nothing with holds if in instead is it lets learns leaves means must names needs of or out over puts reads replaces says
-sets stands takes than that the to too together twice used was were when where which with without works
-writes keeps moves prints learned records applies adds removes
+a adds again against and applies are as asks at be but came can changes counts does draws for from gathers goes had
+has have here holds if in instead is it keeps learned learns leaves lets means moves must names needs nothing of or
+out over prints puts reads records removes replaces samples says sets stands takes than that the to together too
+twice used was were when where which with without works writes
 """
 PROSE = frozenset(_PROSE.split())
 FUNCTIONS = {"train": "train", "siamese": "train_encoder"}

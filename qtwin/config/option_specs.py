@@ -68,7 +68,7 @@ def optimiser_choice(spec: str) -> OptimiserChoice:
     where = rest[1] if len(rest) > 1 else "inside"
     if where not in ("inside", "outside"):
         raise Refusal(
-            f"RMSProp's epsilon stands 'inside' or 'outside' the square root, not '{where}'"
+            f"the epsilon of RMSProp is 'inside' or 'outside' the square root, not '{where}'"
             f"{nearest(where, ['inside', 'outside'])}"
         )
     return OptimiserChoice(kind, eps, where == "inside")
@@ -117,7 +117,7 @@ def explore_choice(spec: str, steps: int) -> ExploreChoice:
     for part in parts[:2]:
         value = _positive(part, "", zero=True)
         if value is None or value > 1:
-            raise Refusal(f"epsilon is a number between 0 and 1, and '{part}' in '{spec}' is not; {example}")
+            raise Refusal(f"epsilon is a number between 0 and 1, not '{part}' as in '{spec}'; {example}")
         ends.append(value)
     if len(parts) == 1:
         return ExploreChoice(ends[0], ends[0], 0)
@@ -126,8 +126,8 @@ def explore_choice(spec: str, steps: int) -> ExploreChoice:
     value = _positive(over.rstrip("%").replace("_", ""), "", zero=True)
     if value is None or (share and value > 100) or (not share and value != int(value)):
         raise Refusal(
-            f"epsilon falls over a whole number of transitions or a share of the budget, and '{over}' in '{spec}' is"
-            f" neither; {example}"
+            f"epsilon falls over a whole number of transitions or a share of the budget, not '{over}' as in"
+            f" '{spec}'; {example}"
         )
     return ExploreChoice(*ends, int(steps * value / 100) if share else int(value), after, share)
 
@@ -177,8 +177,7 @@ def support_choice(spec: str) -> tuple[float, float]:
     ends = [_number(part) for part in spec.split(":")]
     if len(ends) != 2 or None in ends or ends[0] >= ends[1]:
         raise Refusal(
-            f"the support is written VMIN:VMAX, two numbers of which the first is smaller, not '{spec}'; write"
-            " --support=-10:10"
+            f"the support is written VMIN:VMAX with VMIN smaller than VMAX, not '{spec}'; write --support=-10:10"
         )
     return ends[0], ends[1]
 

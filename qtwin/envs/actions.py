@@ -75,8 +75,7 @@ def translator(name: str, space: SpaceSpec) -> Callable[[Array], Array]:
     def translate(actions: Array) -> Array:
         if not np.isfinite(actions).all():
             raise Diverged(
-                f"{name} was handed an action that is no finite number, so the agent's network has diverged; try a"
-                " smaller --lr"
+                f"{name} received an action that is not finite, so the agent's network has diverged; try a smaller --lr"
             )
         inside = to_bounds(np.asarray(actions, np.float64), low, high)
         if kind.kind in "iu":

@@ -149,8 +149,7 @@ def resolve(name: str, preprocessing: str = "", env_kwargs: str = "") -> EnvSpec
         return imported(home.resolve)(rest, preprocessing)
     if preprocessing:
         raise Refusal(
-            f"--preprocessing is of Atari's frames, and {name} came with '{preprocessing}'; leave it out, or write for"
-            " example ale:Pong"
+            f"--preprocessing is for Atari games, not for {name}; leave it out, or write for example ale:Pong"
         )
     if not colon:
         return _plain(name)

@@ -163,7 +163,8 @@ def from_vector(vector_env: VectorEnv, id: str | None = None, stack: int = 1) ->
     )
     if stack > 1 and (len(spec.obs_shape) != 3 or spec.obs_shape[-1] % stack):
         raise Refusal(
-            f"{name} gives observations of {list(spec.obs_shape)}, which hold no {stack} frames along a last axis; wrap"
+            f"{name} gives observations of {list(spec.obs_shape)}, which are not {stack} frames along the last axis;"
+            f" wrap"
             " it in gymnasium.wrappers.TransformObservation, or leave stack out"
         )
     return GymVector(vector_env, dataclasses.replace(spec, stack=stack))

@@ -36,7 +36,7 @@ def made(name: str, make_kwargs: dict) -> gym.Env:
     where = str(entry.entry_point)
     if "_raise_mujoco_py_error" in where:
         newer = f"{name.rpartition('-')[0]}-v5"
-        raise Refusal(f"{name} is no longer in Gymnasium, which kept its name only; write {newer}")
+        raise Refusal(f"{name} was removed from Gymnasium; write {newer}")
     try:
         with contained(name, "its constructor"):
             return gym.make(name, disable_env_checker=True, **make_kwargs)

@@ -142,7 +142,8 @@ def is_minatar(spec: EnvSpec) -> bool:
 def _gymnax(name: str) -> EnvSpec:
     if name in NEEDS_DOWNLOAD:
         raise Refusal(
-            f"{name} downloads its data set when it is made, and qtwin downloads nothing; write for example Catch"
+            f"{name} downloads a data set when it is created, and qtwin does not download anything; write for"
+            f" example Catch"
         )
     entry = GYMNAX[name]
     return EnvSpec(

@@ -79,5 +79,5 @@ def make(spec: EnvSpec, engine: str = "auto", care: Care = CARE) -> JaxEnv | Cal
 def _home_of(spec: EnvSpec) -> tuple[EnvHomeInfo, str]:
     home, name = home_of(spec)
     if home is None:
-        raise Refusal(f"{spec.id} lives in no home that can make it; hand the environment itself in")
+        raise Refusal(f"{spec.id} cannot be created from its name; pass the environment itself")
     return home, name

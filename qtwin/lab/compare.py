@@ -21,6 +21,7 @@ from qtwin.run.logs import read_points
 from qtwin.storage.files import read_end, read_json, replace
 from qtwin.storage.reading import plain, problem
 from qtwin.storage.schemas import PRICE
+from qtwin.storage.sizes import counted
 
 PRICED = 6  # groups of cells whose cost is measured; any more are taken to cost as much as the dearest
 START_SECONDS = 5.0  # of a process, before it compiles
@@ -138,7 +139,8 @@ def run(
         stay_inside(folder)
         write_plan(folder, protocol, cells, command)
         left = [cell for cell in cells if not done(folder, cell)]
-        say(f"{len(cells)} cells of {protocol.seeds} seeds in {folder}, {len(cells) - len(left)} of them done")
+        grid = f"{counted(len(cells), 'cell')} of {counted(protocol.seeds, 'seed')}"
+        say(f"{grid} in {folder}, {len(cells) - len(left)} of them done")
         code, began = 0, time.perf_counter()
         known = prices(folder, cells, say, asked) if left else {}
         if left and known is not None:

@@ -115,7 +115,7 @@ def quantile_network(env: EnvSpec, name: str, init: str = "lecun", normalise: st
     named = parse(name, env)
     if named.kind in ("table", "linear") or named.dropout or named.norm.startswith("batch"):
         raise Refusal(
-            f"an implicit quantile network multiplies what stands before its last hidden layer by an embedding of the"
+            f"an implicit quantile network multiplies the input of its last hidden layer by an embedding of the"
             f" quantile, and '{name}' does not take it; write --net mlp:64,64"
         )
     return headed(env, named, actions_of(env), 0, init, normalise, implicit=True)

@@ -94,8 +94,8 @@ def parse(name: str, env: EnvSpec) -> NetName:
         _check_axes(env)
     if kind in ("linear", "mlp") and env.obs_dtype == "uint8" and len(env.obs_shape) == 3:
         raise Refusal(
-            f"the network '{kind}' knows nothing of places, and {env.id} gives images, {list(env.obs_shape)} of bytes;"
-            " write --net nature, or impala, or hand in a network of your own"
+            f"the network '{kind}' is not for images, and {env.id} has image observations, {list(env.obs_shape)} of"
+            f" bytes; write --net nature, or --net impala, or pass a network of your own"
         )
     if kind == "mlp":
         parts = rest.split(",") if rest else []
@@ -105,10 +105,10 @@ def parse(name: str, env: EnvSpec) -> NetName:
     if kind in SMALLEST:
         return _of_images(name, kind, rest, layers, env)
     if colon or (layers and kind != "minatar"):
-        raise Refusal(f"the network '{kind}' takes nothing after its name, but '{name}' came; write {kind}")
+        raise Refusal(f"the network '{kind}' takes no arguments or options, got '{name}'; write {kind}")
     if kind == "table" and env.num_states is None:
         raise Refusal(
-            f"the network 'table' needs a discrete observation, and {env.id} gives {list(env.obs_shape)} of"
+            f"the network 'table' needs discrete observations, and {env.id} gives {list(env.obs_shape)} of"
             f" {env.obs_dtype}; write --net linear or --net mlp:120,84"
         )
     if kind == "minatar" and (len(env.obs_shape) != 3 or min(env.obs_shape[:2]) < 3):
@@ -118,7 +118,7 @@ def parse(name: str, env: EnvSpec) -> NetName:
         )
     if env.continuous and kind == "table":
         raise Refusal(
-            f"the network 'table' gives one value for each action, and the actions of {env.id} are continuous; write"
+            f"the network 'table' gives one value per action, and the actions of {env.id} are continuous; write"
             " --net mlp:256,256"
         )
     return _with_layers(name, layers, NetName(kind), env)
@@ -146,7 +146,8 @@ def _check_axes(env: EnvSpec) -> None:
     if env.engine == "hosted" and channels_first(env.obs_shape):
         channels, height, width = env.obs_shape
         raise Refusal(
-            f"images are taken as [height, width, channels], and {env.id} gives {list(env.obs_shape)}, which looks like"
+            f"images have the shape [height, width, channels], and {env.id} gives {list(env.obs_shape)}, which looks"
+            f" like"
             f" [channels, height, width]; move the first axis to the end, to [{height}, {width}, {channels}], with"
             " gymnasium.wrappers.TransformObservation(env, lambda obs: np.moveaxis(obs, 0, -1), space) and hand it to"
             " from_vector"
@@ -162,13 +163,12 @@ def _of_images(name: str, kind: str, rest: str, layers: list[str], env: EnvSpec)
             f" --net {small}"
         )
     if (kind != "impala" and rest) or (rest and not (rest.isdigit() and int(rest) > 0)):
-        takes = "takes nothing after its name" if kind != "impala" else "takes a whole number that widens it"
-        raise Refusal(f"the network '{kind}' {takes}, and '{name}' came; write {kind}")
+        takes = "takes no arguments" if kind != "impala" else "takes a whole number as its width factor"
+        raise Refusal(f"the network '{kind}' {takes}, got '{name}'; write {kind}")
     odd = [layer for layer in layers if layer.partition("=")[0] not in ("bfloat16", *HEADS)]
     if odd or layers.count("bfloat16") > 1:
         raise Refusal(
-            f"the network '{kind}' takes +bfloat16, +duelling and +noisy and no other layer, and '{name}' came; write"
-            f" {kind}"
+            f"the network '{kind}' takes only the options +bfloat16, +duelling and +noisy, got '{name}'; write {kind}"
         )
     widths = () if kind != "impala" else (int(rest or 1),)
     plain = NetName(kind, widths, dtype="bfloat16" if "bfloat16" in layers else "float32")
@@ -187,7 +187,7 @@ def _with_layers(name: str, layers: list[str], plain: NetName, env: EnvSpec) -> 
                 dropout = -1.0
             if not 0.0 <= dropout < 1.0:
                 raise Refusal(
-                    f"dropout is a probability of at least 0 and below 1, and '{layer}' in '{name}' is not; write"
+                    f"dropout is a probability of at least 0 and below 1, not '{layer}' as in '{name}'; write"
                     " +dropout=0.01"
                 )
         elif word == "noisy":
@@ -197,7 +197,7 @@ def _with_layers(name: str, layers: list[str], plain: NetName, env: EnvSpec) -> 
         elif layer in NORMS and not norm:
             norm = layer
         elif layer in NORMS:
-            raise Refusal(f"hidden layers take one normalisation, and '{name}' names two; leave one of them out")
+            raise Refusal(f"a network has one kind of normalisation, and '{name}' names two; leave one of them out")
         else:
             raise Refusal(
                 f"unknown layer '{layer}' in '{name}'{nearest(layer, [*NORMS, *HEADS, 'leaky', 'dropout=0.01'])}"
@@ -207,8 +207,7 @@ def _with_layers(name: str, layers: list[str], plain: NetName, env: EnvSpec) -> 
     )
     if env.continuous and found.headed:
         raise Refusal(
-            f"+duelling and +noisy stand before one value for each action, and the actions of {env.id} are continuous;"
-            " leave them out"
+            f"+duelling and +noisy need discrete actions, and those of {env.id} are continuous; leave them out"
         )
     if (images or found.headed) and (dropout or norm.startswith("batch")):
         what = f"the network '{plain.kind}'" if images else "a network with +duelling or +noisy"
@@ -222,7 +221,7 @@ def _sigma(layer: str, value: str, name: str) -> float:
     except ValueError:
         sigma = -1.0
     if not 0.0 <= sigma < float("inf"):
-        raise Refusal(f"+noisy takes its SIGMA, at least 0, and '{layer}' in '{name}' does not; write +noisy=0.5")
+        raise Refusal(f"+noisy=SIGMA takes a number of at least 0, not '{layer}' as in '{name}'; write +noisy=0.5")
     return sigma
 
 
@@ -241,8 +240,8 @@ def encoder_choice(name: str, image_shape: tuple[int, ...] | None = None) -> tup
     widths = widths_choice(rest, f"an encoder is written conv:WIDTH,WIDTH,... and '{name}' came; write conv:32,64,128")
     if image_shape is not None and min(image_shape[:2]) < 2 ** (len(widths) - 1):
         raise Refusal(
-            f"each of {len(widths)} layers halves the image, and nothing of {image_shape[0]}x{image_shape[1]} is left"
-            " for the last; write fewer, --encoder conv:32,64"
+            f"each of the {len(widths)} layers halves the image, and {image_shape[0]}x{image_shape[1]} is too small"
+            f" for that; write fewer, --encoder conv:32,64"
         )
     return widths
 

@@ -23,7 +23,7 @@ def remember(env: EnvSpec, c: Config) -> Replay:
     """
     *around, kind = kinds(env, c)
     if c.batch == 0 and not kind.whole:
-        raise Refusal("a batch of 0 is the whole data set and needs one; write --data FILE, or --batch 128")
+        raise Refusal("a batch of 0 means the whole recording, and there is none; write --data FILE, or --batch 128")
     replay = imported(kind.build)(*kind.arguments(env, c))
     for info in reversed(around):
         replay = imported(info.build)(replay, *info.arguments(env, c))

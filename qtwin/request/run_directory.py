@@ -45,23 +45,25 @@ def place_of(out: str | None, resume: bool, stem: str = "run") -> str:
             count += 1
         out = str(Path("runs") / f"{stem}-{count}")
     if not out:
-        raise Refusal("--resume goes on with the run in a directory and none was named; write --out DIR")
+        raise Refusal("--resume needs the directory of a run; write --out DIR")
     path = Path(out)
     if resume:
         if not (path / "config.json").is_file():
-            hint = near_run(path) or "; leave out --resume to begin one"
-            raise Refusal(f"there is no run at {out} to go on with{hint}")
+            hint = near_run(path) or "; leave out --resume to start one"
+            raise Refusal(f"there is no run at {out} to resume{hint}")
         stay_inside(path)
         return out
     if path.exists() and not path.is_dir():
-        raise Refusal(f"--out {out} is a file, and a run is a directory; write another --out")
+        raise Refusal(f"--out {out} is a file, and a directory is needed; write another --out")
     if path.is_dir() and any(each.name != LOCK for each in path.iterdir()):
         if (path / "config.json").exists():
-            raise Refusal(f"--out {out} holds another run; write another --out, or --resume to go on with it")
+            raise Refusal(f"--out {out} holds another run; write another --out, or --resume to continue it")
         raise Refusal(f"--out {out} is not empty; write another --out")
     ground = next(parent for parent in (path, *Path(anchored(path)).parents) if parent.exists())
     if not ground.is_dir() or not os.access(ground, os.W_OK):
-        raise Refusal(f"nothing can be written at --out {out}, for {ground} is no directory to write in; write another")
+        raise Refusal(
+            f"--out {out} cannot be created, because {ground} is no directory to write in; write another --out"
+        )
     return out
 
 
@@ -75,9 +77,9 @@ def stay_inside(folder: Path) -> None:
         for name in (*folders, *files):
             each = Path(inner, name)
             if each.is_symlink() and not each.resolve().is_relative_to(whole):
-                raise Refusal(f"{each} is a link that leads out of {folder}; put what it leads to in its place")
+                raise Refusal(f"{each} is a link to something outside {folder}; replace it by a copy")
             if each.exists() and not each.is_file() and not each.is_dir():
-                raise Refusal(f"{each} is a FIFO, a socket or a device, and a regular file is expected; remove it")
+                raise Refusal(f"{each} is not a regular file but a FIFO, a socket or a device; remove it")
 
 
 def near_run(path: Path) -> str:

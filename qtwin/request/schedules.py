@@ -84,8 +84,8 @@ def check_schedules(c: Config) -> None:
         )
     if steps and budget(c) > LARGEST_COUNT:
         raise Refusal(
-            f"--schedule-steps {steps} stands for {budget(c):,} gradient steps and the counters end at"
-            f" {LARGEST_COUNT:,}; write --schedule-steps with less"
+            f"--schedule-steps {steps} means {budget(c):,} gradient steps, more than the largest count of"
+            f" {LARGEST_COUNT:,}; write a smaller --schedule-steps"
         )
 
 
@@ -103,8 +103,8 @@ def with_schedules_of(before: Config, c: Config, told: bool) -> Config:
     """
     if agent_of(c.agent).keeps == "everything" and min(c.replay, c.steps) != min(before.replay, before.steps):
         raise Refusal(
-            f"the agent {c.agent} keeps every transition, and the memory of this run holds the {before.steps:,} of the"
-            f" budget that it was started with, not --steps {c.steps}; leave --steps out, or train to another --out"
+            f"the agent {c.agent} keeps every transition, and the replay buffer of this run has room for its first"
+            f" budget of {before.steps:,}, not for --steps {c.steps}; leave --steps out, or start another run"
         )
     if told and c.schedule_steps:
         return c

@@ -110,12 +110,11 @@ def check(c: SiameseConfig) -> None:
     augment_choice(c.augment)
     rule = parse_target(c.target, 1)
     if not is_plain(rule):
-        raise Refusal(f"--target {c.target} is for action values, and a Siamese network has none; write soft:0.01")
-    if c.batch < 2:
         raise Refusal(
-            f"batch norm learns from what differs in a batch, and a batch of {c.batch} holds nothing that does; write"
-            " --batch 128"
+            f"--target {c.target} is for action values, which a Siamese network does not have; write --target soft:0.01"
         )
+    if c.batch < 2:
+        raise Refusal(f"batch norm needs at least two images per batch, not {c.batch}; write --batch 128")
     for field in ("epochs", "queue"):
         if getattr(c, field) < 1:
             raise Refusal(f"{option(field)} is a whole number of at least 1, not {getattr(c, field)}; write 100")
@@ -126,31 +125,33 @@ def check(c: SiameseConfig) -> None:
         raise Refusal(f"--momentum is at least 0 and below 1, not {c.momentum:g}; write --momentum 0.9")
     _check_method(c, METHODS[c.method], rule.tied)
     if c.predictor != "none" and widths[-1] < 4 and not c.bottleneck:
-        raise Refusal(f"a quarter of the projector's {widths[-1]} numbers is no layer; write --bottleneck 1")
+        raise Refusal(
+            f"a quarter of the projector's output of {widths[-1]} is too small for a hidden layer; write --bottleneck 1"
+        )
 
 
 def _check_method(c: SiameseConfig, info: MethodInfo, tied: bool) -> None:
     """Refuses settings that the method has no use for, as its record says."""
     if info.target == "none" and not tied:
         raise Refusal(
-            f"{c.method} has no target, both twins learn, and --target {c.target} came; leave it out, or write"
+            f"{c.method} has no target network and takes no --target {c.target}; leave it out, or use the method"
             f" {those_with('target', 'any')[-1]}"
         )
     if not c.stop_gradient and not (info.ablates_stop_gradient and tied):
         raise Refusal(
-            f"--stop-gradient no lets the gradient through to a tied twin, which is {_ABLATED}'s ablation, and"
-            f" {c.method} with --target {c.target} came; write {those_with('ablates_stop_gradient')[-1]} --target tied"
+            f"--stop-gradient no is an ablation of {_ABLATED} with --target tied, not of {c.method} with --target"
+            f" {c.target}; leave it out"
         )
     if not info.predictor and c.predictor != "none":
         raise Refusal(
-            f"{c.method} has no predictor, and --predictor {c.predictor} came; leave it out, or write"
+            f"{c.method} has no predictor and takes no --predictor {c.predictor}; leave it out, or use the method"
             f" {those_with('predictor')[-1]}"
         )
     if not info.symmetric and not c.symmetric:
         who = " and ".join(those_with("symmetric"))
-        raise Refusal(f"--symmetric no is for {who}, and {c.method} came; leave it out")
+        raise Refusal(f"--symmetric no applies to {who}, not to {c.method}; leave it out")
     if info.queue and c.queue < c.batch:
-        raise Refusal(f"the queue holds {c.queue} keys and a batch brings {c.batch}; write --queue {4 * c.batch}")
+        raise Refusal(f"a queue of {c.queue} keys is smaller than a batch of {c.batch}; write --queue {4 * c.batch}")
 
 
 def _saved(out: str | None, method: str) -> SavedRun:

@@ -111,8 +111,8 @@ def _recording(path: Path, seed: int, limit: float) -> Images:
     where, frames = f"{path} (obs)", recorded.steps.obs
     if len(recorded.spec.obs_shape) not in (2, 3):
         raise Refusal(
-            f"{path} was recorded in {recorded.spec.id}, whose observations {list(recorded.spec.obs_shape)} are no"
-            " images; record one whose are, qtwin record minatar:Breakout"
+            f"{path} was recorded in {recorded.spec.id}, whose observations {list(recorded.spec.obs_shape)} are not"
+            f" images; record another environment, for example qtwin record minatar:Breakout"
         )
     check_images_shape(where, frames.shape)
     check_size(where, frames.size * (1 if frames.dtype == np.uint8 else 4), limit)

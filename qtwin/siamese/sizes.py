@@ -53,7 +53,7 @@ def check_size(where: str, size: int, limit: float) -> None:
     if size > limit * GIB:
         raise Refusal(
             f"{where} needs {size / GIB:,.2f} GiB of memory, and at most {limit:g} GiB is allowed; use"
-            f" fewer or smaller images, or raise the limit: --data-limit {math.ceil(size / GIB)} (data_limit in Python)"
+            f" fewer or smaller images, or raise the limit: --data-limit {math.ceil(size / GIB)}"
         )
 
 

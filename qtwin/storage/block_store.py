@@ -95,7 +95,7 @@ def verify(folder: Path, manifest: dict) -> set[str]:
         except OSError as error:
             raise Unusable(f"{file}: it cannot be read ({error.strerror or error})") from None
         if found != name:
-            raise Unusable(f"{file}: its SHA-256 is not its name, so it is damaged")
+            raise Unusable(f"{file}: its SHA-256 differs from its name, so it is damaged")
     return set(sizes)
 
 

@@ -221,7 +221,7 @@ def read_record(file: Path, kind: Any, advice: str = "") -> Any:
     except OSError as error:
         raise Refusal(f"{file} cannot be read ({error.strerror or error}){end}") from None
     except ValueError as error:
-        raise Refusal(f"{file} is damaged, for it is no JSON ({str(error)[:80]}){end}") from None
+        raise Refusal(f"{file} is damaged: it is not JSON ({str(error)[:80]}){end}") from None
     if found := problem(value, kind):
         raise Refusal(f"{file} is damaged: {found}{end}")
     return value

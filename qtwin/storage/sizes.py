@@ -34,6 +34,11 @@ def free_bytes() -> int | None:
         return None
 
 
+def counted(count: int, what: str) -> str:
+    """``1 seed``, ``5 seeds``."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
 def size(count: int) -> str:
     """``7.08 GB`` for 7_078_000_000 bytes."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):

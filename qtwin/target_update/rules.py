@@ -238,7 +238,7 @@ def last_layer(rule: TargetUpdate) -> TargetUpdate:
     """
     if rule.tied or rule.parts or rule.shift is not None:
         raise Refusal(
-            "last-layer:SPEC gives the last layer alone a target and needs a way to follow with a second network, not"
+            "last-layer:SPEC gives only the last layer a target, and needs a target update with a second network, not"
             f" {rule.spec}; write for example last-layer:hard:500"
         )
     return rule._replace(spec=f"last-layer:{rule.spec}", parts=("head",))

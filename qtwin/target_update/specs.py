@@ -47,7 +47,7 @@ def made(info: TargetRuleInfo, spec: str, gradient_steps: int | None = None) -> 
             raise Refusal(f"the target update '{info.name}' takes no number, but '{spec}' came; write {info.example}")
         return _built(info, spec)
     if not rest:
-        what = "a way to follow" if info.takes == "rule" else f"a number, written {info.form}"
+        what = "a target update" if info.takes == "rule" else f"a number, written {info.form}"
         raise Refusal(f"the target update '{info.name}' needs {what}, but '{spec}' came; write {info.example}")
     if info.takes == "rule":
         return _built(info, spec, parse(rest, gradient_steps))
