@@ -34,7 +34,7 @@ def td_target(twin, batch):
 
 # LOSS: only the online network learns
 def loss(twin, batch, key):
-    q = qtwin.taken(net.apply(twin.online, batch.obs), batch.action)
+    q = qtwin.q_of_action(net.apply(twin.online, batch.obs), batch.action)
     td_error = td_target(twin, batch) - q
     return jnp.mean(td_error**2), qtwin.Aux(td_error, q)
 

@@ -38,7 +38,7 @@ def clipped_dqn(env: qtwin.EnvSpec, c: qtwin.Config) -> qtwin.Algorithm:
 
     # LOSS: both networks learn
     def loss(twin, batch, key):
-        q = jax.vmap(qtwin.taken, (0, None))(net.apply(twin.online, batch.obs), batch.action)
+        q = jax.vmap(qtwin.q_of_action, (0, None))(net.apply(twin.online, batch.obs), batch.action)
         td_error = td_target(twin, batch)[None] - q
         return jnp.mean(td_error**2), qtwin.Aux(jnp.mean(td_error, axis=0), jnp.mean(q, axis=0))
 

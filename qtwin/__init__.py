@@ -37,7 +37,7 @@ _HOMES = {
     "qtwin.twin": ("Twin", "distance"),
     "qtwin.rates": ("Rates", "cycle_of", "plan"),
     "qtwin.cli.rate_card": ("describe",),
-    "qtwin.algorithm": ("Agent", "Algorithm", "Improvement"),
+    "qtwin.algorithm": ("Agent", "Algorithm", "PolicyUpdate"),
     "qtwin.target_update.rules": ("TargetUpdate", "hard", "soft", "tied", "frozen", "averaged", "last_layer"),
     "qtwin.target_update.adaptive_rules": ("cosine", "until_converged", "geometric", "t_soft", "chain"),
     "qtwin.run.siamese.encoder": ("load_encoder", "Encoder"),
@@ -54,7 +54,7 @@ _HOMES = {
     "qtwin.replay.dataset": ("dataset", "load_dataset", "save_dataset"),
     "qtwin.acting.exploration": ("choose", "epsilon_greedy", "gaussian", "linear", "constant", "schedule"),
     "qtwin.acting.policies": ("Squashed", "squashed"),
-    "qtwin.td.targets": ("max_target", "double_target", "value_target", "taken"),
+    "qtwin.td.targets": ("max_target", "double_target", "value_target", "q_of_action"),
     "qtwin.envs.base": ("JaxEnv", "HostEnv", "Outcome"),
     "qtwin.envs.spec": ("EnvSpec",),
     "qtwin.envs.catalog": ("EnvHomeInfo", "resolve"),
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from qtwin.acting.exploration import choose, constant, epsilon_greedy, gaussian, linear, schedule
     from qtwin.acting.policies import Squashed, squashed
     from qtwin.agents.catalog import AgentInfo, config_of, recipe
-    from qtwin.algorithm import Agent, Algorithm, Improvement
+    from qtwin.algorithm import Agent, Algorithm, PolicyUpdate
     from qtwin.api import learn, session, train, train_encoder
     from qtwin.cli.rate_card import describe
     from qtwin.config.bootstrap_specs import BootstrapInfo, RegulariserInfo
@@ -108,12 +108,25 @@ if TYPE_CHECKING:
     from qtwin.target_update.catalog import TargetRuleInfo
     from qtwin.target_update.rules import TargetUpdate, averaged, frozen, hard, last_layer, soft, tied
     from qtwin.td.losses import regression
-    from qtwin.td.targets import double_target, max_target, taken, value_target
+    from qtwin.td.targets import double_target, max_target, q_of_action, value_target
     from qtwin.twin import Twin, distance
     from qtwin.types import Aux, Clock, Timestep, Transition, Variables
 
 
+# Names that go with the next minor release, and what stands in their place.
+_RENAMED = {"taken": "q_of_action", "Improvement": "PolicyUpdate"}
+
+
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        import warnings
+
+        warnings.warn(
+            f"qtwin.{name} is now qtwin.{_RENAMED[name]}; the old name goes with the next minor release",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        name = _RENAMED[name]
     if name not in _HOME:
         raise AttributeError(f"module 'qtwin' has no attribute {name!r}")
     import importlib

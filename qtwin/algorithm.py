@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qtwin.twin import Sibling
 from qtwin.types import Array, Aux, PyTree, Timestep, Transition, Variables
@@ -37,7 +38,7 @@ class Agent(NamedTuple):
     layers: Callable[[Variables, Array], tuple[Array, ...]] | None = None
 
 
-class Improvement(NamedTuple):
+class PolicyUpdate(NamedTuple):
     """Policy improvement, where the max over actions is a network of its own: the actor beside the critic.
 
     DQN's policy improves by itself whenever its values do. An actor has to be told: after a gradient step of the
@@ -57,7 +58,7 @@ class Improvement(NamedTuple):
     every: int = 1
 
 
-class Algorithm(NamedTuple):
+class _Algorithm(NamedTuple):
     """An agent with everything that the engine needs to run it.
 
     Attributes:
@@ -69,12 +70,12 @@ class Algorithm(NamedTuple):
       zeta: the exponent of the zeta distribution that the length of a random action is drawn from
         (`qtwin.acting.exploration.ez_greedy`); 0 is one step.
       stats_policy: what becomes of the target's batch-norm statistics (`qtwin.twin.STATS_POLICIES`).
-      improvement: how the actor learns; None where the policy is read off the values.
-      twinned: the parts of the network that have a target twin, ``("critic",)``; the target's other parts are tied to
-        the online network's. () is all of it.
+      policy_update: how the actor learns; None where the policy is read off the values.
+      target_parts: the parts of the network that have a target network, ``("critic",)``; the target's other parts are
+        tied to the online network's. () is all of it.
       sibling: a second target, of a loss beside the regression; None where there is none.
-      relabel: ``(twin, chunk [T, N]) -> chunk``, what is made of a chunk before it is remembered: targets that are
-        computed once, when it is collected (lambda-returns); None leaves it as it is.
+      process_chunk: ``(twin, chunk [T, N]) -> chunk``, applied to a chunk before it goes into the replay buffer:
+        targets that are computed once, when it is collected (lambda-returns); None leaves it as it is.
     """
 
     agent: Agent
@@ -83,8 +84,34 @@ class Algorithm(NamedTuple):
     optimiser: optax.GradientTransformation
     explore: Callable[[Array], Array]
     stats_policy: str = "copied"
-    improvement: Improvement | None = None
-    twinned: tuple[str, ...] = ()
+    policy_update: PolicyUpdate | None = None
+    target_parts: tuple[str, ...] = ()
     sibling: Sibling | None = None
-    relabel: Callable[[Twin, Timestep], Timestep] | None = None
+    process_chunk: Callable[[Twin, Timestep], Timestep] | None = None
     zeta: float = 0.0
+
+
+# Fields of `Algorithm` that go with the next minor release, and what stands in their place.
+RENAMED = {"improvement": "policy_update", "twinned": "target_parts", "relabel": "process_chunk"}
+
+
+class Algorithm(_Algorithm):
+    __slots__ = ()
+    __doc__ = _Algorithm.__doc__
+
+    def __new__(cls, *fields: Any, **named: Any) -> Algorithm:
+        return super().__new__(cls, *fields, **_by_their_names(named))
+
+    def _replace(self, **named: Any) -> Algorithm:
+        return super()._replace(**_by_their_names(named))
+
+
+def _by_their_names(named: dict[str, Any]) -> dict[str, Any]:
+    """Fields with their present names; an old one warns."""
+    for old in set(named) & set(RENAMED):
+        warnings.warn(
+            f"the field {old} of qtwin.Algorithm is now {RENAMED[old]}; the old name goes with the next minor release",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+    return {RENAMED.get(name, name): value for name, value in named.items()}

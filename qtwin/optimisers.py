@@ -48,7 +48,7 @@ def optimiser_of(c: Config) -> optax.GradientTransformation:
     return parse(c.optimiser, c.learning_rate, c.max_gradient_norm)
 
 
-def of_improvement(c: Config, parts: tuple[str, ...]) -> optax.GradientTransformation:
+def of_policy_update(c: Config, parts: tuple[str, ...]) -> optax.GradientTransformation:
     """The optimiser of policy improvement: the actor and, where it is learned, the temperature, each at its own rate.
 
     Args:

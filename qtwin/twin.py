@@ -31,31 +31,39 @@ class Twin:
 
     Attributes:
       online: the network that learns.
-      follower: the target's variables as they are kept; None when the twins are tied. Read `target` instead.
+      target_variables: the target's variables as they are kept; None when the twins are tied. Read `target` instead.
       stats_policy: what becomes of the target's batch-norm statistics, a key of ``STATS_POLICIES``.
-      parts: the parts of the network that the follower holds, the others being tied; () is all of it.
-      sibling_follower: of a second target the variables as they are kept; None where there is none, or it is tied. Read
-        `sibling` instead.
-      sibling_parts: the parts of the network that this second follower holds.
-      older: the follower as it was after each of its moves before the last, newest first, where its rule keeps more
-        than one copy. Read `targets` instead.
+      parts: the parts of the network that the target holds, the others being tied; () is all of it.
+      sibling_variables: the variables of a second target as they are kept; None where there is none, or it is tied.
+        Read `sibling` instead.
+      sibling_parts: the parts of the network that this second target holds.
+      older: the target's variables as they were after each of its moves before the last, newest first, where its rule
+        keeps more than one copy. Read `targets` instead.
     """
 
     online: Variables
-    follower: Variables | None
+    target_variables: Variables | None
     stats_policy: str = dataclasses.field(default="copied", metadata={"static": True})
     parts: tuple[str, ...] = dataclasses.field(default=(), metadata={"static": True})
-    sibling_follower: Variables | None = None
+    sibling_variables: Variables | None = None
     sibling_parts: tuple[str, ...] = dataclasses.field(default=(), metadata={"static": True})
     older: tuple[Variables, ...] = ()
 
     @property
+    def follower(self) -> Variables | None:
+        """The old name of ``target_variables``; it goes with the next minor release."""
+        import warnings
+
+        warnings.warn("Twin.follower is now Twin.target_variables", DeprecationWarning, stacklevel=2)
+        return self.target_variables
+
+    @property
     def target(self) -> Variables:
         """The target network's variables, behind a stop-gradient."""
-        if self.follower is None:
+        if self.target_variables is None:
             return jax.lax.stop_gradient(self.online)
-        stats = _pick(self.online.stats, self.parts) if self.stats_policy == "shared" else self.follower.stats
-        params = self.follower.params
+        stats = _pick(self.online.stats, self.parts) if self.stats_policy == "shared" else self.target_variables.stats
+        params = self.target_variables.params
         if self.parts:
             params, stats = {**self.online.params, **params}, {**self.online.stats, **stats}
         return jax.lax.stop_gradient(Variables(params, stats))
@@ -63,7 +71,7 @@ class Twin:
     @property
     def targets(self) -> tuple[Variables, ...]:
         """Every copy that the target's rule keeps, newest first; one for all rules but ``averaged``."""
-        return (self.target, *[dataclasses.replace(self, follower=one).target for one in self.older])
+        return (self.target, *[dataclasses.replace(self, target_variables=one).target for one in self.older])
 
     @property
     def sibling(self) -> Variables:
@@ -72,43 +80,43 @@ class Twin:
 
     def part(self, name: str) -> Twin:
         """The twin of one of several networks that stand side by side, ``params = {"q": ..., "model": ...}``."""
-        follower = None if self.follower is None else self.follower.part(name)
+        target_variables = None if self.target_variables is None else self.target_variables.part(name)
         older = tuple(one.part(name) for one in self.older)
-        return Twin(self.online.part(name), follower, self.stats_policy, older=older)
+        return Twin(self.online.part(name), target_variables, self.stats_policy, older=older)
 
     def learn(self, online: Variables, target_stats: PyTree = None) -> Twin:
         """The twin after a gradient step: the online network is replaced, the target's parameters stay as they are."""
-        follower = self.follower
-        if follower is not None and self.stats_policy == "own" and target_stats is not None:
-            follower = Variables(follower.params, _pick(target_stats, self.parts))
-        return dataclasses.replace(self, online=online, follower=follower)
+        target_variables = self.target_variables
+        if target_variables is not None and self.stats_policy == "own" and target_stats is not None:
+            target_variables = Variables(target_variables.params, _pick(target_stats, self.parts))
+        return dataclasses.replace(self, online=online, target_variables=target_variables)
 
     def follow(self, rule: TargetUpdate, memory: PyTree) -> tuple[PyTree, Twin]:
         """The twin after a move of the target by ``rule``, and what the rule carries on."""
-        if self.follower is None:
+        if self.target_variables is None:
             return rule.move(memory, None, None)[0], self
         online, older = self.online, self.older
-        moved, params = rule.move(memory, _pick(online.params, self.parts), self.follower.params)
+        moved, params = rule.move(memory, _pick(online.params, self.parts), self.target_variables.params)
         if rule.shift is not None:
             online = Variables(rule.shift(memory, online.params), online.stats)
         if rule.copies > 1:
-            older = (self.follower, *older)[: rule.copies - 1]
+            older = (self.target_variables, *older)[: rule.copies - 1]
         match self.stats_policy:
             case "copied":
                 stats = _pick(self.online.stats, self.parts)
             case "mixed":
-                stats = rule.move(memory, _pick(self.online.stats, self.parts), self.follower.stats)[1]
+                stats = rule.move(memory, _pick(self.online.stats, self.parts), self.target_variables.stats)[1]
             case _:
-                stats = self.follower.stats
-        return moved, dataclasses.replace(self, online=online, follower=Variables(params, stats), older=older)
+                stats = self.target_variables.stats
+        return moved, dataclasses.replace(self, online=online, target_variables=Variables(params, stats), older=older)
 
     def sibling_follows(self, rule: TargetUpdate, memory: PyTree) -> tuple[PyTree, Twin]:
         """The twin after a move of its second target by ``rule``, and what the rule carries on."""
         memory, moved = self._with_sibling_as_target().follow(rule, memory)
-        return memory, dataclasses.replace(self, sibling_follower=moved.follower)
+        return memory, dataclasses.replace(self, sibling_variables=moved.target_variables)
 
     def _with_sibling_as_target(self) -> Twin:
-        return dataclasses.replace(self, follower=self.sibling_follower, parts=self.sibling_parts, older=())
+        return dataclasses.replace(self, target_variables=self.sibling_variables, parts=self.sibling_parts, older=())
 
 
 def twin(
@@ -135,7 +143,7 @@ def twin(
     if sibling is None:
         return pair
     second = _copied(online, sibling.rule, sibling.parts)
-    return dataclasses.replace(pair, sibling_follower=second, sibling_parts=sibling.parts)
+    return dataclasses.replace(pair, sibling_variables=second, sibling_parts=sibling.parts)
 
 
 def _parts_of(online: Variables, rule: TargetUpdate, parts: tuple[str, ...]) -> tuple[str, ...]:

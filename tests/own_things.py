@@ -83,7 +83,7 @@ def algorithm(net=None, loss=None, act=None, replay=None, rates=None, values=Tru
 
     def squared(twin, batch, key):
         y = batch.reward + batch.discount * jnp.max(net.apply(twin.target, batch.next_obs), axis=-1)
-        q = qtwin.taken(net.apply(twin.online, batch.obs), batch.action)
+        q = qtwin.q_of_action(net.apply(twin.online, batch.obs), batch.action)
         return jnp.mean((y - q) ** 2), qtwin.Aux(y - q, q)
 
     def greedy(variables, obs, epsilon, key):

@@ -84,10 +84,10 @@ def problem(agent, **settings):
 
     shapes = jax.eval_shape(chosen.agent.init, jax.random.key(0))
     online = Variables(jax.tree.map(drawn, shapes.params), jax.tree.map(lambda s: jnp.abs(drawn(s)), shapes.stats))
-    pair = twin(online, chosen.rates.target_update, parts=chosen.twinned)
-    if pair.follower is not None:
-        follower = Variables(jax.tree.map(drawn, pair.follower.params), pair.follower.stats)
-        pair = dataclasses.replace(pair, follower=follower)
+    pair = twin(online, chosen.rates.target_update, parts=chosen.target_parts)
+    if pair.target_variables is not None:
+        target_variables = Variables(jax.tree.map(drawn, pair.target_variables.params), pair.target_variables.stats)
+        pair = dataclasses.replace(pair, target_variables=target_variables)
     if spec.continuous:
         action = random.uniform(-1, 1, size=(BATCH, ACTION))
     else:
@@ -160,7 +160,7 @@ def test_critics_loss_and_gradient_equal_the_papers(agent, monkeypatch):
     drawing(monkeypatch, EPS)
     loss, aux, slope = regression(chosen, pair, batch)
 
-    online, target = double(pair.online.params), double(pair.follower.params)
+    online, target = double(pair.online.params), double(pair.target_variables.params)
     y = target_of(online, target, batch)
     np.testing.assert_allclose(loss, critic_loss(online, y, batch), rtol=1e-5)
     mean_y = y if y.ndim == 1 else y.mean(axis=1)
@@ -201,7 +201,7 @@ def test_a_constant_temperature_is_no_parameter(monkeypatch):
     assert set(pair.online.params) == {"critic", "actor"}
     online = double(pair.online.params) | {"temperature": np.log(0.7)}
     drawing(monkeypatch, EPS)
-    y = target_of(online, double(pair.follower.params), batch)
+    y = target_of(online, double(pair.target_variables.params), batch)
     np.testing.assert_allclose(regression(chosen, pair, batch)[0], critic_loss(online, y, batch), rtol=1e-5)
     drawing(monkeypatch, EPS_ACTOR)
     np.testing.assert_allclose(improvement(chosen, pair, batch)[0], actor_loss(online, batch), rtol=1e-5)
@@ -210,18 +210,18 @@ def test_a_constant_temperature_is_no_parameter(monkeypatch):
 @pytest.mark.parametrize("agent", PAPERS)
 def test_a_soft_target_follows_as_the_papers_say(agent):
     chosen, pair, _ = problem(agent, **PAPERS[agent][0])
-    _, moved = pair.follow(chosen.rates.target_update, chosen.rates.target_update.init(pair.follower.params))
+    _, moved = pair.follow(chosen.rates.target_update, chosen.rates.target_update.init(pair.target_variables.params))
     # DDPG and TD3 have a target actor, the others a target of the critics alone.
-    assert set(pair.follower.params) == ({"critic", "actor"} if agent in ("ddpg", "td3") else {"critic"})
-    online = {part: pair.online.params[part] for part in pair.follower.params}
-    expected = jax.tree.map(lambda t, o: papers.soft(t, o, 0.005), double(pair.follower.params), double(online))
-    same(moved.follower.params, expected, rtol=1e-5, atol=1e-7)
+    assert set(pair.target_variables.params) == ({"critic", "actor"} if agent in ("ddpg", "td3") else {"critic"})
+    online = {part: pair.online.params[part] for part in pair.target_variables.params}
+    expected = jax.tree.map(lambda t, o: papers.soft(t, o, 0.005), double(pair.target_variables.params), double(online))
+    same(moved.target_variables.params, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_redqs_target_is_the_least_of_a_random_pair(monkeypatch):
     chosen, pair, batch = problem("redq", loss="mse", critics=3, subset=2, temperature="auto:0.2")
     drawing(monkeypatch, EPS)
-    online, target = double(pair.online.params), double(pair.follower.params)
+    online, target = double(pair.online.params), double(pair.target_variables.params)
     subsets = list(itertools.combinations(range(3), 2))
     each = np.stack([papers.redq_target(online, target, batch, EPS, chosen) for chosen in subsets])
     each, differ = each[:, batch.discount > 0], 0
@@ -263,14 +263,14 @@ def constant(tree, outputs):
 def by_hand(agent, target_critics, actor, rewards=1.0, **settings):
     """y of a batch whose second and sixth s' are terminal, gamma 0.5, all networks being constants."""
     chosen, pair, batch = problem(agent, **settings)
-    critics = pair.follower.params["critic"]
+    critics = pair.target_variables.params["critic"]
     if agent == "ddpg":
         critics = constant(critics, target_critics[0])
     else:
         critics = {name: constant(critics[name], out) for name, out in zip(critics, target_critics, strict=True)}
-    follower = {**pair.follower.params, "critic": critics}
+    target_variables = {**pair.target_variables.params, "critic": critics}
     online = {**pair.online.params, "actor": constant(pair.online.params["actor"], actor)}
-    pair = dataclasses.replace(pair, online=Variables(online, {}), follower=Variables(follower, {}))
+    pair = dataclasses.replace(pair, online=Variables(online, {}), target_variables=Variables(target_variables, {}))
     batch = batch._replace(reward=np.full(BATCH, rewards), discount=np.array([0.5, 0, 0.5, 0.5, 0.5, 0, 0.5]))
     aux = jax.jit(chosen.agent.loss)(pair, device(batch), jax.random.key(0))[1]
     y = np.asarray(aux.td_error + aux.q)
@@ -401,7 +401,7 @@ def test_crossqs_joint_pass_equals_the_paper(target, monkeypatch):
     online, seen = double(pair.online.params), double(pair.online.stats)
     out = papers.normed_mlp(online["actor"], batch.next_obs, seen["actor"])  # the actor by what it has seen before
     action, log_pi = papers.squashed(out, EPS)
-    following = online if target == "tied" else double(pair.follower.params)
+    following = online if target == "tied" else double(pair.target_variables.params)
     _, q_next = papers.crossq_joint(following["critic"], batch, action)
     y = batch.reward + batch.discount * (q_next.min(axis=0) - np.exp(online["temperature"]) * log_pi)
 

@@ -14,7 +14,7 @@ from qtwin.nets.net import from_functions
 from qtwin.request.train import build
 from qtwin.run import policy
 from qtwin.td import targets
-from qtwin.td.bootstrap import bootstrap, regulariser, target_values
+from qtwin.td.bootstrap import bootstrap, make_regulariser, target_values
 from qtwin.twin import Twin
 from qtwin.types import Transition, Variables
 
@@ -108,10 +108,10 @@ def test_a_gradient_passes_through_residual_alone():
 
 def test_regularisers_by_hand():
     q = jnp.array([0.0, 0.5])  # Qbar(s, a) is 2
-    assert regulariser("none", NET)(PAIR, BATCH, q) == 0.0
-    np.testing.assert_allclose(regulariser("functional:3", NET)(PAIR, BATCH, q), 1.5 * (4.0 + 2.25) / 2)
-    np.testing.assert_allclose(regulariser("proximal:3", NET)(PAIR, BATCH, q), (1 + 4 + 9 + 9 + 1) / 6)
-    slope = jax.grad(lambda q: regulariser("functional:3", NET)(PAIR, BATCH, q))(q)
+    assert make_regulariser("none", NET)(PAIR, BATCH, q) == 0.0
+    np.testing.assert_allclose(make_regulariser("functional:3", NET)(PAIR, BATCH, q), 1.5 * (4.0 + 2.25) / 2)
+    np.testing.assert_allclose(make_regulariser("proximal:3", NET)(PAIR, BATCH, q), (1 + 4 + 9 + 9 + 1) / 6)
+    slope = jax.grad(lambda q: make_regulariser("functional:3", NET)(PAIR, BATCH, q))(q)
     np.testing.assert_allclose(slope, 1.5 * (np.array([0.0, 0.5]) - 2.0))
 
 

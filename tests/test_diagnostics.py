@@ -17,7 +17,7 @@ from qtwin.envs.base import JaxEnv, Outcome
 from qtwin.envs.spec import EnvSpec
 from qtwin.measure import diagnostics
 from qtwin.measure.alarms import alarms
-from qtwin.measure.overestimation import Foresight, judged
+from qtwin.measure.overestimation import Overestimation, judged
 from qtwin.run.diagnose import reading_marks
 from qtwin.state import TrainState
 from qtwin.target_update.specs import parse
@@ -86,8 +86,8 @@ def test_distances_of_many_layers_are_by_part_and_tied_parts_have_none():
         found = diagnostics.layer_distances(Twin(network(layers, jnp.float32(4.0)), network(layers, jnp.float32(3.0))))
         assert set(found) == names
         assert all(float(distance) == 0.25 for distance in found.values()), "|4 - 3| / |4|, of one layer and of many"
-    online, follower = network(2, jnp.float32(4.0)), Variables({"head": jnp.float32(1.0)}, {})
-    assert diagnostics.layer_distances(Twin(online, follower, parts=("head",))) == {"head": 0.75}
+    online, target_variables = network(2, jnp.float32(4.0)), Variables({"head": jnp.float32(1.0)}, {})
+    assert diagnostics.layer_distances(Twin(online, target_variables, parts=("head",))) == {"head": 0.75}
 
 
 def test_a_reading_by_hand():
@@ -188,8 +188,8 @@ def test_over_estimation_equals_what_is_known(chance, limit, gamma, episodes):
         return jnp.zeros(obs.shape[0], jnp.int32)
 
     agent = Agent(None, act, None, lambda variables, obs: jnp.full((obs.shape[0], 2), 30.0))
-    foresight = Foresight(gamma, limit)
-    play = jax.jit(lambda key: greedy_episodes(agent, lottery(chance, limit), None, episodes, key, foresight))
+    overestimation = Overestimation(gamma, limit)
+    play = jax.jit(lambda key: greedy_episodes(agent, lottery(chance, limit), None, episodes, key, overestimation))
     ledger = play(jax.random.key(0)).ledger
     found, value = judged(jax.tree.map(np.asarray, ledger)), 1 / (1 - gamma * (1 - chance))
     assert found.said == pytest.approx(30.0, rel=1e-5)
@@ -204,17 +204,17 @@ def test_a_ledger_by_hand():
     Rewards 4, 2, 8 and a terminal end: returns 4 + 1 + 2 = 7, 2 + 4 = 6, 8. The other is cut at its third step, too
     early to count by more than its first states; it has a row that is no step.
     """
-    foresight = Foresight(0.5, 10)
-    ledger, no, yes = foresight.begin(2), np.array([False, False]), np.array([True, True])
+    overestimation = Overestimation(0.5, 10)
+    ledger, no, yes = overestimation.begin(2), np.array([False, False]), np.array([True, True])
     for reward, last, discount, counts in [
         (4.0, no, 1.0, yes), (2.0, no, 1.0, np.array([True, False])), (8.0, np.array([True, False]), 0.0, yes),
     ]:  # fmt: skip
         q, both = np.array([5.0, 1.0]), np.array([reward, reward])
-        ledger = foresight.step(ledger, q, both, last, np.array([discount, 1.0]), counts)
+        ledger = overestimation.step(ledger, q, both, last, np.array([discount, 1.0]), counts)
     assert (ledger.states.tolist(), ledger.said.tolist(), ledger.came.tolist()) == ([3, 0], [15, 0], [21, 0])
     assert ledger.time.tolist() == [0, 2]
     assert judged(ledger).came == 7.0
-    assert judged(foresight.begin(2)).said is None
+    assert judged(overestimation.begin(2)).said is None
 
 
 # In words, and in a run

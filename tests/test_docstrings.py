@@ -38,7 +38,7 @@ def test_there_are_examples():
         (targets.double_target, (ONES, ONES, VALUES, VALUES[:, :1])),
         (targets.value_target, (ONES, ONES, ONES[:2])),
         (targets.lambda_returns, (ONES, ONES, ONES, ONES, 0.5)),
-        (targets.taken, (VALUES, ONES[:, None])),
+        (targets.q_of_action, (VALUES, ONES[:, None])),
         (losses.regression, ("mse", VALUES)),
         (losses.regression, ("mse", ONES, VALUES)),
         (distributions.of_action, (VALUES, ONES)),

@@ -21,7 +21,7 @@ from qtwin.envs.jax_on_host import host_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.errors import Refusal
 from qtwin.lab.grid import Protocol, cells_of
-from qtwin.measure.overestimation import Foresight, judged
+from qtwin.measure.overestimation import Overestimation, judged
 from qtwin.run.logs import read_points
 from qtwin.run.video import _pictures
 from qtwin.types import Variables
@@ -54,10 +54,10 @@ AGENT = Agent(None, still, None, lambda variables, obs: jnp.full((obs.shape[0], 
 @pytest.mark.parametrize(("ends", "limit", "seats"), [(0, 12, 3), (5, 12, 3), (12, 12, 4), (13, 12, 16)])
 def test_law_7_holds_of_evaluation_under_the_cap(ends, limit, seats):
     """Returns, which are cut, and what the values are worth: the same fused and hosted, however seats share them."""
-    env, episodes, foresight = ladder(50, ends), 7, Foresight(0.5, 50)
-    play = jax.jit(lambda key: greedy_episodes(AGENT, env, None, episodes, key, foresight, limit))
+    env, episodes, overestimation = ladder(50, ends), 7, Overestimation(0.5, 50)
+    play = jax.jit(lambda key: greedy_episodes(AGENT, env, None, episodes, key, overestimation, limit))
     fused = jax.tree.map(np.asarray, play(jax.random.key(0)))
-    host = host_episodes(player(AGENT), host_of(env, seats), None, episodes, (0, 0), foresight, limit)
+    host = host_episodes(player(AGENT), host_of(env, seats), None, episodes, (0, 0), overestimation, limit)
     length = min(ends or limit, limit)
     assert fused.returns.tolist() == host.returns.tolist() == [length * (length + 1) / 2] * episodes
     assert fused.cut.tolist() == host.cut.tolist() == [ends in (0, 13)] * episodes
@@ -86,7 +86,7 @@ def test_law_7_holds_of_a_fleets_evaluation():
 def test_one_referee_judges_arrays_of_numpy_and_of_jax_alike():
     """Rewards that are exact in both; a life that ends where the game goes on; steps that do not count."""
     random = np.random.default_rng(0)
-    host, fused = (Referee.of(4, Foresight(0.5, 50), xp) for xp in (np, jnp))
+    host, fused = (Referee.of(4, Overestimation(0.5, 50), xp) for xp in (np, jnp))
     seats = host.begin(5), fused.begin(5, told=True)
     assert host.begin(5).ledger is None
     for _ in range(12):

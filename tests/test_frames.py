@@ -36,7 +36,7 @@ from qtwin.run.checkpoint_manager import Saver
 from qtwin.run.logs import Screen
 from qtwin.storage import block_store
 from qtwin.target_update import specs
-from qtwin.td.targets import max_target, taken
+from qtwin.td.targets import max_target, q_of_action
 from qtwin.types import Aux, Timestep, Transition, Variables
 
 GAMMA = 0.9
@@ -274,7 +274,7 @@ def linear_dqn(envs, replay):
     """Q-learning on the pixels themselves."""
 
     def loss(twin, batch, key):
-        q = taken(values(twin.online, batch.obs), batch.action)
+        q = q_of_action(values(twin.online, batch.obs), batch.action)
         td_error = max_target(batch.reward, batch.discount, values(twin.target, batch.next_obs)) - q
         return jnp.mean(td_error**2), Aux(td_error, q)
 

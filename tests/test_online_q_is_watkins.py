@@ -86,8 +86,8 @@ def test_the_engine_is_watkins_loop_at_every_step(tied):
 
 @pytest.mark.parametrize("target", ["hard:1", "soft:1"])
 def test_tied_is_hard_1_is_soft_1_bit_for_bit(tied, target):
-    transitions, online, follower = run(dataclasses.replace(ONLINE, target=target))
+    transitions, online, target_variables = run(dataclasses.replace(ONLINE, target=target))
     assert transitions == tied[0]
     np.testing.assert_array_equal(online, tied[1])
-    np.testing.assert_array_equal(follower, tied[2])
-    np.testing.assert_array_equal(follower, online)
+    np.testing.assert_array_equal(target_variables, tied[2])
+    np.testing.assert_array_equal(target_variables, online)

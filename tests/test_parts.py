@@ -12,7 +12,7 @@ from worlds import walk
 from qtwin import rng
 from qtwin.acting.exploration import constant, uniform_actions
 from qtwin.agents.catalog import AGENTS, algorithm
-from qtwin.algorithm import Agent, Algorithm, Improvement
+from qtwin.algorithm import Agent, Algorithm, PolicyUpdate
 from qtwin.engine.fused import fused
 from qtwin.engine.hosted import hosted
 from qtwin.envs.base import JaxEnv
@@ -34,7 +34,7 @@ def push() -> JaxEnv:
     return JaxEnv(PUSH, env.reset, lambda key, state, action: env.step(key, state, (action[0] > 0).astype(jnp.int32)))
 
 
-def by_hand(every=1, twinned=("critic",), target="soft:0.5"):
+def by_hand(every=1, target_parts=("critic",), target="soft:0.5"):
     """Two scalars: the critic c is regressed towards reward, the actor a climbs c a - a^2 / 2, so it moves to c."""
 
     def loss(twin, batch, key):
@@ -54,14 +54,14 @@ def by_hand(every=1, twinned=("critic",), target="soft:0.5"):
         replay=ring(8, 1),
         optimiser=optax.sgd(0.5),
         explore=constant(0.0),
-        improvement=Improvement(("actor",), improve, optax.sgd(1.0), every),
-        twinned=twinned,
+        policy_update=PolicyUpdate(("actor",), improve, optax.sgd(1.0), every),
+        target_parts=target_parts,
     )
 
 
 def begun(chosen, key=None):
     online = chosen.agent.init(rng.root(0) if key is None else key)
-    pair = twin(online, chosen.rates.target_update, chosen.stats_policy, chosen.twinned)
+    pair = twin(online, chosen.rates.target_update, chosen.stats_policy, chosen.target_parts)
     return pair, optimiser_state(chosen, online.params)
 
 
@@ -90,7 +90,7 @@ def test_a_delayed_actor_waits():
 def test_only_the_twinned_parts_have_a_target_and_the_others_are_tied():
     chosen = by_hand()
     pair, optimiser = begun(chosen)
-    assert set(pair.follower.params) == {"critic"}
+    assert set(pair.target_variables.params) == {"critic"}
     _, _, pair, _ = gradient_step(chosen, pair, optimiser, BATCH, rng.root(0), jnp.int32(0))
     assert pair.target.params == {"critic": 0.0, "actor": 4.0}
     _, pair = pair.follow(chosen.rates.target_update, ())
@@ -99,20 +99,20 @@ def test_only_the_twinned_parts_have_a_target_and_the_others_are_tied():
 
 
 def test_all_parts_have_a_target_where_none_is_named():
-    pair, _ = begun(by_hand(twinned=()))
-    assert set(pair.follower.params) == {"critic", "actor"}
+    pair, _ = begun(by_hand(target_parts=()))
+    assert set(pair.target_variables.params) == {"critic", "actor"}
 
 
 def test_no_gradient_reaches_the_target_through_any_part():
     pair, _ = begun(by_hand())
 
-    def through(follower):
+    def through(target_variables):
         import dataclasses
 
-        target = dataclasses.replace(pair, follower=follower).target.params
+        target = dataclasses.replace(pair, target_variables=target_variables).target.params
         return target["critic"] * 3.0 + target["actor"]
 
-    assert jax.grad(through)(pair.follower).params["critic"] == 0.0
+    assert jax.grad(through)(pair.target_variables).params["critic"] == 0.0
 
 
 def little(agent, **more):
@@ -138,14 +138,14 @@ def test_the_optimisers_hold_no_target_leaf_and_every_part_learns(agent):
         jax.random.normal(rng.root(1), (8, 2)), jnp.full((8, 1), 0.5), jnp.ones(8), jnp.full(8, 0.9),
         jax.random.normal(rng.root(2), (8, 2)),
     )  # fmt: skip
-    before, follower = pair.online.params, pair.follower
+    before, target_variables = pair.online.params, pair.target_variables
     step = jax.jit(lambda *state: gradient_step(chosen, *state))
     for i in range(chosen.improvement.every):
         _, _, pair, optimiser = step(pair, optimiser, batch, rng.root(0), jnp.int32(i))
     for part, old in before.items():
         assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (old, pair.online.params[part])), strict=True))
-    if follower is not None:
-        jax.tree.map(np.testing.assert_array_equal, follower.params, pair.follower.params)
+    if target_variables is not None:
+        jax.tree.map(np.testing.assert_array_equal, target_variables.params, pair.target_variables.params)
 
 
 def same(one, two):
@@ -171,13 +171,13 @@ def test_a_hard_target_of_the_critics_stands_still_between_two_moves():
     state = program.warm_up(program.init([0]), 4)
     ages = []
     for _ in range(7):
-        before = jax.tree.map(np.asarray, state.twin.follower.params)
+        before = jax.tree.map(np.asarray, state.twin.target_variables.params)
         state = program.advance(state, 1)
         ages.append(int(state.clock.age[0]))
         if ages[-1]:
-            same(before, jax.tree.map(np.asarray, state.twin.follower.params))
+            same(before, jax.tree.map(np.asarray, state.twin.target_variables.params))
         else:
-            same(state.twin.online.params["critic"], state.twin.follower.params["critic"])
+            same(state.twin.online.params["critic"], state.twin.target_variables.params["critic"])
     assert ages == [1, 2, 0, 1, 2, 0, 1]
 
 

@@ -8,6 +8,8 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 import qtwin
 
 FILE = Path(__file__).parent / "fixtures" / "public_api.txt"
@@ -37,6 +39,24 @@ def test_what_algorithms_are_written_against_is_promised():
     assert signature("epsilon_greedy") == "epsilon_greedy(q, epsilon, key)"
     assert qtwin.Agent._fields[:3] == ("init", "act", "loss")
     assert qtwin.Aux._fields[:2] == ("td_error", "q")
+
+
+def test_old_names_work_for_one_release_and_warn():
+    with pytest.warns(DeprecationWarning, match=r"qtwin.taken is now qtwin.q_of_action"):
+        assert qtwin.taken is qtwin.q_of_action
+    with pytest.warns(DeprecationWarning, match="PolicyUpdate"):
+        assert qtwin.Improvement is qtwin.PolicyUpdate
+    with pytest.warns(DeprecationWarning, match=r"field twinned of qtwin.Algorithm is now target_parts"):
+        made = qtwin.Algorithm(None, None, None, None, None, twinned=("critic",))
+    assert made.target_parts == ("critic",)
+    with pytest.warns(DeprecationWarning, match=r"field relabel .* is now process_chunk"):
+        made = made._replace(relabel=print)
+    assert made.process_chunk is print
+    assert isinstance(made, qtwin.Algorithm)
+    with pytest.warns(DeprecationWarning, match="target_variables"):
+        assert qtwin.Twin(1, 2).follower == 2
+    with pytest.raises(AttributeError):
+        _ = qtwin.no_such_name
 
 
 if __name__ == "__main__":

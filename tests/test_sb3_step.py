@@ -97,12 +97,12 @@ def test_two_steps_equal_stable_baselines3s(name, monkeypatch):
     rule = chosen.rates.target_update
 
     online = jax.tree.map(jnp.asarray, params_of(section(arrays, "before")))
-    follower = jax.tree.map(jnp.asarray, params_of(section(arrays, "before"), target=True))
+    target_variables = jax.tree.map(jnp.asarray, params_of(section(arrays, "before"), target=True))
     assert jax.tree.structure(jax.eval_shape(chosen.agent.init, jax.random.key(0)).params) == jax.tree.structure(online)
-    pair = twin(Variables(online, {}), rule, chosen.stats_policy, chosen.twinned)
-    assert jax.tree.structure(pair.follower.params) == jax.tree.structure(follower)
-    pair = dataclasses.replace(pair, follower=Variables(follower, {}))
-    optimiser, memory, age = optimiser_state(chosen, online), rule.init(follower), 0
+    pair = twin(Variables(online, {}), rule, chosen.stats_policy, chosen.target_parts)
+    assert jax.tree.structure(pair.target_variables.params) == jax.tree.structure(target_variables)
+    pair = dataclasses.replace(pair, target_variables=Variables(target_variables, {}))
+    optimiser, memory, age = optimiser_state(chosen, online), rule.init(target_variables), 0
 
     @jax.jit
     def take(pair, optimiser, batch, count, draws):
@@ -135,7 +135,8 @@ def test_two_steps_equal_stable_baselines3s(name, monkeypatch):
         close({part: given[part] for part in theirs}, theirs, f"{name}, gradient {step}", 1e-4, atol)
         after = section(arrays, f"after{step}")
         close(pair.online.params, params_of(after), f"{name}, online after step {step}", 1e-5, 2e-6)
-        close(pair.follower.params, params_of(after, target=True), f"{name}, target after step {step}", 1e-5, 1e-7)
+        target = params_of(after, target=True)
+        close(pair.target_variables.params, target, f"{name}, target after step {step}", 1e-5, 1e-7)
 
 
 def test_the_fixtures_reach_what_they_are_to_tell_apart():

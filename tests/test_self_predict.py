@@ -74,11 +74,11 @@ def test_two_targets_each_move_at_their_own_rate():
         before = numbers(state.twin)
         state = engine.advance(state, 1)
         one = state.twin.online.params["one"]
-        same(state.twin.follower.params["one"], one if count % 5 == 0 else before.follower.params["one"])
-        same(
-            state.twin.sibling_follower.params["one"], one if count % 3 == 0 else before.sibling_follower.params["one"]
-        )
-    assert set(state.twin.sibling_follower.params) == {"one"}
+        then = before.target_variables.params["one"]
+        same(state.twin.target_variables.params["one"], one if count % 5 == 0 else then)
+        then = before.sibling_variables.params["one"]
+        same(state.twin.sibling_variables.params["one"], one if count % 3 == 0 else then)
+    assert set(state.twin.sibling_variables.params) == {"one"}
     assert [int(number[0]) for number in state.clock] == [72, 16, 3, 1]
     assert float(state.tally.self_loss[0]) > 0
 
@@ -91,8 +91,8 @@ def test_a_sibling_that_is_tied_is_one_that_copies_at_every_step():
         ends[spec] = engine.advance(engine.warm_up(engine.init([0]), 2), 20).twin
     for spec in ("hard:1", "soft:1"):
         same(ends["tied"].online, ends[spec].online)
-        same(ends[spec].sibling_follower.params["one"], ends[spec].online.params["one"])
-    assert ends["tied"].sibling_follower is None
+        same(ends[spec].sibling_variables.params["one"], ends[spec].online.params["one"])
+    assert ends["tied"].sibling_variables is None
     same(ends["tied"].sibling, ends["tied"].online)
 
 
@@ -101,8 +101,8 @@ def test_law_6_for_the_sibling():
     chosen = siblings("soft:0.01")
     online = chosen.agent.init(rng.root(0))
     pair = twin(online, chosen.rates.target_update, sibling=chosen.sibling)
-    through = lambda kept: jnp.sum(dataclasses.replace(pair, sibling_follower=kept).sibling.params["one"] ** 2)  # noqa: E731
-    assert not jax.grad(through)(pair.sibling_follower).params["one"].any()
+    through = lambda kept: jnp.sum(dataclasses.replace(pair, sibling_variables=kept).sibling.params["one"] ** 2)  # noqa: E731
+    assert not jax.grad(through)(pair.sibling_variables).params["one"].any()
     tied = twin(online, chosen.rates.target_update, sibling=Sibling((), specs.parse("tied")))
     through = lambda params: jnp.sum(tied.learn(online._replace(params=params)).sibling.params["one"] ** 2)  # noqa: E731
     assert not jax.grad(through)(online.params)["one"].any()
@@ -115,7 +115,7 @@ def test_law_6_for_the_sibling():
 def test_without_a_sibling_the_state_has_no_leaf_of_one():
     engine = fused(little_dqn(), walk(), 4)
     state = engine.init([0])
-    assert jax.tree.leaves((state.sibling, state.twin.sibling_follower, state.tally.self_loss)) == []
+    assert jax.tree.leaves((state.sibling, state.twin.sibling_variables, state.tally.self_loss)) == []
 
 
 def test_a_sibling_cannot_wait_for_the_regression():
@@ -151,7 +151,7 @@ def test_law_7_and_law_8_with_a_sibling(tmp_path):
 def test_seeds_in_lanes_share_the_clock_of_a_sibling():
     engine = fused(siblings("hard:3"), walk(), 4, jax.devices()[:1], lanes=2)
     state = engine.advance(engine.warm_up(engine.init([4, 5]), 2), 9)
-    same(state.twin.sibling_follower.params["one"], state.twin.online.params["one"])
+    same(state.twin.sibling_variables.params["one"], state.twin.online.params["one"])
 
 
 # Sequences
@@ -293,10 +293,10 @@ def problem(spec, c, batch=7):
     shapes = jax.eval_shape(chosen.agent.init, jax.random.key(0))
     draw = lambda leaf: jnp.asarray(RANDOM.normal(scale=0.6, size=leaf.shape), jnp.float32)  # noqa: E731
     online = Variables(jax.tree.map(draw, shapes.params), {})
-    pair = twin(online, chosen.rates.target_update, parts=chosen.twinned, sibling=chosen.sibling)
+    pair = twin(online, chosen.rates.target_update, parts=chosen.target_parts, sibling=chosen.sibling)
     kept = {
         field: Variables(jax.tree.map(draw, getattr(pair, field).params), {})
-        for field in ("follower", "sibling_follower")
+        for field in ("target_variables", "sibling_variables")
         if getattr(pair, field) is not None
     }
     numbers_of = lambda *shape: jnp.asarray(RANDOM.normal(size=shape), jnp.float32)  # noqa: E731
@@ -387,7 +387,7 @@ def test_the_losses_are_the_papers(spec, method, steps):
     loss, aux = jax.jit(chosen.agent.loss)(pair, data, key)
     double = lambda tree: jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)  # noqa: E731
     online = double(pair.online.params)
-    sibling = online if method == "simsiam" else double(pair.sibling_follower.params)
+    sibling = online if method == "simsiam" else double(pair.sibling_variables.params)
     if method == "curl":
         expected = curl_loss(online, sibling, double(plain.obs))
     else:
@@ -409,17 +409,17 @@ def test_the_losses_are_the_papers(spec, method, steps):
 def test_the_gradient_reaches_every_part_but_no_target(method):
     chosen, pair, data, _ = problem(VECTOR, of(VECTOR, method))
 
-    def loss(online, follower, sibling):
-        changed = dataclasses.replace(pair, online=online, follower=follower, sibling_follower=sibling)
+    def loss(online, target_variables, sibling):
+        changed = dataclasses.replace(pair, online=online, target_variables=target_variables, sibling_variables=sibling)
         return chosen.agent.loss(changed, data, jax.random.key(0))[0]
 
-    slopes = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(pair.online, pair.follower, pair.sibling_follower)
+    slopes = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(pair.online, pair.target_variables, pair.sibling_variables)
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(slopes[0].params["q"]))
     for part, slope in slopes[0].params.items():
         assert any(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(slope)), part
     assert not any(np.abs(leaf).any() for leaf in jax.tree.leaves(slopes[1:]))
-    assert set(pair.follower.params) == {"q"}
-    assert set(pair.sibling_follower.params) == {"q", "projector"}
+    assert set(pair.target_variables.params) == {"q"}
+    assert set(pair.sibling_variables.params) == {"q", "projector"}
 
 
 def test_what_comes_after_an_episode_s_end_is_no_target():

@@ -36,8 +36,9 @@ class Hand:
         self.algorithm, self.key, self.count = method_of(IMAGES, config), jax.random.key(3), 0
         rule = self.algorithm.rates.target_update
         online = self.algorithm.agent.init(jax.random.key(1))
-        self.pair = twin(online, rule, self.algorithm.stats_policy, self.algorithm.twinned)
-        self.memory = rule.init(online.params if self.pair.follower is None else self.pair.follower.params)
+        self.pair = twin(online, rule, self.algorithm.stats_policy, self.algorithm.target_parts)
+        target = self.pair.target_variables
+        self.memory = rule.init(online.params if target is None else target.params)
         self.optimiser = optimiser_state(self.algorithm, online.params)
         self._step = jax.jit(
             lambda pair, state, batch, n: gradient_step(self.algorithm, pair, state, batch, self.key, n)
@@ -153,37 +154,38 @@ def test_law_6_no_gradient_reaches_the_target_and_the_optimiser_holds_none_of_it
     hand = Hand(method=method, target=target, queue=32, predictor="none" if method == "moco" else "learned")
     batch = batches(1)[0]
 
-    def loss(follower):
-        pair = dataclasses.replace(hand.pair, follower=follower)
+    def loss(target_variables):
+        pair = dataclasses.replace(hand.pair, target_variables=target_variables)
         return hand.algorithm.agent.loss(pair, batch, stream(hand.key, LOSS, 0))[0]
 
-    gradient = jax.grad(lambda params: loss(Variables(params, hand.pair.follower.stats)))(hand.pair.follower.params)
+    target = hand.pair.target_variables
+    gradient = jax.grad(lambda params: loss(Variables(params, target.stats)))(target.params)
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradient))
-    assert set(hand.pair.follower.params) == {"encoder", "projector"}, "a predictor has no twin"
-    assert "queue" not in hand.pair.follower.stats
-    before = jax.tree.map(np.array, hand.pair.follower.params)
+    assert set(hand.pair.target_variables.params) == {"encoder", "projector"}, "a predictor has no twin"
+    assert "queue" not in hand.pair.target_variables.stats
+    before = jax.tree.map(np.array, hand.pair.target_variables.params)
     hand.memory, pair = hand.memory, hand._step(hand.pair, hand.optimiser, batch, np.int32(0))[2]
-    same(pair.follower.params, before, rtol=0, atol=0)
+    same(pair.target_variables.params, before, rtol=0, atol=0)
 
 
 def test_the_targets_own_passes_gather_its_batch_norm_statistics():
     hand = Hand(method="byol", target="soft:0.1", stats_policy="own")
-    before = jax.tree.map(np.array, hand.pair.follower.stats)
+    before = jax.tree.map(np.array, hand.pair.target_variables.stats)
     hand.step(batches(1)[0])
-    moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), before, hand.pair.follower.stats)
+    moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), before, hand.pair.target_variables.stats)
     assert max(jax.tree.leaves(moved)) > 0
 
 
 def test_the_queue_is_a_ring_of_the_targets_keys():
     """A queue of 40 and batches of 16: the third batch's last eight keys stand where the first's stood."""
     hand = Hand(method="moco", target="hard:1000", queue=40, predictor="none")
-    follower, keys = hand.pair.target, []
+    target_variables, keys = hand.pair.target, []
     begun = np.array(hand.pair.online.stats["queue"]["keys"])
     np.testing.assert_allclose(np.linalg.norm(begun, axis=1), 1.0, rtol=1e-5)
     hidden = Networks()
     key_of = jax.jit(lambda p, x: losses.normalised(hidden.head(p["projector"], hidden.features(p, x), 3, last=False)))
     for batch in batches(3):
-        keys.append(np.asarray(key_of(follower.params, batch.second)))
+        keys.append(np.asarray(key_of(target_variables.params, batch.second)))
         hand.step(batch)
     queue = hand.pair.online.stats["queue"]
     np.testing.assert_allclose(

@@ -86,7 +86,7 @@ def test_no_gradient_passes_through_a_target():
 
 
 def test_the_values_of_the_actions_taken():
-    np.testing.assert_array_equal(targets.taken(Q_TARGET, jnp.array([2, 0, 1])), [2.0, 5.0, -4.0])
+    np.testing.assert_array_equal(targets.q_of_action(Q_TARGET, jnp.array([2, 0, 1])), [2.0, 5.0, -4.0])
 
 
 TD_ERROR = jnp.array([0.5, -1.0, 3.0, 0.0])

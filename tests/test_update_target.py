@@ -238,9 +238,9 @@ def test_a_chain_shifts_its_window_and_keeps_its_inner_targets_up_to_date():
     online = Variables({"0": jnp.float32(10.0), "1": jnp.float32(20.0)}, {})
     pair = Twin(online, Variables({"0": jnp.float32(1.0), "1": jnp.float32(2.0)}, {}))
     _, synced = pair.follow(rule, jnp.int32(4))
-    assert (synced.online.params, synced.follower.params) == ({"0": 10, "1": 20}, {"0": 1, "1": 10})
+    assert (synced.online.params, synced.target_variables.params) == ({"0": 10, "1": 20}, {"0": 1, "1": 10})
     _, shifted = pair.follow(rule, jnp.int32(6))
-    assert (shifted.online.params, shifted.follower.params) == ({"0": 20, "1": 20}, {"0": 10, "1": 20})
+    assert (shifted.online.params, shifted.target_variables.params) == ({"0": 20, "1": 20}, {"0": 10, "1": 20})
 
 
 def test_last_layer_only_shares_the_trunk():
@@ -248,7 +248,7 @@ def test_last_layer_only_shares_the_trunk():
     first = Variables({"hidden": jnp.float32(1.0), "head": jnp.float32(1.0)}, {})
     pair = twin(first, rule).learn(Variables({"hidden": jnp.float32(5.0), "head": jnp.float32(6.0)}, {}))
     assert pair.target.params == {"hidden": 5.0, "head": 1.0}
-    assert set(pair.follower.params) == {"head"}
+    assert set(pair.target_variables.params) == {"head"}
     assert pair.follow(rule, ())[1].target.params == {"hidden": 5.0, "head": 6.0}
     with pytest.raises(Refusal, match="head"):
         twin(Variables({"table": jnp.zeros(1)}, {}), rule)
@@ -266,14 +266,14 @@ def test_no_gradient_reaches_the_target_however_the_loss_is_written():
 
         gradient = jax.grad(loss)(pair)
         assert gradient.online.params["w"] == 9.0
-        if gradient.follower is not None:
-            assert gradient.follower.params["w"] == 0.0
+        if gradient.target_variables is not None:
+            assert gradient.target_variables.params["w"] == 0.0
 
 
 def test_the_twins_start_equal_in_buffers_of_their_own():
     pair = twin(Variables({"w": jnp.arange(3.0)}, {}), hard(2))
     np.testing.assert_array_equal(pair.online.params["w"], pair.target.params["w"])
-    assert pair.online.params["w"].unsafe_buffer_pointer() != pair.follower.params["w"].unsafe_buffer_pointer()
+    assert pair.online.params["w"].unsafe_buffer_pointer() != pair.target_variables.params["w"].unsafe_buffer_pointer()
     assert float(distance(pair)) == 0.0
 
 
@@ -316,7 +316,7 @@ def test_law_5_tied_is_hard_1_is_soft_1():
     for one, *others in zip(*leaves, strict=True):
         for other in others:
             np.testing.assert_array_equal(one, other)
-    assert states[0].twin.follower is None
+    assert states[0].twin.target_variables is None
     assert int(states[0].clock.target_updates[0]) == 40
 
 
@@ -324,19 +324,19 @@ def test_law_5_soft_0_and_frozen_never_move():
     for target in ("soft:0", "frozen"):
         engine = fused(little_dqn(target), walk(), 4)
         state = engine.init([0])
-        before = jax.tree.map(np.asarray, state.twin.follower)
+        before = jax.tree.map(np.asarray, state.twin.target_variables)
         state = engine.advance(engine.warm_up(state, 2), 30)
-        jax.tree.map(np.testing.assert_array_equal, before, jax.tree.map(np.asarray, state.twin.follower))
+        jax.tree.map(np.testing.assert_array_equal, before, jax.tree.map(np.asarray, state.twin.target_variables))
         assert float(distance(jax.tree.map(lambda x: x[0], state.twin))) > 0.01
 
 
 def test_law_5_hard_leaves_every_byte_between_two_moves():
     engine = fused(little_dqn("hard:7"), walk(), 4)
     state = engine.warm_up(engine.init([0]), 2)
-    held = jax.tree.map(np.asarray, state.twin.follower)
+    held = jax.tree.map(np.asarray, state.twin.target_variables)
     for step in range(1, 22):
         state = engine.advance(state, 1)  # one cycle is one gradient step
-        now = jax.tree.map(np.asarray, state.twin.follower)
+        now = jax.tree.map(np.asarray, state.twin.target_variables)
         if step % 7 == 0:
             held = jax.tree.map(np.asarray, state.twin.online)
             assert int(state.clock.age[0]) == 0
@@ -346,7 +346,7 @@ def test_law_5_hard_leaves_every_byte_between_two_moves():
 
 def test_law_6_the_optimiser_holds_no_target_leaf_and_no_buffer_is_shared():
     state = run("hard:5")
-    online, target = jax.tree.leaves(state.twin.online), jax.tree.leaves(state.twin.follower)
+    online, target = jax.tree.leaves(state.twin.online), jax.tree.leaves(state.twin.target_variables)
     # Adam: a count, and two moments for each online parameter; nothing for the target
     assert len(jax.tree.leaves(state.optimiser)) == 1 + 2 * len(online)
     addresses = [

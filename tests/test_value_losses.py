@@ -63,7 +63,7 @@ def test_quantile_regression_is_rlaxs():
 
 
 def test_td_errors_are_rlaxs():
-    q = targets.taken(X["q"], X["action"])
+    q = targets.q_of_action(X["q"], X["action"])
     y = targets.max_target(X["reward"], X["discount"], X["q_next"])
     np.testing.assert_allclose(y - q, X["td"], rtol=1e-5, atol=1e-6)
     y = targets.double_target(X["reward"], X["discount"], X["q_next"], X["q_next_online"])

@@ -12,7 +12,7 @@ from qtwin.nets.net import from_functions
 from qtwin.rates import Rates
 from qtwin.replay.ring import ring
 from qtwin.target_update import specs
-from qtwin.td.targets import max_target, taken
+from qtwin.td.targets import max_target, q_of_action
 from qtwin.types import Aux, Variables
 
 WALK = EnvSpec("test:walk", (2,), "float32", 2, time_limit=7)
@@ -75,7 +75,7 @@ def little_dqn(
     net = from_functions(init, lambda p, obs: jax.nn.relu(obs @ p["one"]) @ p["two"])
 
     def loss(twin, batch, key):
-        q = taken(net.apply(twin.online, batch.obs), batch.action)
+        q = q_of_action(net.apply(twin.online, batch.obs), batch.action)
         td_error = max_target(batch.reward, batch.discount, net.apply(twin.target, batch.next_obs)) - q
         return jnp.mean(td_error**2), Aux(td_error, q)
 

@@ -10,7 +10,7 @@ from jax.lax import stop_gradient
 from qtwin import optimisers, rates
 from qtwin.acting import exploration
 from qtwin.acting.policies import squashed, temperature_of
-from qtwin.algorithm import Agent, Algorithm, Improvement
+from qtwin.algorithm import Agent, Algorithm, PolicyUpdate
 from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import critic_network, network
@@ -45,7 +45,7 @@ def crossq(env: EnvSpec, c: Config) -> Algorithm:
         policy = squashed(actor.apply(twin.online.part("actor"), batch.next_obs))
         action, log_prob = stop_gradient(policy.sample_with_log_prob(draws))
         q, q_next, stats = joint(twin.online, batch, action, layers)
-        if twin.follower is not None:
+        if twin.target_variables is not None:
             _, q_next, _ = joint(twin.target, batch, action, layers)
         value = jnp.min(q_next, axis=0) - temperature.value(twin.online) * log_prob
         td_error = targets.value_target(batch.reward, batch.discount, value)[None] - q
@@ -72,8 +72,8 @@ def crossq(env: EnvSpec, c: Config) -> Algorithm:
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=exploration.schedule(c),
-        improvement=Improvement(
-            temperature.parts, improve, optimisers.of_improvement(c, temperature.parts), c.actor_every
+        policy_update=PolicyUpdate(
+            temperature.parts, improve, optimisers.of_policy_update(c, temperature.parts), c.actor_every
         ),
-        twinned=("critic",),
+        target_parts=("critic",),
     )

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from qtwin import optimisers, rates
 from qtwin.acting import exploration
-from qtwin.algorithm import Agent, Algorithm, Improvement
+from qtwin.algorithm import Agent, Algorithm, PolicyUpdate
 from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import critic_network, network
@@ -55,5 +55,5 @@ def ddpg(env: EnvSpec, c: Config) -> Algorithm:
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=exploration.schedule(c),
-        improvement=Improvement(("actor",), improve, optimisers.of_improvement(c, ("actor",)), c.actor_every),
+        policy_update=PolicyUpdate(("actor",), improve, optimisers.of_policy_update(c, ("actor",)), c.actor_every),
     )

@@ -8,7 +8,7 @@ from jax.lax import stop_gradient
 
 from qtwin import optimisers, rates
 from qtwin.acting import exploration, policies
-from qtwin.algorithm import Agent, Algorithm, Improvement
+from qtwin.algorithm import Agent, Algorithm, PolicyUpdate
 from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import q_network
@@ -40,7 +40,7 @@ def discrete_sac(env: EnvSpec, c: Config) -> Algorithm:
     # LOSS: the distance of every Q_online,i(s, a) from y
     def loss(twin, batch, key):
         q, stats = critic.learn(twin.online.part("critic"), batch.obs, key)
-        q_taken = jnp.stack([targets.taken(one, batch.action) for one in q])
+        q_taken = jnp.stack([targets.q_of_action(one, batch.action) for one in q])
         td_error = td_target(twin, batch)[None] - q_taken
         aux = Aux(jnp.mean(td_error, axis=0), jnp.mean(q_taken, axis=0), twin.online.stats_with("critic", stats))
         return losses.of_critics(c.loss, td_error), aux
@@ -65,8 +65,8 @@ def discrete_sac(env: EnvSpec, c: Config) -> Algorithm:
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=exploration.schedule(c),
-        improvement=Improvement(
-            temperature.parts, improve, optimisers.of_improvement(c, temperature.parts), c.actor_every
+        policy_update=PolicyUpdate(
+            temperature.parts, improve, optimisers.of_policy_update(c, temperature.parts), c.actor_every
         ),
-        twinned=("critic",),
+        target_parts=("critic",),
     )

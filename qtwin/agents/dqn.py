@@ -10,7 +10,7 @@ from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import q_network
 from qtwin.replay import remember
 from qtwin.td import losses, targets
-from qtwin.td.bootstrap import bootstrap, regulariser
+from qtwin.td.bootstrap import bootstrap, make_regulariser
 from qtwin.types import Aux
 
 
@@ -21,15 +21,15 @@ def dqn(env: EnvSpec, c: Config) -> Algorithm:
     net = q_network(env, c.net, c.init, c.normalise)
 
     # TARGET: y = r + gamma max_a' Q_target(s', a'); or what c.bootstrap puts in its place
-    td_target, held_back = bootstrap(c.bootstrap, net), regulariser(c.regularise, net)
+    td_target, regulariser = bootstrap(c.bootstrap, net), make_regulariser(c.regularise, net)
 
     # LOSS: the distance of Q_online(s, a) from y
     def loss(twin, batch, key):
         q, stats = net.learn(twin.online, batch.obs, key)
-        q_taken = targets.taken(q, batch.action)
+        q_taken = targets.q_of_action(q, batch.action)
         td_error = td_target(twin, batch, key) - q_taken
         regressed = losses.regression(c.loss, td_error, batch.weight)
-        return regressed + held_back(twin, batch, q_taken), Aux(td_error, q_taken, stats)
+        return regressed + regulariser(twin, batch, q_taken), Aux(td_error, q_taken, stats)
 
     def act(variables, obs, epsilon, key):
         return exploration.choose(net, variables, obs, epsilon, key)

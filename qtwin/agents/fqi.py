@@ -12,7 +12,7 @@ from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import q_network
 from qtwin.replay import remember
 from qtwin.td import losses, targets
-from qtwin.td.bootstrap import bootstrap, regulariser
+from qtwin.td.bootstrap import bootstrap, make_regulariser
 from qtwin.types import Aux
 
 
@@ -27,14 +27,14 @@ def fqi(env: EnvSpec, c: Config) -> Algorithm:
     net = q_network(env, c.net, c.init, c.normalise)
 
     # TARGET: y = r + gamma max_a' Q_target(s', a'), the same for the whole sweep; or what c.bootstrap puts in its place
-    td_target, held_back = bootstrap(c.bootstrap, net), regulariser(c.regularise, net)
+    td_target, regulariser = bootstrap(c.bootstrap, net), make_regulariser(c.regularise, net)
 
     # LOSS: the distance of Q_online(s, a) from y
     def loss(twin, batch, key):
         q, stats = net.learn(twin.online, batch.obs, key)
-        q_taken = targets.taken(q, batch.action)
+        q_taken = targets.q_of_action(q, batch.action)
         td_error = td_target(twin, batch, key) - q_taken
-        return losses.LOSSES[c.loss](td_error) + held_back(twin, batch, q_taken), Aux(td_error, q_taken, stats)
+        return losses.LOSSES[c.loss](td_error) + regulariser(twin, batch, q_taken), Aux(td_error, q_taken, stats)
 
     def act(variables, obs, epsilon, key):
         return exploration.epsilon_greedy(net.apply(variables, obs), epsilon, key)

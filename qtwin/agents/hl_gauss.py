@@ -13,7 +13,7 @@ from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import distribution_network
 from qtwin.replay import remember
 from qtwin.td import distributions, losses
-from qtwin.td.bootstrap import bootstrap, regulariser
+from qtwin.td.bootstrap import bootstrap, make_regulariser
 from qtwin.types import Aux
 
 
@@ -32,14 +32,14 @@ def hl_gauss(env: EnvSpec, c: Config) -> Algorithm:
         apply=lambda variables, obs: values(net.apply(variables, obs)),
         noisy=net.noisy and (lambda variables, obs, key: values(net.noisy(variables, obs, key))),
     )
-    td_target, held_back = bootstrap(c.bootstrap, means), regulariser(c.regularise, means)
+    td_target, regulariser = bootstrap(c.bootstrap, means), make_regulariser(c.regularise, means)
 
     # LOSS: the cross-entropy to a normal distribution around y (section 3.2)
     def loss(twin, batch, key):
         logits, stats = net.learn(twin.online, batch.obs, key)
         logits, y = distributions.of_action(logits, batch.action), td_target(twin, batch, key)
         q, each = values(logits), distributions.cross_entropy(logits, distributions.hl_gauss(y, edges, c.sigma))
-        return losses.mean_over(each, batch.weight) + held_back(twin, batch, q), Aux(y - q, q, stats)
+        return losses.mean_over(each, batch.weight) + regulariser(twin, batch, q), Aux(y - q, q, stats)
 
     def act(variables, obs, epsilon, key):
         return exploration.choose(net, variables, obs, epsilon, key, values)

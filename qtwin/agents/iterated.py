@@ -37,7 +37,7 @@ def iterated(env: EnvSpec, c: Config) -> Algorithm:
     # LOSS: the distance of every Q_online,k(s, a) from its own y_k, added up
     def loss(twin, batch, key):
         q, stats = net.learn(twin.online, batch.obs, key)
-        q_taken = jnp.stack([targets.taken(member, batch.action) for member in q])
+        q_taken = jnp.stack([targets.q_of_action(member, batch.action) for member in q])
         td_error = td_target(twin, batch) - q_taken
         regressed = sum(losses.regression(c.loss, error, batch.weight) for error in td_error)
         return regressed, Aux(td_error[-1], q_taken[-1], stats)

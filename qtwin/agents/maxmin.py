@@ -37,7 +37,7 @@ def maxmin(env: EnvSpec, c: Config) -> Algorithm:
     # LOSS: the distance of every Q_online,k(s, a) from y
     def loss(twin, batch, key):
         q, stats = net.learn(twin.online, batch.obs, key)
-        q_taken = jnp.stack([targets.taken(member, batch.action) for member in q])
+        q_taken = jnp.stack([targets.q_of_action(member, batch.action) for member in q])
         td_error = td_target(twin, batch)[None] - q_taken
         regressed = sum(losses.regression(c.loss, error, batch.weight) for error in td_error)
         return regressed, Aux(jnp.mean(td_error, axis=0), jnp.mean(q_taken, axis=0), stats)

@@ -34,7 +34,7 @@ def munchausen_dqn(env: EnvSpec, c: Config) -> Algorithm:
     def loss(twin, batch, key):
         layers, draws = jax.random.split(key)
         q, stats = net.learn(twin.online, batch.obs, layers)
-        q_taken = targets.taken(q, batch.action)
+        q_taken = targets.q_of_action(q, batch.action)
         td_error = td_target(twin, batch, draws) - q_taken
         return losses.regression(c.loss, td_error, batch.weight), Aux(td_error, q_taken, stats)
 

@@ -29,7 +29,7 @@ def online_q(env: EnvSpec, c: Config) -> Algorithm:
     # LOSS: the distance of Q_online(s, a) from y
     def loss(twin, batch, key):
         q, stats = net.learn(twin.online, batch.obs, key)
-        q_taken = targets.taken(q, batch.action)
+        q_taken = targets.q_of_action(q, batch.action)
         td_error = td_target(twin, batch) - q_taken
         return losses.LOSSES[c.loss](td_error), Aux(td_error, q_taken, stats)
 

@@ -34,7 +34,7 @@ def pqn(env: EnvSpec, c: Config) -> Algorithm:
     # LOSS: the distance of Q_online(s, a) from y
     def loss(twin, batch, key):
         q, stats = net.learn(twin.online, batch.obs, key)
-        q_taken = targets.taken(q, batch.action)
+        q_taken = targets.q_of_action(q, batch.action)
         td_error = batch.reward - q_taken
         return losses.regression(c.loss, td_error), Aux(td_error, q_taken, stats)
 
@@ -50,5 +50,5 @@ def pqn(env: EnvSpec, c: Config) -> Algorithm:
             c.optimiser, c.learning_rate, c.max_gradient_norm, rates_of.budget(c) if c.anneal else 0
         ),
         explore=exploration.schedule(c),
-        relabel=returns,
+        process_chunk=returns,
     )

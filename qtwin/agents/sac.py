@@ -9,7 +9,7 @@ from jax.lax import stop_gradient
 from qtwin import optimisers, rates
 from qtwin.acting import exploration
 from qtwin.acting.policies import squashed, temperature_of
-from qtwin.algorithm import Agent, Algorithm, Improvement
+from qtwin.algorithm import Agent, Algorithm, PolicyUpdate
 from qtwin.config import Config, rates_of
 from qtwin.envs.spec import EnvSpec
 from qtwin.nets.build import critic_network, network
@@ -66,8 +66,8 @@ def sac(env: EnvSpec, c: Config) -> Algorithm:
         replay=remember(env, c),
         optimiser=optimisers.parse(c.optimiser, c.learning_rate, c.max_gradient_norm),
         explore=exploration.schedule(c),
-        improvement=Improvement(
-            temperature.parts, improve, optimisers.of_improvement(c, temperature.parts), c.actor_every
+        policy_update=PolicyUpdate(
+            temperature.parts, improve, optimisers.of_policy_update(c, temperature.parts), c.actor_every
         ),
-        twinned=("critic",),
+        target_parts=("critic",),
     )

@@ -30,7 +30,7 @@ def stream_q(env: EnvSpec, c: Config) -> Algorithm:
     # (algorithm 3); the trace ends with the episode, and with an action that was not the greedy one (Watkins 1989)
     def loss(twin, step, key):
         q, stats = net.learn(twin.online, step.obs, key)
-        q_taken = targets.taken(q, step.action)
+        q_taken = targets.q_of_action(q, step.action)
         td_error = stop_gradient(td_target(twin, step) - q_taken)
         value = 0.5 * td_error**2 - (q_taken - stop_gradient(q_taken))  # half the squared error, to look at
         return jnp.mean(value), Aux(td_error, q_taken, stats, ended=step.last | (step.action != jnp.argmax(q, axis=-1)))

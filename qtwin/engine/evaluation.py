@@ -19,7 +19,7 @@ from qtwin.engine.played import EVAL_MAX_STEPS, Played, eval_steps
 from qtwin.envs.base import HostEnv, JaxEnv, Outcome, Score, for_evaluation
 from qtwin.interrupts import poll
 from qtwin.measure.diagnostics import value_of
-from qtwin.measure.overestimation import Foresight, Ledger
+from qtwin.measure.overestimation import Ledger, Overestimation
 from qtwin.processes.nonfinite import not_finite
 from qtwin.types import Array, Variables
 
@@ -45,18 +45,18 @@ class Referee(NamedTuple):
 
     Attributes:
       limit: steps after which an episode that does not end is cut, which counts as a truncation. [transitions]
-      foresight: judges the values in them; None leaves it.
+      overestimation: judges the values in them; None leaves it.
       xp: ``numpy`` or ``jax.numpy``.
     """
 
     limit: int
-    foresight: Foresight | None
+    overestimation: Overestimation | None
     xp: Any
 
     @classmethod
-    def of(cls, limit: int, foresight: Foresight | None, xp: Any) -> Referee:
-        """One whose foresight knows of the limit."""
-        return cls(limit, None if foresight is None else foresight.within(limit), xp)
+    def of(cls, limit: int, overestimation: Overestimation | None, xp: Any) -> Referee:
+        """One whose overestimation knows of the limit."""
+        return cls(limit, None if overestimation is None else overestimation.within(limit), xp)
 
     def begin(self, seats: int, told: bool = False) -> Seats:
         """New episodes in all seats.
@@ -65,7 +65,7 @@ class Referee(NamedTuple):
           seats: E.
           told: values will be told, so there is a ledger from the start; else it begins with the first of them.
         """
-        ledger = self.foresight.begin(seats, self.xp) if told and self.foresight is not None else None
+        ledger = self.overestimation.begin(seats, self.xp) if told and self.overestimation is not None else None
         return Seats(self.xp.zeros(seats), self.xp.zeros(seats, self.xp.int32), ledger)
 
     def step(
@@ -88,10 +88,10 @@ class Referee(NamedTuple):
         over = score.over & counts
         cut = (steps >= self.limit) & counts & ~over
         ledger = seats.ledger
-        if q is not None and self.foresight is not None:
-            ledger = self.foresight.begin(len(steps), self.xp) if ledger is None else ledger
+        if q is not None and self.overestimation is not None:
+            ledger = self.overestimation.begin(len(steps), self.xp) if ledger is None else ledger
             q, last = self.xp.asarray(q), outcome.last | cut
-            ledger = self.foresight.step(ledger, q, outcome.reward, last, outcome.discount, counts, self.xp)
+            ledger = self.overestimation.step(ledger, q, outcome.reward, last, outcome.discount, counts, self.xp)
         return Seats(returns, steps, ledger), over, cut
 
     def anew(self, seats: Seats, which: Array) -> Seats:
@@ -106,7 +106,7 @@ def greedy_episodes(
     variables: Variables,
     episodes: int,
     key,
-    foresight: Foresight | None,
+    overestimation: Overestimation | None,
     limit: int = EVAL_MAX_STEPS,
     drop: bool = False,
 ) -> Played:
@@ -118,7 +118,7 @@ def greedy_episodes(
       variables: the network's.
       episodes: how many.
       key: where their chance comes from.
-      foresight: judges the values in them; None leaves it.
+      overestimation: judges the values in them; None leaves it.
       limit: steps after which an episode that does not end is cut, which counts as a truncation. [transitions]
       drop: one that comes to what is not finite is cut after its last whole step.
 
@@ -127,7 +127,7 @@ def greedy_episodes(
     """
     begin_key, play = jax.random.split(key)
     state, obs = jax.vmap(env.reset)(jax.random.split(begin_key, episodes))
-    value, referee = value_of(agent), Referee.of(limit, foresight, jnp)
+    value, referee = value_of(agent), Referee.of(limit, overestimation, jnp)
     none = jnp.zeros(episodes, bool)
 
     def going_on(carry):
@@ -196,7 +196,7 @@ def host_episodes(
     variables: Variables,
     episodes: int,
     entropy: tuple[int, ...],
-    foresight: Foresight | None = None,
+    overestimation: Overestimation | None = None,
     limit: int = EVAL_MAX_STEPS,
 ) -> Played:
     """Greedy episodes on environments in Python.
@@ -211,13 +211,13 @@ def host_episodes(
       variables: the network's.
       episodes: how many.
       entropy: what the environments' seed is drawn from.
-      foresight: judges the values in them; None leaves it.
+      overestimation: judges the values in them; None leaves it.
       limit: steps after which an episode that does not end is cut, which counts as a truncation. [transitions]
 
     Returns:
       each field [episodes], one seat's after another's; the ledger's [N].
     """
-    referee, key = Referee.of(limit, foresight, np), rng.root(entropy[-1])
+    referee, key = Referee.of(limit, overestimation, np), rng.root(entropy[-1])
     turns, seats, begun = Turns(episodes, env.num_envs), referee.begin(env.num_envs), 1
     obs = env.reset(rng.host_seed(entropy))
     while turns.left.any():

@@ -12,7 +12,7 @@ from qtwin.algorithm import Algorithm
 from qtwin.engine.fused_fleet import FusedFleet
 from qtwin.envs.base import HostEnv, JaxEnv
 from qtwin.measure.diagnostics import Readings
-from qtwin.measure.overestimation import Foresight, Judged
+from qtwin.measure.overestimation import Judged, Overestimation
 from qtwin.rates import Cycle
 from qtwin.state import Faults, Tally, TrainState
 from qtwin.types import Clock, PyTree, Variables
@@ -108,7 +108,7 @@ def fleet_of(
     frames: Path | None = None,
     drop: bool = False,
     eval_max_steps: int = 0,
-    judge: Foresight | None = None,
+    judge: Overestimation | None = None,
 ) -> Fleet:
     """The engine that an environment takes, with its seeds.
 

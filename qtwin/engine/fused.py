@@ -24,7 +24,7 @@ from qtwin.engine.spread import Spread
 from qtwin.envs.base import JaxEnv
 from qtwin.envs.spec import EnvSpec
 from qtwin.measure import diagnostics
-from qtwin.measure.overestimation import Foresight
+from qtwin.measure.overestimation import Overestimation
 from qtwin.processes.collect import begin, collect
 from qtwin.processes.regress import optimiser_state, regress
 from qtwin.processes.update_target import Target, targets
@@ -50,12 +50,12 @@ def state_around(algorithm: Algorithm, spec: EnvSpec, turn: Cycle, world, key) -
     scalar = jax.ShapeDtypeStruct((), jnp.float32)
     example = Timestep(obs, action, scalar, scalar, obs, jax.ShapeDtypeStruct((), jnp.bool_))
     sibling = algorithm.sibling
-    pair = twin(online, rule, algorithm.stats_policy, algorithm.twinned, sibling)
-    second = pair.sibling_follower or online
+    pair = twin(online, rule, algorithm.stats_policy, algorithm.target_parts, sibling)
+    second = pair.sibling_variables or online
     return TrainState(
         clock=Clock(jnp.int32(0), jnp.int32(0), jnp.int32(0), jnp.int32(0)),
         twin=pair,
-        memory=rule.init(online.params if pair.follower is None else pair.follower.params),
+        memory=rule.init(online.params if pair.target_variables is None else pair.target_variables.params),
         optimiser=optimiser_state(algorithm, online.params),
         replay=algorithm.replay.init(example, turn),
         world=world,
@@ -144,7 +144,7 @@ def fused(
     episodes: int = 10,
     drop: bool = False,
     limit: int = EVAL_MAX_STEPS,
-    judge: Foresight | None = None,
+    judge: Overestimation | None = None,
 ) -> Fused:
     """Compiles an algorithm with an environment into one program per device.
 

@@ -16,7 +16,7 @@ from qtwin.engine.played import Played, eval_steps
 from qtwin.engine.spread import lanes_for
 from qtwin.envs.base import JaxEnv
 from qtwin.measure.diagnostics import Readings
-from qtwin.measure.overestimation import Foresight
+from qtwin.measure.overestimation import Overestimation
 from qtwin.state import TrainState, keyed, part_of, unkeyed
 from qtwin.twin import distance
 from qtwin.types import Clock, PyTree, Variables
@@ -39,7 +39,7 @@ class FusedFleet(FleetBase):
         play: Callable[[Variables, tuple[int, int]], Played] | None = None,
         drop: bool = False,
         eval_max_steps: int = 0,
-        judge: Foresight | None = None,
+        judge: Overestimation | None = None,
     ):
         """Begins K runs.
 

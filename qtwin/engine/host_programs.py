@@ -126,7 +126,7 @@ class Calls:
 
     def remember(self, s: TrainState, chunk: PyTree, transitions: Array) -> TrainState:
         algorithm, clock = self.algorithm, s.clock._replace(transitions=s.clock.transitions + transitions)
-        chunk = chunk if algorithm.relabel is None else algorithm.relabel(s.twin, chunk)
+        chunk = chunk if algorithm.process_chunk is None else algorithm.process_chunk(s.twin, chunk)
         return s._replace(clock=clock, replay=algorithm.replay.add(s.replay, chunk))
 
     def learn(self, s: TrainState, key: Array, chunk: PyTree, gradient_steps: Array) -> TrainState:

@@ -20,7 +20,7 @@ from qtwin.engine.hosted import hosted
 from qtwin.engine.played import Played, eval_steps
 from qtwin.envs.base import HostEnv, for_evaluation
 from qtwin.measure.diagnostics import Readings, probe_of, read
-from qtwin.measure.overestimation import Foresight
+from qtwin.measure.overestimation import Overestimation
 from qtwin.replay.base import Bulk
 from qtwin.replay.mapped import Mapped, check_device
 from qtwin.state import TrainState, keyed, unkeyed
@@ -50,7 +50,7 @@ class HostedFleet(FleetBase):
         overlap: bool = False,
         frames: Path | None = None,
         eval_max_steps: int = 0,
-        judge: Foresight | None = None,
+        judge: Overestimation | None = None,
     ):
         """Begins K runs.
 

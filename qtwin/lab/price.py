@@ -43,7 +43,7 @@ def price_of(request: Request, seeds: int) -> dict:
     from qtwin.agents.catalog import algorithm
     from qtwin.engine.fleet import fleet_of
     from qtwin.envs.make import make
-    from qtwin.measure.overestimation import Foresight
+    from qtwin.measure.overestimation import Overestimation
     from qtwin.rates import plan
     from qtwin.request.train import spec_of
 
@@ -51,7 +51,7 @@ def price_of(request: Request, seeds: int) -> dict:
     spec = spec_of(config)
     built = algorithm(spec, config)
     spending = plan(built.rates, config.envs, config.steps)
-    judge = Foresight(config.discount, spec.time_limit or 0)
+    judge = Overestimation(config.discount, spec.time_limit or 0)
     fleet = fleet_of(built, make(spec, request.engine), config.envs, (0,), 10, request.overlap, judge=judge)
     try:
         began = time.perf_counter()

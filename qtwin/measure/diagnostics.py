@@ -21,7 +21,7 @@ from qtwin.measure.catalog import MEASURES
 from qtwin.records import imported
 from qtwin.rng import stream
 from qtwin.state import TrainState
-from qtwin.td.targets import taken
+from qtwin.td.targets import q_of_action
 from qtwin.twin import Twin, twin
 from qtwin.types import Array, Aux, PyTree, Transition, Variables
 
@@ -194,7 +194,7 @@ def check_outside(algorithm: Algorithm, spec: EnvSpec) -> None:
 
     def read_once(key: Array, batch: Transition) -> dict[str, Array]:
         online, rule = algorithm.agent.init(key), algorithm.rates.target_update
-        pair = twin(online, rule, algorithm.stats_policy, algorithm.twinned, algorithm.sibling)
+        pair = twin(online, rule, algorithm.stats_policy, algorithm.target_parts, algorithm.sibling)
         return read_outside(algorithm.agent, pair, batch)
 
     jax.eval_shape(read_once, jax.random.key(0), Transition(obs, action, reward, discount, obs))
@@ -244,7 +244,7 @@ def spread(features: Array) -> Array:
 
 def layer_distances(pair: Twin) -> dict[str, Array]:
     """|theta - thetabar| / |theta| for each layer that has a target of its own, by its name. -> {name: []}"""
-    if pair.follower is None:
+    if pair.target_variables is None:
         return {}
     online, target = ({name: v.params[name] for name in pair.parts or v.params} for v in (pair.online, pair.target))
     leaves = [(path, leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(online)[0]]
@@ -265,4 +265,4 @@ def value_of(agent: Agent) -> Callable | None:
     values = agent.values
     if values is None:
         return None
-    return lambda variables, obs, action: taken(values(variables, obs), action)
+    return lambda variables, obs, action: q_of_action(values(variables, obs), action)

@@ -54,7 +54,7 @@ class Ledger(NamedTuple):
     largest_reward: Array
 
 
-class Foresight(NamedTuple):
+class Overestimation(NamedTuple):
     """How evaluation episodes are judged.
 
     Attributes:
@@ -72,7 +72,7 @@ class Foresight(NamedTuple):
             return math.inf
         return math.log(1 - SEEN) / math.log(self.discount) if self.discount > 0 else 0.0
 
-    def within(self, limit: int) -> Foresight:
+    def within(self, limit: int) -> Overestimation:
         """The same where episodes are cut after ``limit`` steps at the latest, by whoever plays them. [transitions]"""
         return self._replace(time_limit=min(self.time_limit, limit))
 

@@ -11,7 +11,7 @@ from qtwin.acting.exploration import ez_greedy, uniform_actions
 from qtwin.algorithm import Algorithm
 from qtwin.envs.base import JaxEnv, Outcome
 from qtwin.envs.spec import EnvSpec
-from qtwin.processes.nonfinite import another, sound
+from qtwin.processes.nonfinite import another, check_finite
 from qtwin.rng import ACT, LOST, RESET, STEP, stream
 from qtwin.state import Tally, TrainState, World
 from qtwin.types import Array, Timestep
@@ -67,14 +67,14 @@ def collect(
             return one(s._replace(world=carry[0], tally=carry[1]), t)
 
         (world, tally), (chunk, lost) = jax.lax.scan(body, (s.world, s.tally), jnp.arange(vector_steps))
-        chunk, faults = sound(chunk, s.faults, s.clock.transitions // envs)
+        chunk, faults = check_finite(chunk, s.faults, s.clock.transitions // envs)
         replay = s.replay
         if drop:  # the step before the one that was lost is its episode's last
             chunk = chunk._replace(last=chunk.last.at[:-1].set(chunk.last[:-1] | lost[1:]))
             replay = replay if algorithm.replay.cut is None else algorithm.replay.cut(replay, lost[0])
             faults = faults._replace(lost=faults.lost + jnp.sum(lost, dtype=jnp.int32))
         clock = s.clock._replace(transitions=s.clock.transitions + vector_steps * envs)
-        chunk = chunk if algorithm.relabel is None else algorithm.relabel(s.twin, chunk)
+        chunk = chunk if algorithm.process_chunk is None else algorithm.process_chunk(s.twin, chunk)
         replay = algorithm.replay.add(replay, chunk)
         return s._replace(clock=clock, world=world, tally=tally, replay=replay, faults=faults)
 

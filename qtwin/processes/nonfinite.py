@@ -20,7 +20,7 @@ FIELDS = ("action", "obs", "reward", "next_obs")
 VALUES = ("nan", "inf", "-inf")
 
 
-def sound(chunk: Timestep, faults: Faults, before: Array) -> tuple[Timestep, Faults]:
+def check_finite(chunk: Timestep, faults: Faults, before: Array) -> tuple[Timestep, Faults]:
     """A chunk that may be remembered: as it came, or zeros where not every number in it is finite.
 
     Args:
@@ -62,7 +62,7 @@ def another(
 
     Returns:
       ``obs`` and ``stepped`` with the lost ones replaced, and which those are [N] bool. What another environment gives
-      that is not finite stands there as it came, for `sound` to find.
+      that is not finite stands there as it came, for `check_finite` to find.
     """
     lost = not_finite(*stepped[1:])
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from qtwin.algorithm import Algorithm, Improvement
+from qtwin.algorithm import Algorithm, PolicyUpdate
 from qtwin.processes.finite_updates import chosen, counted, finite, when
 from qtwin.rng import IMPROVE, LOSS, SAMPLE, stream
 from qtwin.state import Tally, TrainState
@@ -66,10 +66,10 @@ class Optimisers(NamedTuple):
 
 def optimiser_state(algorithm: Algorithm, params: PyTree) -> PyTree:
     """The optimiser's state to begin with; with an actor `Optimisers`."""
-    if algorithm.improvement is None:
+    if algorithm.policy_update is None:
         return algorithm.optimiser.init(params)
-    improved, regressed = split(params, algorithm.improvement.parts)
-    return Optimisers(algorithm.optimiser.init(regressed), algorithm.improvement.optimiser.init(improved))
+    improved, regressed = split(params, algorithm.policy_update.parts)
+    return Optimisers(algorithm.optimiser.init(regressed), algorithm.policy_update.optimiser.init(improved))
 
 
 def split(params: PyTree, parts: tuple[str, ...]) -> tuple[PyTree, PyTree]:
@@ -107,7 +107,7 @@ def guarded_step(
     What is not is never applied: parameters, statistics and the optimiser's state stay as they were. An actor whose own
     loss or gradient is not finite waits alone, and its critic learns.
     """
-    improvement, others = algorithm.improvement, {}
+    improvement, others = algorithm.policy_update, {}
     regressed, state = pair.online.params, optimiser
     if improvement is not None:
         (others, regressed), state = split(regressed, improvement.parts), optimiser.regression
@@ -127,7 +127,7 @@ def guarded_step(
         return loss, aux, pair, state, fine
 
     def improve() -> tuple[PyTree, PyTree, PyTree, Array]:
-        return improvement_step(improvement, pair, optimiser.improvement, batch, stream(key, IMPROVE, count))
+        return policy_update_step(improvement, pair, optimiser.improvement, batch, stream(key, IMPROVE, count))
 
     if improvement.every == 1:
         improved, stats, second, also_fine = improve()
@@ -154,13 +154,13 @@ def _step_of(optimiser: optax.GradientTransformation, aux: Aux | None = None) ->
 
 def _own_stats(pair: Twin, stats: PyTree, fine: Array) -> PyTree:
     """The target's own new statistics, where it has any."""
-    if stats is None or pair.follower is None or pair.stats_policy != "own":
+    if stats is None or pair.target_variables is None or pair.stats_policy != "own":
         return stats
-    return {**stats, **chosen(fine, {k: stats[k] for k in pair.follower.stats}, pair.follower.stats)}
+    return {**stats, **chosen(fine, {k: stats[k] for k in pair.target_variables.stats}, pair.target_variables.stats)}
 
 
-def improvement_step(
-    improvement: Improvement, pair: Twin, state: PyTree, batch: Transition, key: Array
+def policy_update_step(
+    improvement: PolicyUpdate, pair: Twin, state: PyTree, batch: Transition, key: Array
 ) -> tuple[PyTree, PyTree, PyTree, Array]:
     """One step of policy improvement; returns its parts' parameters, all statistics, its optimiser's state, and whether
     all was finite, else they are as they were.

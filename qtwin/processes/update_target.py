@@ -50,12 +50,12 @@ def follow(rule: TargetUpdate) -> Target:
 
     def read(s: TrainState) -> PyTree:
         online = s.twin.online.params if rule.shift is not None else ()
-        return s.clock, s.twin.follower, s.twin.older, s.memory, online
+        return s.clock, s.twin.target_variables, s.twin.older, s.memory, online
 
     def write(s: TrainState, written: PyTree) -> TrainState:
-        clock, follower, older, memory, params = written
+        clock, target_variables, older, memory, params = written
         online = s.twin.online._replace(params=params) if rule.shift is not None else s.twin.online
-        twin = dataclasses.replace(s.twin, online=online, follower=follower, older=older)
+        twin = dataclasses.replace(s.twin, online=online, target_variables=target_variables, older=older)
         return s._replace(clock=clock, twin=twin, memory=memory)
 
     return Target(rule, lambda s: rule.due(s.memory, s.clock), move, read, write)
@@ -77,14 +77,14 @@ def sibling_follows(sibling: Sibling) -> Target:
         return s._replace(twin=twin, sibling=memory)
 
     def write(s: TrainState, written: PyTree) -> TrainState:
-        follower, memory = written
-        return s._replace(twin=dataclasses.replace(s.twin, sibling_follower=follower), sibling=memory)
+        target_variables, memory = written
+        return s._replace(twin=dataclasses.replace(s.twin, sibling_variables=target_variables), sibling=memory)
 
     return Target(
         rule,
         lambda s: rule.due(s.sibling, sibling_clock(rule, s.clock)),
         move,
-        lambda s: (s.twin.sibling_follower, s.sibling),
+        lambda s: (s.twin.sibling_variables, s.sibling),
         write,
     )
 

@@ -14,7 +14,7 @@ from qtwin.config.config import Config
 from qtwin.envs.catalog import HOMES
 from qtwin.errors import Refusal
 from qtwin.records import origin_of
-from qtwin.request.run_directory import place_of
+from qtwin.request.run_directory import resolve_run_dir
 from qtwin.storage.files import replace
 from qtwin.storage.reading import problem, read_record, shown
 from qtwin.storage.schemas import RUN_CONFIG, settings
@@ -124,7 +124,7 @@ class SavedRun(NamedTuple):
 
 def saved_run(out: str | None, kind: type = Config) -> SavedRun:
     """The run in ``out``, whose settings are a ``kind``; refuses a directory that holds no such run."""
-    file = read_config(Path(place_of(out, True)), kind)
+    file = read_config(Path(resolve_run_dir(out, True)), kind)
     if kind is Config:
         kind = agent_of(file["config"]["agent"]).config
     known = {field.name for field in dataclasses.fields(kind)}

@@ -37,7 +37,7 @@ def anchored(path: str | Path) -> str:
         ) from None
 
 
-def place_of(out: str | None, resume: bool, stem: str = "run") -> str:
+def resolve_run_dir(out: str | None, resume: bool, stem: str = "run") -> str:
     """``out`` if a run can be written there, or (``resume``) is there; without ``out`` a fresh ``runs/STEM-COUNT``."""
     if out is None and not resume:
         stem, count = re.sub(r"[^\w.-]+", "-", stem), 1

@@ -13,7 +13,7 @@ from qtwin.request.config_file import said
 from qtwin.request.help_text import Option
 from qtwin.request.retention import CHECKPOINTS, KEEP, parse_checkpoints, parse_keep
 from qtwin.request.run_config import BOUND, SavedRun, as_before, same_run
-from qtwin.request.run_directory import place_of, seeds_of
+from qtwin.request.run_directory import resolve_run_dir, seeds_of
 
 CONFIG = Option("FILE", "read options from a .toml or .json file, or from a run's config.json")
 RUN_OPTIONS = {
@@ -164,7 +164,7 @@ def placed(given: Given, seeds: tuple[int, ...], checkpoints: str, stem: str) ->
     """
     return {
         "seeds": seeds,
-        "out": place_of(given.out, given.resume, stem) if given.files else None,
+        "out": resolve_run_dir(given.out, given.resume, stem) if given.files else None,
         "resume": given.resume,
         "log_points": given.log_points,
         "quiet": given.quiet,

@@ -13,9 +13,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -29,8 +29,13 @@ from qtwin.storage.files import open_regular, read_json, sha256_of, sync_folder,
 from qtwin.storage.tensor_files import Held, fits, read_header, read_tensors
 from qtwin.types import PyTree
 
-FORMAT = 3
-READABLE = (1, 2, 3)  # 1 had no blocks, no closing hash and no count of faults; 2 none of environments
+FORMAT = 4
+# Until 4 the target's variables were called its follower; 1 had no blocks, no closing hash and no count of faults; 2 no
+# count of those of environments.
+READABLE = (1, 2, 3, 4)
+FAULTS_OF_ENVS = 3  # the first format that has a count of those
+RENAMED = {"twin.follower.": "twin.target_variables.", "twin.sibling_follower.": "twin.sibling_variables."}
+T = TypeVar("T")
 FOLDER = re.compile(r"cycle-\d{12}")
 
 
@@ -222,29 +227,39 @@ def read(
     """
     states = []
     for seed, state in zip(manifest["seeds"], like, strict=True):
-        file, columns = path / f"seed-{seed}.safetensors", manifest["columns"].get(str(seed), {})
+        file, columns = path / f"seed-{seed}.safetensors", by_present_names(manifest["columns"].get(str(seed), {}))
         wanted = leaves_of(state)
         # Faults that a run could not know of when it was saved have not happened.
-        new = {
-            name: leaf for name, leaf in wanted.items() if manifest["format"] < FORMAT and name.startswith("faults.")
-        }
+        early = manifest["format"] < FAULTS_OF_ENVS
+        new = {name: leaf for name, leaf in wanted.items() if early and name.startswith("faults.")}
         beside = {name: Held(np.dtype(leaf.dtype).name, leaf.shape) for name, leaf in new.items()}
         beside |= {name: Held(column["dtype"], tuple(column["shape"])) for name, column in columns.items()}
         try:
             named = read_tensors(
                 file,
-                lambda held, where=str(file), beside=beside, wanted=wanted: fits(where, beside | held, wanted),
+                lambda held, where=str(file), beside=beside, wanted=wanted: fits(
+                    where, beside | by_present_names(held), wanted
+                ),
                 manifest["sha256"][file.name],
             )
         except OSError as error:
             raise block_store.unreadable(Unusable(f"{file}: it cannot be read ({error.strerror or error})")) from None
         except Unusable as error:
             raise block_store.unreadable(error) from None
-        named = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in new.items()} | named
+        named = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in new.items()} | by_present_names(named)
         for name, column in columns.items():
             named[name] = put(block_store.column_of(path.parent, column, wanted[name], f"{file}: '{name}'"))
         states.append(fill(state, named, str(file)))
     return states
+
+
+def by_present_names(leaves: Mapping[str, T]) -> dict[str, T]:
+    """What an earlier format holds, by the names that the leaves of a state have now."""
+    found = {}
+    for name, leaf in leaves.items():
+        old = next((old for old in RENAMED if name.startswith(old)), None)
+        found[name if old is None else RENAMED[old] + name.removeprefix(old)] = leaf
+    return found
 
 
 def _all(folder: Path) -> list[Path]:

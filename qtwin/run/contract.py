@@ -61,8 +61,8 @@ def check_contract(algorithm: Algorithm, spec: EnvSpec, config: Config) -> None:
     batch = _batch_of(algorithm, state, key, check)
     loss = check.traced("loss(twin, batch, key)", agent.loss, state.twin, batch, key)
     _check_loss(check, loss, batch)
-    if algorithm.relabel is not None:
-        _check_relabel(check, algorithm, state, (max(turn.vector_steps, 1), config.envs))
+    if algorithm.process_chunk is not None:
+        _check_process_chunk(check, algorithm, state, (max(turn.vector_steps, 1), config.envs))
     check.traced(
         "a gradient step", lambda *each: guarded_step(algorithm, *each), state.twin, state.optimiser, batch, key, count
     )
@@ -126,8 +126,8 @@ def _check_layers(check: _Check, came: Any) -> None:
 
 def _check_names(check: _Check, algorithm: Algorithm, online: Variables) -> None:
     """The parts of the network that an algorithm names must be there: a name that is not would leave all parts tied."""
-    improvement = algorithm.improvement
-    named = {"twinned": algorithm.twinned, "improvement.parts": () if improvement is None else improvement.parts}
+    update = algorithm.policy_update
+    named = {"target_parts": algorithm.target_parts, "policy_update.parts": () if update is None else update.parts}
     has = list(online.params) if isinstance(online.params, dict) else []
     for field, parts in named.items():
         if missing := [part for part in parts if part not in has]:
@@ -135,15 +135,15 @@ def _check_names(check: _Check, algorithm: Algorithm, online: Variables) -> None
             raise Refusal(f"{check.name}: {field} names '{missing[0]}', and the network has {parts_are}")
 
 
-def _check_relabel(check: _Check, algorithm: Algorithm, state: PyTree, shape: tuple[int, int]) -> None:
+def _check_process_chunk(check: _Check, algorithm: Algorithm, state: PyTree, shape: tuple[int, int]) -> None:
     spec = check.spec
     scalar = jax.ShapeDtypeStruct(shape, np.dtype("float32"))
     obs = jax.ShapeDtypeStruct((*shape, *spec.obs_shape), np.dtype(spec.obs_dtype))
     action = jax.ShapeDtypeStruct((*shape, *spec.action_shape), np.dtype(spec.action_dtype))
     chunk = Timestep(obs, action, scalar, scalar, obs, jax.ShapeDtypeStruct(shape, np.dtype(bool)))
-    came = check.traced("relabel(twin, chunk)", algorithm.relabel, state.twin, chunk)
+    came = check.traced("process_chunk(twin, chunk)", algorithm.process_chunk, state.twin, chunk)
     if not isinstance(came, Timestep):
-        check.refuse("relabel(twin, chunk)", "a qtwin.Timestep [T, N]", came)
+        check.refuse("process_chunk(twin, chunk)", "a qtwin.Timestep [T, N]", came)
 
 
 def _check_loss(check: _Check, came: Any, batch: PyTree) -> None:

@@ -83,7 +83,7 @@ class Diagnosis:
         judged = self._fleet.judged()
         seen = [one.largest_reward for one in judged if one is not None]
         self._reward = max([self._reward, held.pop("seen_reward"), *seen])
-        point = held | foreseen(judged) | {"largest_reward": self._reward}
+        point = held | overestimation_fields(judged) | {"largest_reward": self._reward}
         bound = self._reward / (1 - self._config.discount) if self._config.discount < 1 else None
         if bound and "largest_q" in point:
             point["divergence"] = [q / bound for q in point["largest_q"]]
@@ -175,7 +175,7 @@ def measured(readings: list[Readings]) -> dict[str, Any]:
     return point | {name: [float(one.outside[name]) for one in readings] for name in readings[0].outside}
 
 
-def foreseen(judged: list[Judged | None]) -> dict[str, list[float | None]]:
+def overestimation_fields(judged: list[Judged | None]) -> dict[str, list[float | None]]:
     """What the values of evaluation episodes came to, as a log point holds it."""
     if judged[0] is None:
         return {}

@@ -99,7 +99,7 @@ class Measured:
 def explored(algorithm: Algorithm, fleet: Fleet, transitions: int) -> dict:
     """How much is explored at present, for a log point."""
     now = float(algorithm.explore(np.int32(transitions)))
-    if algorithm.improvement is None:
+    if algorithm.policy_update is None:
         return {"epsilon": now}
     logs = [fleet.variables(i).params.get("temperature") for i in range(len(fleet.seeds))]
     return {"explore": now} | ({} if logs[0] is None else {"temperature": [float(np.exp(t)) for t in logs]})

@@ -232,7 +232,7 @@ def _fleet(
     request: Request, spec: EnvSpec, algorithm: Algorithm, env: JaxEnv | Callable[[int], HostEnv], out: Path | None
 ) -> Fleet:
     from qtwin.engine.fleet import fleet_of
-    from qtwin.measure.overestimation import Foresight
+    from qtwin.measure.overestimation import Overestimation
 
     # An algorithm that is put together may not tell its discount, without which no value can be held against a return.
     known = request.config.discount < 1 or not is_finished(request.config.agent)
@@ -246,7 +246,7 @@ def _fleet(
         frames=out if request.frames == "disk" else None,
         drop=request.on_nan == "drop",
         eval_max_steps=request.eval_max_steps,
-        judge=Foresight(request.config.discount, spec.time_limit or 0) if known else None,
+        judge=Overestimation(request.config.discount, spec.time_limit or 0) if known else None,
     )
 
 

@@ -48,5 +48,5 @@ def byol(images: Array, c: SiameseConfig) -> Algorithm:
         optimiser=recipe.sgd(c, recipe.gradient_steps(c, len(images))),
         explore=exploration.constant(0.0),
         stats_policy=c.stats_policy,
-        twinned=("encoder", "projector"),
+        target_parts=("encoder", "projector"),
     )

@@ -57,7 +57,7 @@ def self_predictive(algorithm: Algorithm, env: EnvSpec, c: Config) -> Algorithm:
     # RATES: the agent's, and the second target's own
     rule = specs.parse(choice.target, budget(c))
     agent = Agent(beside.init, act, loss, of_q(inner.values), of_q(inner.layers))
-    return algorithm._replace(agent=agent, twinned=("q",), sibling=Sibling(("q", "projector"), rule))
+    return algorithm._replace(agent=agent, target_parts=("q",), sibling=Sibling(("q", "projector"), rule))
 
 
 @dataclasses.dataclass(frozen=True)

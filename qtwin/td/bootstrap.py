@@ -131,7 +131,7 @@ def minto_random(v: Values) -> Array:
     return minto(v, "random")
 
 
-def regulariser(spec: str, net: Net) -> Callable[[Twin, Transition, Array], Array]:
+def make_regulariser(spec: str, net: Net) -> Callable[[Twin, Transition, Array], Array]:
     """``(twin, batch, q [B]) -> loss []``: what is added to a loss (`qtwin.config.bootstrap_specs.REGULARISERS`).
 
     Args:
@@ -150,7 +150,7 @@ def nothing(strength: float, net: Net, twin: Twin, batch: Transition, q: Array) 
 
 def functional(strength: float, net: Net, twin: Twin, batch: Transition, q: Array) -> Array:
     """(kappa / 2) E (Q - Qbar)(s, a)^2 (Piche et al. 2021, arXiv:2106.02613, equation 4)."""
-    held = targets.taken(target_values(net, twin, batch.obs), batch.action)
+    held = targets.q_of_action(target_values(net, twin, batch.obs), batch.action)
     return strength / 2 * jnp.mean((q - held) ** 2)
 
 

@@ -33,7 +33,7 @@ def mean_of(probabilities: Array, z: Array) -> Array:
 def of_action(each: Array, action: Array) -> Array:
     """The distributions of the actions that were taken: [B, A, K], action [B] -> [B, K]
 
-    Picked by a mask, as `qtwin.td.targets.taken` does.
+    Picked by a mask, as `qtwin.td.targets.q_of_action` does.
     """
     chex.assert_rank([each, action], [3, 1])
     chex.assert_equal_shape_prefix([each, action], 1)

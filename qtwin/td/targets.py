@@ -108,7 +108,7 @@ def munchausen_target(
     _check(reward, discount, q_next, q_here)
     chex.assert_shape(action, reward.shape)
     log_pi, log_pi_next = tau * jax.nn.log_softmax(q_here / tau), tau * jax.nn.log_softmax(q_next / tau)
-    bonus = alpha * jnp.clip(taken(log_pi, action), least, 0.0)
+    bonus = alpha * jnp.clip(q_of_action(log_pi, action), least, 0.0)
     value = jnp.sum(jnp.exp(log_pi_next / tau) * (q_next - log_pi_next), axis=-1)
     return jax.lax.stop_gradient(reward + bonus + discount * value)
 
@@ -229,7 +229,7 @@ def lambda_returns(reward: Array, discount: Array, value_next: Array, last: Arra
     return jax.lax.stop_gradient(jax.lax.scan(back, value_next[-1], columns, reverse=True)[1])
 
 
-def taken(q: Array, action: Array) -> Array:
+def q_of_action(q: Array, action: Array) -> Array:
     """The values of the actions that were taken: q [B, A], action [B] -> [B]
 
     Picked by a mask rather than by index: the gradient of an indexed read is a scatter, which a CPU does one row at a
@@ -237,7 +237,7 @@ def taken(q: Array, action: Array) -> Array:
 
     Examples:
       >>> import jax.numpy as jnp
-      >>> taken(jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([1, 0])).tolist()
+      >>> q_of_action(jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([1, 0])).tolist()
       [2.0, 3.0]
     """
     chex.assert_rank([q, action], [2, 1])

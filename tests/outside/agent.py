@@ -28,7 +28,7 @@ def cautious(env: qtwin.EnvSpec, c: qtwin.Config) -> qtwin.Algorithm:
     # LOSS: the distance of Q_online(s, a) from y
     def loss(twin, batch, key):
         q, stats = net.learn(twin.online, batch.obs, key)
-        q_taken = qtwin.taken(q, batch.action)
+        q_taken = qtwin.q_of_action(q, batch.action)
         td_error = td_target(twin, batch) - q_taken
         return qtwin.regression(c.loss, td_error, batch.weight), qtwin.Aux(td_error, q_taken, stats)
 
