@@ -1,4 +1,4 @@
-"""Optimisers by name; optax's, with the one choice that decides curves said aloud."""
+"""Optimisers by name: those of optax, with every choice that affects learning curves explicit."""
 
 from __future__ import annotations
 

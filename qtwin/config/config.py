@@ -1,4 +1,4 @@
-"""One run as plain data: what was asked for, nothing computed into it. Read without importing JAX."""
+"""The settings of a run as plain data. Read without importing JAX."""
 
 from __future__ import annotations
 
@@ -10,60 +10,59 @@ from typing import TYPE_CHECKING, Any
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A run, in the order in which an algorithm reads: NETWORK, TARGET, LOSS, RATES.
+    """The settings of a run, in the order in which an algorithm reads them: NETWORK, TARGET, LOSS, RATES.
 
-    What only some agents have a use for are settings of their own (`qtwin.agents.own`). They stand beside these as
-    fields of the same object, ``c.quantiles``: `config_class` puts the two together, and
-    `qtwin.agents.catalog.config_of` makes one.
+    An agent's own settings (`qtwin.agents.own`) are further fields of the same object, for example ``c.quantiles``.
+    `config_class` adds them, and `qtwin.agents.catalog.config_of` creates an instance.
 
     Attributes:
-      env: the environment, ``CartPole-v1`` or with its home ``gym:CartPole-v1``.
-      preprocessing: of Atari's frames, ``nature``, ``cleanrl`` or ``v5``; empty is ``nature``, and for an environment
-        that has none.
-      env_kwargs: keyword arguments that a Gymnasium environment is made with, as JSON; empty for none.
-      agent: the algorithm, a name of ``qtwin list agents``.
-      net: the network, ``table``, ``linear``, ``mlp:120,84`` or ``minatar``; layers take ``+layernorm``,
-        ``+batchnorm``, ``+leaky``, ``+dropout=P`` (``mlp:256,256+layernorm+dropout=0.01``), the last two of them
-        ``+duelling`` and ``+noisy``.
-      init: how the network's weights begin, ``lecun`` (Flax's way), ``torch`` or ``sparse`` (nine tenths of a unit's
-        inputs without a weight).
-      bootstrap: how the TD target uses the target network, ``max``, ``double``, ... (``qtwin list bootstraps``).
-      discount: gamma.
-      n_step: steps of reward in a TD target. [transitions]
-      normalise: of observations, ``none`` or ``running`` (by the mean and deviation of all that was learned from).
-      loss: ``huber``, ``mse`` or ``half-mse``; of distributions ``cross-entropy``, of quantiles ``huber``.
-      regularise: what else keeps the online network near the target, ``none``, ``functional:KAPPA`` or ``proximal:C``.
-      self_predict: a self-predictive loss beside the Q loss, ``simsiam``, ``byol`` or ``curl``; empty is none, and of
-        all that follow up to ``optimiser`` nothing is read then.
-      self_predict_target: how the encoder that gives its reference follows, written as ``target``; empty is the
-        method's own.
-      self_predict_steps: K, how far ahead the latent is predicted (not ``curl``). [transitions]
-      self_predict_weight: of this loss beside the Q loss; 0 is the method's own.
-      augment: of image observations, ``none`` or ``shift:PIXELS``.
-      optimiser: ``adam[:EPS[:B1]]``, ``sgd`` or ``rmsprop[:EPS[:inside|outside]]`` (centred; where EPS stands to the
-        root).
-      learning_rate: of the optimiser.
-      max_gradient_norm: gradients are scaled down to this norm; 0 leaves them as they are.
-      collect: transitions per cycle, over all environments; 0 is offline. [transitions]
+      env: the environment, ``CartPole-v1``, or with its home ``gym:CartPole-v1``.
+      preprocessing: Atari preprocessing, ``nature``, ``cleanrl`` or ``v5``; empty is ``nature`` for Atari games and none
+        for other environments.
+      env_kwargs: keyword arguments of a Gymnasium environment, as JSON; empty for none.
+      agent: the algorithm, a name from ``qtwin list agents``.
+      net: the network, for example ``table``, ``linear``, ``mlp:120,84`` or ``minatar``, with options such as
+        ``+layernorm``, ``+batchnorm``, ``+leaky``, ``+dropout=P``, ``+duelling`` and ``+noisy``
+        (``mlp:256,256+layernorm+dropout=0.01``).
+      init: weight initialisation: ``lecun`` (Flax), ``torch``, or ``sparse`` (nine tenths of each unit's weights are 0).
+      bootstrap: the bootstrap target, ``max``, ``double``, ... (``qtwin list bootstraps``).
+      discount: the discount factor gamma.
+      n_step: length of n-step returns. [transitions]
+      normalise: observation normalisation, ``none`` or ``running`` (by the running mean and standard deviation of the
+        training observations).
+      loss: ``huber``, ``mse`` or ``half-mse``; ``cross-entropy`` for distributions over atoms or classes; ``huber`` for
+        quantiles.
+      regularise: regularisation towards the target network, ``none``, ``functional:KAPPA`` or ``proximal:C``.
+      self_predict: an auxiliary self-predictive loss, ``simsiam``, ``byol`` or ``curl``; empty is none, and the
+        following settings up to ``optimiser`` are then unused.
+      self_predict_target: target update of the second encoder, written like ``target``; empty is the method's own.
+      self_predict_steps: K, the prediction horizon in latent space (not ``curl``). [transitions]
+      self_predict_weight: weight relative to the Q loss; 0 is the method's own.
+      augment: augmentation of image observations, ``none`` or ``shift:PIXELS``.
+      optimiser: ``adam[:EPS[:B1]]``, ``radam[:EPS]``, ``sgd`` or ``rmsprop[:EPS[:inside|outside]]`` (centred, with
+        epsilon inside or outside the square root).
+      learning_rate: learning rate of the optimiser.
+      max_gradient_norm: gradients are clipped to this global norm; 0 turns clipping off.
+      collect: transitions collected per cycle, summed over environments; 0 is offline. [transitions]
       regress: gradient steps per cycle. [gradient steps]
-      target: how the target network follows, ``hard:500``, ``soft:0.005``, ``tied``, ...; in gradient steps.
-      warmup: transitions gathered at random first. [transitions]
-      replay: transitions remembered; 0 is the cycle's own and no more (online). [transitions]
-      prioritise: draws what was learned least, ``ALPHA:BETA`` or ``ALPHA:START:END`` (``0.6:0.4``: BETA, how far
-        importance weights undo it, goes to 1 over the run); empty draws all alike.
-      batch: transitions in a regression batch; 0 is the whole data set. [transitions]
-      explore: epsilon, ``START:END:OVER`` with OVER in transitions or as a share of the budget (``1:0.05:50%``), or
-        one constant number; with ``:after-warmup`` behind it epsilon is START until the warm-up is over and falls from
-        there. For a deterministic actor the noise's standard deviation in units of half the action's range; for a
-        stochastic one the share of its own noise (1 acts as it says, 0 greedily).
-      zeta: random actions last: for so many steps as a zeta distribution with this exponent draws (ez-greedy, 2 in
-        its paper); 0 is one step.
-      envs: environments stepped together.
-      steps: the budget. [transitions]; offline [gradient steps]
-      schedule_steps: the budget that schedules are derived from: shares of it in ``explore``, ``anneal``, BETA of
-        ``prioritise``, ``cosine:TAU``; 0 is ``steps``. A run resumed with other ``steps`` keeps the budget that it was
-        started with here. In the unit of ``steps``.
-      data: a recorded data set to learn from; offline then.
+      target: the target update, ``hard:500``, ``soft:0.005``, ``tied``, ...; periods are in gradient steps.
+      warmup: random transitions collected before the first gradient step. [transitions]
+      replay: capacity of the replay buffer; 0 trains on the current cycle only (online). [transitions]
+      prioritise: prioritised replay, ``ALPHA:BETA`` or ``ALPHA:START:END`` (``0.6:0.4``: BETA, the exponent of the
+        importance weights, goes to 1 over the run); empty is uniform replay.
+      batch: minibatch size; 0 is the whole data set. [transitions]
+      explore: epsilon: one constant number, or ``START:END:OVER`` with OVER in transitions or as a share of the budget
+        (``1:0.05:50%``); with ``:after-warmup`` at the end, epsilon is START until the warm-up is over and falls from
+        there. For a deterministic actor, the standard deviation of the noise in half action ranges; for a stochastic
+        actor, the share of its own noise (1 samples from the policy, 0 is greedy).
+      zeta: random actions are repeated for a number of steps drawn from a zeta distribution with this exponent
+        (ez-greedy, 2 in its paper); 0 is one step.
+      envs: number of parallel environments.
+      steps: the training budget. [transitions]; offline [gradient steps]
+      schedule_steps: the budget that schedules are computed from: shares of it in ``explore``, ``anneal``, BETA of
+        ``prioritise``, ``cosine:TAU``; 0 is ``steps``. A run that is resumed with other ``steps`` stores its first
+        budget here. In the unit of ``steps``.
+      data: a recorded data set; the run is then offline.
     """
 
     env: str
@@ -116,7 +115,7 @@ def _again(own: type | None, values: dict[str, Any]) -> Config:
 
 @functools.cache
 def config_class(own: type) -> type[Config]:
-    """The class of a run of agents whose own settings are ``own``, a frozen dataclass: its fields behind `Config`'s."""
+    """`Config` with the fields of ``own``, the frozen dataclass of an agent's own settings."""
     if not dataclasses.fields(own):
         return Config
     clash = {field.name for field in dataclasses.fields(own)} & {field.name for field in dataclasses.fields(Config)}
@@ -136,14 +135,14 @@ def setting(
     most: float | None = None,
     read: Callable[[str], Any] | None = None,
 ) -> Any:
-    """A field of an agent's own settings, as its option on the command line has it.
+    """A field of an agent's own settings, with its option on the command line.
 
     Args:
-      default: of the agent, where its record says nothing else; its type is the setting's.
-      takes: what the option takes, ``K`` or ``VMIN:VMAX``.
-      means: what it means, with its unit, in one line of ``--help``.
-      least, most: the bounds of a number.
-      read: reads a text, and raises a `Refusal` where it means nothing.
+      default: the default, unless the agent's record sets another; its type is that of the setting.
+      takes: placeholder of the option's value, ``K`` or ``VMIN:VMAX``.
+      means: the help text, with the unit.
+      least, most: bounds of a number.
+      read: parses a text; raises a `Refusal` if it is invalid.
     """
     about = {"takes": takes, "means": means, "least": least, "most": most, "read": read}
     return dataclasses.field(default=default, metadata=about)
