@@ -17,14 +17,15 @@ class Config:
 
     Attributes:
       env: the environment, ``CartPole-v1``, or with its home ``gym:CartPole-v1``.
-      preprocessing: Atari preprocessing, ``nature``, ``cleanrl`` or ``v5``; empty is ``nature`` for Atari games and none
-        for other environments.
+      preprocessing: Atari preprocessing, ``nature``, ``cleanrl`` or ``v5``; empty is ``nature`` for Atari games and
+        none for other environments.
       env_kwargs: keyword arguments of a Gymnasium environment, as JSON; empty for none.
       agent: the algorithm, a name from ``qtwin list agents``.
       net: the network, for example ``table``, ``linear``, ``mlp:120,84`` or ``minatar``, with options such as
         ``+layernorm``, ``+batchnorm``, ``+leaky``, ``+dropout=P``, ``+duelling`` and ``+noisy``
         (``mlp:256,256+layernorm+dropout=0.01``).
-      init: weight initialisation: ``lecun`` (Flax), ``torch``, or ``sparse`` (nine tenths of each unit's weights are 0).
+      init: weight initialisation: ``lecun`` (Flax), ``torch``, or ``sparse`` (nine tenths of each unit's weights are
+        0).
       bootstrap: the bootstrap target, ``max``, ``double``, ... (``qtwin list bootstraps``).
       discount: the discount factor gamma.
       n_step: length of n-step returns. [transitions]
