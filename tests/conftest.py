@@ -10,8 +10,9 @@ import where_time_goes
 
 # Compiling is most of what the tests take, so it is done with as little optimisation as there is, by XLA's older
 # emitter of loops, in one part, and without notes of which line of Python an operation comes from. What is compiled so
-# takes up to five times as long: a test that trains for long is marked `long_training` and has LLVM's first level. What
-# a test compares is compiled alike on both sides.
+# takes up to five times as long, and rounds tanh and its like differently: a test that trains for long, or is about
+# such a rounding, is marked `optimised` and has LLVM's first level. What a test compares is compiled alike on both
+# sides.
 FLAGS = (
     "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
     " --xla_cpu_parallel_codegen_split_count=1 "
@@ -58,10 +59,12 @@ def pytest_addoption(parser):
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """Says how what the test compiles is optimised, here and in the processes that it starts."""
-    unoptimised = item.get_closest_marker("long_training") is None
+    unoptimised = item.get_closest_marker("optimised") is None
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(unoptimised).lower()
-    if "jax" in sys.modules:
-        sys.modules["jax"].config.update("jax_disable_most_optimizations", unoptimised)
+    jax, name = sys.modules.get("jax"), "jax_disable_most_optimizations"
+    if jax is not None and jax.config.read(name) != unoptimised:
+        jax.config.update(name, unoptimised)
+        jax.clear_caches()  # else a test would be given what was compiled for another in the other way
 
 
 def pytest_runtest_logreport(report):

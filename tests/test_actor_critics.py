@@ -346,6 +346,7 @@ def test_the_squashed_density_integrates_to_one(mean, log_std, monkeypatch):
         np.testing.assert_allclose(np.trapezoid(np.exp(log_pi), a), 1, rtol=1e-4)
 
 
+@pytest.mark.optimised
 def test_the_squashed_density_is_finite_where_tanh_rounds_to_one(monkeypatch):
     eps = np.array([-200.0, -20.0, -9.5, 0.0, 9.5, 20.0, 200.0])
     action, log_pi = log_prob(0.0, 0.0, eps, monkeypatch)

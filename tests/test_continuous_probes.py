@@ -16,7 +16,7 @@ from qtwin.nets.ensemble import ensemble
 from qtwin.processes.collect import begin
 from qtwin.rates import plan
 
-pytestmark = pytest.mark.long_training
+pytestmark = pytest.mark.optimised
 GAMMA = 0.9
 ONE_NUMBER = [name for name, spec in CONTINUOUS.items() if len(spec.action_low) == 1]
 TWO_NUMBERS = ["continuous-units"]

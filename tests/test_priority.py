@@ -17,7 +17,7 @@ from qtwin.types import Aux, Timestep
 SCALARS = Timestep(*(jax.ShapeDtypeStruct((), kind) for kind in ["f4", "i4", "f4", "f4", "f4", "?"]))
 
 
-@pytest.mark.long_training
+@pytest.mark.optimised
 def test_after_ten_million_updates_every_sum_is_that_of_its_children():
     leaves, batch = 20_000, 2_000
 

@@ -17,7 +17,7 @@ from qtwin.nets.ensemble import ensemble
 from qtwin.processes.collect import begin
 from qtwin.rates import plan
 
-pytestmark = pytest.mark.long_training
+pytestmark = pytest.mark.optimised
 GAMMA = 0.9
 VECTOR = [name for name, spec in DISCRETE.items() if spec.num_states is None]
 STATES = [name for name, spec in DISCRETE.items() if spec.num_states is not None]

@@ -11,6 +11,7 @@ from qtwin.run.siamese.train import method_of, nowhere
 from qtwin.siamese.data import scattered_digits
 from qtwin.siamese.features import judging
 
+pytestmark = pytest.mark.optimised
 LAST = 10  # gradient steps that the loss is averaged over
 EPOCHS, IMAGES = 20, 700
 # Of five seeds at these settings the spread was 0.96 to 0.98 with both, 0.38 to 0.59 without stop-gradient and 0.50 to
