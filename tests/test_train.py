@@ -148,7 +148,7 @@ TRAINABLE = [
     if preset.config.net != "nature" and (preset.config.agent == "dqn" or name in ACTOR_CRITICS)
 ]
 LONG = ("atari-quick",)  # frames of Atari
-TRAINABLE = [pytest.param(name, marks=[pytest.mark.long_training] * (name in LONG)) for name in TRAINABLE]
+TRAINABLE = [pytest.param(name, marks=[pytest.mark.optimised] * (name in LONG)) for name in TRAINABLE]
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
@@ -162,7 +162,8 @@ def test_every_preset_trains_at_its_own_rates(name, tmp_path):
     cut = {"warmup": warmup, "replay": max(steps, config.batch, room), "steps": steps}
     options = [word for field, value in cut.items() for word in (f"--{field}", str(value))]
     out = tmp_path / "run"
-    words = ["train", config.env, "--preset", name, *options, "--eval-episodes", "1", "--log-points", "1", "--quiet"]
+    short = ["--eval-episodes", "1", "--eval-max-steps", "100", "--log-points", "1"]  # a game of Atari takes thousands
+    words = ["train", config.env, "--preset", name, *options, *short, "--quiet"]
     assert main([*words, "--out", str(out)]) == 0
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     expected = plan(rates_of(dataclasses.replace(config, **cut)), config.envs, steps)
