@@ -22,6 +22,12 @@ from own_things import OwnLinen, OwnNetwork, Walk, algorithm, jax_walk, own_dqn
 
 import qtwin
 from qtwin.cli import main
+from qtwin.envs.handed_in import handed_in
+from qtwin.lab.compare import _tell_here
+from qtwin.lab.grid import Protocol, cells_of
+from qtwin.lab.here import Here
+from qtwin.lab.python import _call as call_of
+from qtwin.lab.python import _names as names_of
 from qtwin.request.train import build
 
 ROOT = Path(__file__).parents[1]
@@ -300,6 +306,35 @@ def test_a_function_of_its_settings_is_compared_by_them(tmp_path, capsys):
     again = qtwin.compare(Walk, agents=[own_dqn, "dqn"], learning_rate=[1e-2, 1e-3], net="mlp:8", **kw)
     assert again.eval_return == found.eval_return
     assert "4 of them done" in capsys.readouterr().out
+
+
+def test_what_cannot_be_compared_is_refused_and_nothing_is_left_out_in_silence(tmp_path):
+    shared = {"warmup": 40, "steps": 400, "out": tmp_path / "none"}
+    for given, says in (
+        ({"lr": [1e-3, 1e-2]}, "there is no setting 'lr' to compare"),
+        ({"target": ["tied", "frozen"], "overlap": True}, "there is no setting 'overlap' to compare"),
+        ({"learning_rate": [None, 1e-3]}, "learning_rate takes one value or a list of them, and None came"),
+        ({"learning_rate": {1e-3: 1}}, "and {0.001: 1} came as a value"),
+    ):
+        with pytest.raises(qtwin.Refusal, match=says):
+            qtwin.compare(jax_walk(), **shared, **given)
+    assert not (tmp_path / "none").exists()
+
+
+def test_values_to_compare_may_be_numpys():
+    for values in (np.array([0.5, 2.0]), [np.float64(0.5), np.float32(2.0)], (each for each in (0.5, 2.0))):
+        assert names_of("learning_rate", values) == ["0.5", "2.0"]
+    assert names_of("steps", np.int64(3)) == ["3"]
+
+
+def test_a_cell_of_ones_own_that_fails_says_why_beside_it_and_the_report_how_it_is_called(tmp_path):
+    options = {"agent": names_of("agent", [own_dqn]), "learning_rate": ["0.1", "0.2"], "warmup": ["40"]}
+    protocol = Protocol(handed_in(Walk)[0], 1)
+    cell = cells_of(protocol, options)[0]
+    assert _tell_here(tmp_path, cell, Here(1.0, "no luck"), print)
+    assert (tmp_path / "cells" / f"{cell.folder}.log").read_text() == "lr 0.1: failed: no luck\n"
+    called = "qtwin.compare(Walk, agent=own_dqn, learning_rate=['0.1', '0.2'], warmup='40', seeds=1)"
+    assert call_of(protocol, options) == called
 
 
 def test_of_an_algorithm_only_rates_and_target_are_compared(tmp_path):
@@ -605,6 +640,16 @@ def test_environments_of_ones_own_have_processes_of_their_own_where_they_can_be_
         qtwin.train(lambda: Walk(), env_mode="async", **kw)
     with pytest.raises(qtwin.Refusal, match="needs a network with an encoder"):
         qtwin.train(jax_walk(), net=OwnNetwork, self_predict="simsiam", **{k: v for k, v in kw.items() if k != "net"})
+
+
+def test_what_cannot_be_loaded_is_refused():
+    for run, says in (
+        (qtwin.Run(None, {}, []), "in memory alone .out=None. and has no files"),
+        (None, "or what qtwin.train returned, and None came"),
+        (3, "and 3 came"),
+    ):
+        with pytest.raises(qtwin.Refusal, match=says):
+            qtwin.load(run)
 
 
 def test_short_reprs(whole):

@@ -243,7 +243,11 @@ def _tell_here(folder: Path, cell: Cell, ended: Here, say) -> bool:
     if not ended.wrong and summary.found is not None:
         say(f"{cell.label}: {described(summary.found['eval_return'])} in {_minutes(ended.seconds)}")
         return False
-    say(f"{cell.label}: failed: {plain(ended.wrong or summary.wrong)[:300]}")
+    told = f"{cell.label}: failed: {plain(ended.wrong or summary.wrong)[:300]}"
+    log = folder / "cells" / f"{cell.folder}.log"  # where a process writes why it failed
+    log.parent.mkdir(parents=True, exist_ok=True)
+    replace(log, f"{told}\n".encode())
+    say(told)
     return True
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from qtwin.config.dialect import python_dialect
 from qtwin.config.options import number, whole
-from qtwin.errors import Refusal
+from qtwin.errors import Refusal, nearest
 from qtwin.interrupts import Stopped
 from qtwin.request.handed_in import asked_of
 from qtwin.types import OWN, HandedIn
+
+HANDED_IN = ("net", "actor_net", "target")  # settings of which the thing itself can stand for its name
 
 
 class Comparison(NamedTuple):
@@ -89,6 +93,7 @@ def compare(
       Refusal: a combination makes no sense, there is nothing to compare, or it would take longer than the budget.
       qtwin.interrupts.Stopped: a signal came; the same call goes on from the last checkpoints.
     """
+    from qtwin.agents.catalog import every_setting
     from qtwin.lab import compare as lab
     from qtwin.lab.grid import PLAN, Protocol, cells_of, default_folder, is_own
     from qtwin.lab.results import collect
@@ -111,6 +116,10 @@ def compare(
         whole(eval_max_steps, "eval_max_steps", 0),
         version=version,
     )
+    known = every_setting()
+    for name in options:
+        if name not in known and name not in ("agent", "preset"):
+            raise Refusal(f"there is no setting '{name}' to compare{nearest(name, known)}")
     cells = cells_of(protocol, options)
     folder = Path(out) if out is not None else default_folder(protocol, cells)
     if folder.exists() and not folder.is_dir():
@@ -131,7 +140,8 @@ def compare(
 
 def _names(option: str, value: Any) -> list[str]:
     """The values of an option as names; two things of one name are told apart by their places."""
-    values = list(value) if isinstance(value, (list, set, range)) or _plain_tuple(value) else [value]
+    value = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+    values = list(value) if isinstance(value, (list, set, range, Iterator)) or _plain_tuple(value) else [value]
     named: list[Any] = []
     for each in values:
         name: Any = _name(option, each)
@@ -151,6 +161,10 @@ def _name(option: str, value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, (int, float)):
         return str(value)
+    if isinstance(value, np.generic):
+        return _name(option, value.item())
+    if value is None or (option not in HANDED_IN and not isinstance(value, str)):
+        raise Refusal(f"{option} takes one value or a list of them, and {value!r:.100} came as a value")
     name = asked_of("", None, {option: value}, None).settings[option]
     return name if name.startswith(OWN) else str(name)  # a target update that its spec says all of
 
@@ -162,6 +176,12 @@ def _plain_tuple(value: Any) -> bool:
 
 def _call(protocol: Any, options: Mapping[str, Sequence[str]]) -> str:
     """The call in Python, as the report shows it."""
-    given = {name: [str(each) for each in values] for name, values in options.items()}
-    words = [f"{name}={values[0]!r}" if len(values) == 1 else f"{name}={values!r}" for name, values in given.items()]
-    return f"qtwin.compare({', '.join([repr(str(protocol.env)), *words, f'seeds={protocol.seeds}'])})"
+    given = {name: [_shown(each) for each in values] for name, values in options.items()}
+    lists = {name: values[0] if len(values) == 1 else f"[{', '.join(values)}]" for name, values in given.items()}
+    words = [f"{name}={values}" for name, values in lists.items()]
+    return f"qtwin.compare({', '.join([_shown(protocol.env), *words, f'seeds={protocol.seeds}'])})"
+
+
+def _shown(name: str) -> str:
+    """A value as the call has it: a name in quotes, something that was handed in without."""
+    return name.removeprefix(OWN) if isinstance(name, HandedIn) and name.startswith(OWN) else repr(str(name))

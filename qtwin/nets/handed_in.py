@@ -100,5 +100,6 @@ def checked(name: HandedIn, env: EnvSpec, wanted: tuple[int, ...], action: bool 
     shape = getattr(came, "shape", None)
     if shape != (batch, *wanted) or not jnp.issubdtype(came.dtype, jnp.floating):
         told = type(came).__name__ if shape is None else f"{came.dtype}[{', '.join(['B', *map(str, shape[1:])])}]"
-        raise Refusal(f"the network {name} gives {told} for {takes}, and the agent needs {expected} in {env.id}")
+        hint = "; an actor's network is handed in as actor_net" if env.continuous and not action else ""
+        raise Refusal(f"the network {name} gives {told} for {takes}, and the agent needs {expected} in {env.id}{hint}")
     return net

@@ -49,7 +49,7 @@ def load(run: Any, seed: int | None = None, *, agent: Any = None, net: Any = Non
       Refusal: there is no run there, it holds no finished policy, the seed is none of its seeds, a file is damaged, or
         what was handed in is missing or does not fit.
     """
-    path = Path(getattr(run, "path", None) or run)
+    path = _place(run)
     if path.parent.name == "checkpoints":
         return _from_checkpoint(path, seed, agent, net, env)
     description = read_description(path)
@@ -61,6 +61,15 @@ def load(run: Any, seed: int | None = None, *, agent: Any = None, net: Any = Non
     from qtwin.run.weights import read_variables
 
     return policy._replace(variables=read_variables(path / "policy" / f"seed-{seed}.safetensors", policy.variables))
+
+
+def _place(run: Any) -> Path:
+    place = getattr(run, "path", run)
+    if isinstance(place, (str, Path)):
+        return Path(place)
+    if place is None and run is not None:
+        raise Refusal("this run is in memory alone (out=None) and has no files to load; train it with out='DIR'")
+    raise Refusal(f"run is a run directory, or what qtwin.train returned, and {run!r:.100} came")
 
 
 def _asked(agent: Any, net: Any, env: Any) -> Any:
