@@ -137,7 +137,7 @@ def build(
         notes += same_version(config, version, saved)
     run = {"engine": engine, "overlap": overlap}
     run["eval_max_steps"] = None if eval_max_steps is None else whole(eval_max_steps, "--eval-max-steps", 0)
-    # The environment may be written in another way: `_same_env` has seen that it is the same.
+    # The environment may be written in another way: `_same_things` has seen that it is the same.
     again = dataclasses.replace(config, env=saved.config.env) if saved else config
     seeds, run = go_on(given, again, run, saved, MAY_CHANGE, seeds_as_before=goes_on)
     run["frames"] = one_of("place of frames", frames or run["frames"], FRAMES)
@@ -280,7 +280,7 @@ def _same_agent(saved: SavedRun, out: str | None, agent: str | None) -> None:
 
 def _same_things(saved: SavedRun | None, out: str | None, env: str, spec: EnvSpec, agent: str | None) -> None:
     """Refuses to go on with a run in another environment, or with another algorithm of the caller's own."""
-    if saved is not None:
+    if saved:
         _same_env(saved, out, env, spec)
         _same_agent(saved, out, agent)
 
