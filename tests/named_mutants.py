@@ -33,8 +33,8 @@ class Mutant(NamedTuple):
 MUTANTS = {
     "twin: the target learns as the online network does": Mutant(
         "qtwin/twin.py",
-        "return dataclasses.replace(self, online=online, follower=follower)",
-        "return dataclasses.replace(self, online=online, follower=follower and online)",
+        "return dataclasses.replace(self, online=online, target_variables=target_variables)",
+        "return dataclasses.replace(self, online=online, target_variables=target_variables and online)",
         ("tests/test_update_target.py", "-k", "law_5_hard"),
     ),
     "target update: a soft target moves by the fraction that is to be kept": Mutant(
@@ -117,9 +117,9 @@ MUTANTS = {
         ("tests/test_train.py", "-k", "law_8 and more0"),
     ),
     "policy: every seed's file holds the first seed's weights": Mutant(
-        "qtwin/run/policy.py",
-        "network = online.part(acts) if acts else online",
-        "network = next(iter(variables.values()))",
+        "qtwin/run/export.py",
+        "network = acting(config, online)",
+        "network = acting(config, next(iter(variables.values())))",
         ("tests/test_policy_in_numpy.py", "tests/test_train.py", "-k", "not law_8 and not preset"),
     ),
     "supervised environments: what was under way when one was lost is stored": Mutant(
