@@ -192,6 +192,7 @@ def test_an_unknown_environment_leads_to_one_of_its_family_or_to_none(env, told)
         (lambda: qtwin.train("CartPole-v1", gamma=0.9), "unknown setting 'gamma'; qtwin calls it discount=0.9"),
         (lambda: qtwin.train("CartPole-v1", learning_rate=0), "learning_rate"),
         (lambda: qtwin.train("CartPole-v1", quiet="no"), "quiet is a flag"),
+        (lambda: qtwin.train("CartPole-v1", overlap="no"), "overlap is a flag"),
         (lambda: qtwin.train("CartPole-v1", resume=True), 'out="DIR"'),
         (lambda: qtwin.train_encoder("byol", tau=0.01), 'target="soft:0.01"'),
     ],

@@ -10,7 +10,7 @@ from qtwin.agents import handed_in
 from qtwin.agents.catalog import agent_of, check_read, fits
 from qtwin.config import option_specs
 from qtwin.config.config import Config
-from qtwin.config.options import number, read_settings, whole
+from qtwin.config.options import flag, number, read_settings, whole
 from qtwin.config.rates_of import budget, horizon, rates_of
 from qtwin.envs.catalog import home_of, resolve
 from qtwin.envs.guard import MODES, ON_NAN
@@ -135,7 +135,7 @@ def build(
     if saved:
         config = with_schedules_of(saved.config, config, "schedule_steps" in settings)
         notes += same_version(config, version, saved)
-    run = {"engine": engine, "overlap": overlap}
+    run = {"engine": engine, "overlap": flag(overlap, "--overlap")}
     run["eval_max_steps"] = None if eval_max_steps is None else whole(eval_max_steps, "--eval-max-steps", 0)
     # The environment may be written in another way: `_same_things` has seen that it is the same.
     again = dataclasses.replace(config, env=saved.config.env) if saved else config
