@@ -105,13 +105,23 @@ class Algorithm(_Algorithm):
     def _replace(self, **named: Any) -> Algorithm:
         return super()._replace(**_by_their_names(named))
 
+    def __getattr__(self, name: str) -> Any:  # asked for what is no field
+        if name not in RENAMED:
+            raise AttributeError(f"an Algorithm has no field {name!r}")
+        _warn(name, stacklevel=3)
+        return getattr(self, RENAMED[name])
+
 
 def _by_their_names(named: dict[str, Any]) -> dict[str, Any]:
     """Fields with their present names; an old one warns."""
     for old in set(named) & set(RENAMED):
-        warnings.warn(
-            f"the field {old} of qtwin.Algorithm is now {RENAMED[old]}; the old name goes with the next minor release",
-            DeprecationWarning,
-            stacklevel=3,
-        )
+        _warn(old, stacklevel=4)
     return {RENAMED.get(name, name): value for name, value in named.items()}
+
+
+def _warn(old: str, stacklevel: int) -> None:
+    warnings.warn(
+        f"the field {old} of qtwin.Algorithm is now {RENAMED[old]}; the old name goes with the next minor release",
+        DeprecationWarning,
+        stacklevel=stacklevel,
+    )

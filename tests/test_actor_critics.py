@@ -133,9 +133,9 @@ def improvement(chosen, pair, batch):
 
     def objective(params):
         online = Variables({**others, **params}, pair.online.stats)
-        return chosen.improvement.loss(pair.learn(online), device(batch), jax.random.key(1))
+        return chosen.policy_update.loss(pair.learn(online), device(batch), jax.random.key(1))
 
-    moved = {part: others[part] for part in chosen.improvement.parts}
+    moved = {part: others[part] for part in chosen.policy_update.parts}
     (loss, stats), slope = jax.jit(jax.value_and_grad(objective, has_aux=True))(moved)
     return loss, stats, slope
 

@@ -254,5 +254,5 @@ def test_specs_and_refusals_do_not_import_jax():
 def test_a_stack_of_frames_needs_a_last_axis_that_holds_it():
     env = SyncVectorEnv([lambda: Typed(Box(0, 255, (4, 6, 3), np.uint8), None)])
     assert from_vector(env, stack=3).spec.stack == 3
-    with pytest.raises(Refusal, match="hold no 2 frames along a last axis"):
+    with pytest.raises(Refusal, match="not 2 frames along the last axis"):
         from_vector(env, stack=2)

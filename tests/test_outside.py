@@ -95,7 +95,7 @@ def test_help_lists_and_rate_cards_know_it(here, capsys):
         (["corridor:6", "--agent", "cautious", "--bootstrap", "minto"], "cautious"),
         (["corridor:6", "--agent", "cautious", "--caution", "2"], "--caution is a number"),
         (["corridor:6", "--agent", "cautious", "--highest", "0"], "--highest is a whole number of at least 1"),
-        (["corridor:6", "--caution", "0.5"], "the agent dqn has no use for --caution, which is for cautious"),
+        (["corridor:6", "--caution", "0.5"], "the agent dqn does not use --caution, which is for cautious"),
         (["corridor:6", "--cautoin", "0.5"], "did you mean '--caution'?"),
         (["Pendulum-v1", "--agent", "cautious"], "needs discrete ones"),
     ],

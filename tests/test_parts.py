@@ -140,7 +140,7 @@ def test_the_optimisers_hold_no_target_leaf_and_every_part_learns(agent):
     )  # fmt: skip
     before, target_variables = pair.online.params, pair.target_variables
     step = jax.jit(lambda *state: gradient_step(chosen, *state))
-    for i in range(chosen.improvement.every):
+    for i in range(chosen.policy_update.every):
         _, _, pair, optimiser = step(pair, optimiser, batch, rng.root(0), jnp.int32(i))
     for part, old in before.items():
         assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (old, pair.online.params[part])), strict=True))

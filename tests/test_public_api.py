@@ -52,6 +52,8 @@ def test_old_names_work_for_one_release_and_warn():
     with pytest.warns(DeprecationWarning, match=r"field relabel .* is now process_chunk"):
         made = made._replace(relabel=print)
     assert made.process_chunk is print
+    with pytest.warns(DeprecationWarning, match="relabel"):
+        assert made.relabel is print
     assert isinstance(made, qtwin.Algorithm)
     with pytest.warns(DeprecationWarning, match="target_variables"):
         assert qtwin.Twin(1, 2).follower == 2
