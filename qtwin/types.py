@@ -170,7 +170,8 @@ def module_of(thing: Any) -> str:
 
 def kind_of(thing: Any) -> str:
     """What it is, for a message: ``a str``, ``None``."""
-    return "None" if thing is None else f"a {type(thing).__name__}"
+    name = type(thing).__name__
+    return "None" if thing is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 def _without_arguments(thing: Any) -> Any:

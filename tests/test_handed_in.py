@@ -432,7 +432,7 @@ BAD_ENVS = {
     "object": (object(), NOT_AN_ENV),
     "instance": (Walk(), "cannot be made again.*hand in the class Walk"),
     "arguments": (lambda n: Walk(), "cannot be called without further arguments.*qtwin.vector"),
-    "no env": (lambda: 3, "expected a gymnasium.Env from the function that was handed in as env, and a int came"),
+    "no env": (lambda: 3, "expected a gymnasium.Env from the function that was handed in as env, and an int came"),
     "raises": (raising, "cannot be made: RuntimeError: no screen"),
     "vector": (SyncVectorEnv([Walk]), "already made cannot be made again"),
     "vector of none": (qtwin.vector(lambda n: None), "from the function in qtwin.vector, and None came"),
@@ -623,7 +623,7 @@ def test_settings_that_an_algorithm_cannot_take_are_refused():
     for setting, says in (
         ({"learning_rate": 0.1}, "put together already, and learning_rate came"),
         ({"discount": 0.5}, "has the discount 0.9, and discount=0.5 came"),
-        ({"target": 3}, "target is a spec such as 'hard:500', or a qtwin.TargetUpdate, and a int came"),
+        ({"target": 3}, "target is a spec such as 'hard:500', or a qtwin.TargetUpdate, and an int came"),
         ({"preset": "nature"}, "a recipe for the agent dqn"),
     ):
         preset = setting.pop("preset", None)
