@@ -29,6 +29,7 @@ from qtwin.lab.here import Here
 from qtwin.lab.python import _call as call_of
 from qtwin.lab.python import _names as names_of
 from qtwin.request.train import build
+from qtwin.run.train import _told
 
 ROOT = Path(__file__).parents[1]
 KW = {"steps": 400, "envs": 4, "log_points": 2, "eval_episodes": 3, "quiet": True, "eval_max_steps": 30}
@@ -482,13 +483,18 @@ def test_a_run_goes_on_with_the_arguments_and_rates_that_it_began_with(tmp_path)
     """Those that a function has decided by itself are in no setting of the run."""
     out, agent = tmp_path / "run", of_rates(qtwin.hard(10))
     kw = KW | {"log_points": 1, "eval_episodes": 1, "out": out}
-    qtwin.train(Walk, env_kwargs={"goal": 3}, agent=agent, warmup=40, **kw | {"steps": 80})
+    run = qtwin.train(Walk, env_kwargs={"goal": 3}, agent=agent, warmup=40, **kw | {"steps": 80})
     config = json.loads((out / "config.json").read_text())
     assert config["config"]["env_kwargs"] == '{"goal": 3}'
     assert config["built"] == {
         "collect": "4", "regress": "1", "warmup": "40", "target": "hard:10", "replay": "400", "batch": "8",
         "n_step": "1", "discount": "0.9",
     }  # fmt: skip
+    assert run.summary["target"] == "hard:10"
+    request = build(Walk, agent=agent, settings={"warmup": 40, "steps": 400})
+    told = _told(request.config, agent(None, None))  # what diagnostics go by
+    assert (request.config.collect, request.config.discount, request.config.batch) == (10, 0.99, 128)
+    assert (told.collect, told.discount, told.batch) == (4, 0.9, 8)
     goes_on = {"resume": True, "out": out, "steps": 120, "quiet": True}
     for other, says in (
         (of_rates(qtwin.hard(3), collect=2), "collect 4, not 2; target hard:10, not hard:3"),

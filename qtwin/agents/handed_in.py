@@ -117,12 +117,16 @@ def config_of(agent: HandedIn, base: Config) -> Config:
     """The run ``base`` of an algorithm: of one that is put together with the rates and facts that it has."""
     if not is_finished(agent):
         return dataclasses.replace(base, agent=agent)
-    algorithm: Algorithm = agent.thing
+    return told_by(agent.thing, dataclasses.replace(base, agent=agent, n_step=1, discount=1.0))
+
+
+def told_by(algorithm: Algorithm, c: Config) -> Config:
+    """The settings ``c`` with what the algorithm that a function made of them says itself."""
     rates, replay = algorithm.rates, algorithm.replay
     return dataclasses.replace(
-        base, agent=agent, collect=rates.collect, regress=rates.regress, warmup=rates.warmup,
-        target=target_in(rates.target_update), replay=replay.capacity, batch=replay.batch, n_step=replay.n_step or 1,
-        discount=1.0 if replay.gamma is None else replay.gamma,
+        c, collect=rates.collect, regress=rates.regress, warmup=rates.warmup, target=target_in(rates.target_update),
+        replay=replay.capacity, batch=replay.batch, n_step=c.n_step if replay.n_step is None else replay.n_step,
+        discount=c.discount if replay.gamma is None else replay.gamma,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from qtwin.envs.spec import EnvSpec
 from qtwin.envs.supervised import Supervised
 from qtwin.envs.vector_edge import guard_inside
 from qtwin.errors import Broken, Refusal, nearest
-from qtwin.types import OWN
+from qtwin.types import OWN, kind_of
 
 
 def gym_spec(name: str, **make_kwargs) -> EnvSpec:
@@ -108,7 +108,7 @@ def made_spec(name: str, make: Callable[[], gym.Env]) -> EnvSpec:
         raise Refusal(f"{name} cannot be made: {type(error).__name__}: {first_line(error)}") from error
     if not isinstance(env, gym.Env):
         raise Refusal(
-            f"{name}: expected a gymnasium.Env from the function that was handed in as env, and a {type(env).__name__}"
+            f"{name}: expected a gymnasium.Env from the function that was handed in as env, and {kind_of(env)}"
             " came; return one environment, or write qtwin.vector(function) for a function of the number of them"
         )
     try:

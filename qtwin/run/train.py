@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtwin.agents.handed_in import is_finished
+from qtwin.agents.handed_in import is_finished, told_by
 from qtwin.agents.info import OWN_OUTPUT
+from qtwin.config.config import Config
 from qtwin.engine.played import limit_note
 from qtwin.envs.guard import Care
 from qtwin.envs.preprocessing import PREPROCESSINGS
@@ -89,8 +90,13 @@ class Training:
     score: Score = SCORE
     needs: tuple[str, ...] = JUDGED
 
+    @property
+    def told(self) -> Config:
+        """The settings, as the algorithm has them."""
+        return _told(self.request.config, self.algorithm)
+
     def title(self) -> str:
-        return f"{self.spec.id}  {self.request.config.agent}  target {self.request.config.target}"
+        return f"{self.spec.id}  {self.told.agent}  target {self.told.target}"
 
     def lines(self) -> list[str]:
         said = [limit_note(self.spec, self.request.eval_max_steps)]
@@ -133,7 +139,7 @@ class Training:
         from qtwin.run.log_point import Measured, SupportWarning
         from qtwin.run.loop import Observer
 
-        config, rule, every = self.request.config, self.algorithm.rates.target_update, self.every
+        config, rule, every = self.told, self.algorithm.rates.target_update, self.every
         readings = reading_marks(self.pauses.logs) if every else frozenset()
         diagnosis = Diagnosis(self.fleet, rule, config, out, logs.points, start, readings, screen.say, every)
         warn = SupportWarning(config, logs, screen.say)
@@ -152,11 +158,11 @@ class Training:
 
     def draw(self, out: Path, judged: Finished, points: list[dict]) -> None:
         del judged
-        draw(out, self.spec, self.request.config, points)
+        draw(out, self.spec, self.told, points)
 
     def summary(self, judged: Finished, points: list[dict], took: Took) -> dict:
         del points
-        return summarise(self.spec, self.request.config, self.fleet, judged.played, took)
+        return summarise(self.spec, self.told, self.fleet, judged.played, took)
 
 
 def execute_in_memory(request: Request) -> InMemory:
@@ -217,6 +223,11 @@ def _of_qtwin(agent: str) -> bool:
     return not agent.startswith(OWN) and not origin_of("agent", agent)
 
 
+def _told(config: Config, algorithm: Algorithm) -> Config:
+    own = not _of_qtwin(config.agent) and not is_finished(config.agent)
+    return told_by(algorithm, config) if own else config
+
+
 def _pauses(request: Request, algorithm: Algorithm, plan: Plan) -> tuple[Marks, int]:
     """Where the run pauses, and at every so manieth log point its diagnostics are read."""
     from qtwin.run.diagnose import diagnose_every, looks, reading_marks
@@ -235,7 +246,8 @@ def _fleet(
     from qtwin.measure.overestimation import Overestimation
 
     # An algorithm that is put together may not tell its discount, without which no value can be held against a return.
-    known = request.config.discount < 1 or not is_finished(request.config.agent)
+    told = _told(request.config, algorithm)
+    known = told.discount < 1 or not is_finished(told.agent)
     return fleet_of(
         algorithm,
         env,
@@ -246,7 +258,7 @@ def _fleet(
         frames=out if request.frames == "disk" else None,
         drop=request.on_nan == "drop",
         eval_max_steps=request.eval_max_steps,
-        judge=Overestimation(request.config.discount, spec.time_limit or 0) if known else None,
+        judge=Overestimation(told.discount, spec.time_limit or 0) if known else None,
     )
 
 
