@@ -165,10 +165,9 @@ def same_run(
     other = [f"{name} {before[name]!r}, not {now[name]!r}" for name in now if before[name] != now[name]]
     other = [text for text in other if text.split()[0] not in may_change]
     if other:
-        raise Refusal(
-            f"the run in {out} was started with {'; '.join(other)}: leave {'that' if len(other) == 1 else 'those'} out,"
-            " or train to another --out"
-        )
+        own = any(str(before[name]).startswith(OWN) for name in now if before[name] != now[name])
+        instead = "hand in what it began with" if own else f"leave {'that' if len(other) == 1 else 'those'} out"
+        raise Refusal(f"the run in {out} was started with {'; '.join(other)}: {instead}, or train to another --out")
 
 
 def description_of(config: Any, seeds: tuple[int, ...], **more: Any) -> dict:
