@@ -1,6 +1,6 @@
-"""What a TD target makes of the two networks, for every agent that compares actions by their values.
+"""Bootstraps: how the TD target uses the two networks, for all agents with action values.
 
-How the target follows (process 2) and how it is used here are two choices, independent of each other.
+How the target network is updated (process 2) and how the TD target uses it are independent choices.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from qtwin.types import Array, Transition
 
 
 def target_values(net: Net, twin: Twin, obs: Array, key: Array | None = None) -> Array:
-    """Qbar(obs): what the target network says; of a target that keeps several copies the mean of what they say.
+    """Qbar(obs): the output of the target network; for a target with several copies, the mean of their outputs.
 
     Args:
       net: the network.
-      twin: the two.
+      twin: the online and the target network.
       obs: [B, *obs_shape]
-      key: of the noise, where the network has some (NoisyNet); None leaves it out.
+      key: for the noise of a noisy network (NoisyNet); None evaluates it without noise.
 
     Returns:
-      [B, A], as ``net.apply`` does, behind a stop-gradient.
+      the output of ``net.apply``, behind a stop-gradient. [B, A]
     """
     values = [net.apply(copy, obs) if key is None else net.drawn(copy, obs, key) for copy in twin.targets]
     return stop_gradient(sum(values) / len(values) if len(values) > 1 else values[0])
 
 
 class Values(NamedTuple):
-    """What a way to bootstrap may ask for: a batch, and the two networks' values of it, computed when asked for.
+    """The inputs of a bootstrap: a batch, and the two networks' values for it, computed on demand.
 
     Attributes:
       net: the network, obs [B, ...] -> values [B, A].
-      twin: the two.
+      twin: the online and the target network.
       batch: the transitions.
-      key: of what is drawn; the networks' noise has keys of its own.
+      key: for random choices; the networks' noise uses separate keys derived from it.
     """
 
     net: Net
@@ -64,7 +64,7 @@ class Values(NamedTuple):
         return target_values(self.net, self.twin, self.batch.obs, self._noise(2))
 
     def _noise(self, which: int) -> Array:
-        return jax.random.split(jax.random.fold_in(self.key, 1), 3)[which]  # apart from what layers and minto draw
+        return jax.random.split(jax.random.fold_in(self.key, 1), 3)[which]  # separate from layers and minto
 
     @property
     def paid(self) -> tuple[Array, Array]:
@@ -75,10 +75,11 @@ class Values(NamedTuple):
 def bootstrap(spec: str, net: Net) -> Callable[[Twin, Transition, Array], Array]:
     """``(twin, batch, key) -> y [B]``: the TD target by name (`qtwin.config.bootstrap_specs.BOOTSTRAPS`).
 
-    No gradient passes through y but for ``residual``.
+    No gradient passes through y, except with ``residual``.
 
     Args:
-      spec: ``max``, ``double``, ``minto``, ``mellowmax:5``, ...; all but ``maxmin``, which is an agent's own.
+      spec: ``max``, ``double``, ``minto``, ``mellowmax:5``, ...; all except ``maxmin``, which agents implement
+        themselves.
       net: the network, obs [B, ...] -> values [B, A].
     """
     choice = parse(spec)
@@ -132,7 +133,7 @@ def minto_random(v: Values) -> Array:
 
 
 def make_regulariser(spec: str, net: Net) -> Callable[[Twin, Transition, Array], Array]:
-    """``(twin, batch, q [B]) -> loss []``: what is added to a loss (`qtwin.config.bootstrap_specs.REGULARISERS`).
+    """``(twin, batch, q [B]) -> loss []``: a term added to the loss (`qtwin.config.bootstrap_specs.REGULARISERS`).
 
     Args:
       spec: ``none``, ``functional:KAPPA`` or ``proximal:C``.

@@ -1,6 +1,6 @@
 """Returns as distributions: fixed atoms (C51), fixed fractions (QR-DQN), any fraction (IQN), and classes (HL-Gauss).
 
-Targets let no gradient through; losses are of each transition by itself, [B].
+Targets are behind a stop-gradient; losses are returned per transition, [B].
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def mean_of(probabilities: Array, z: Array) -> Array:
 
 
 def of_action(each: Array, action: Array) -> Array:
-    """The distributions of the actions that were taken: [B, A, K], action [B] -> [B, K]
+    """The distributions of the actions taken: [B, A, K], action [B] -> [B, K]
 
-    Picked by a mask, as `qtwin.td.targets.q_of_action` does.
+    Selected with a mask, as in `qtwin.td.targets.q_of_action`.
     """
     chex.assert_rank([each, action], [3, 1])
     chex.assert_equal_shape_prefix([each, action], 1)
@@ -44,11 +44,12 @@ def of_action(each: Array, action: Array) -> Array:
 def categorical_target(reward: Array, discount: Array, p_next: Array, z: Array) -> Array:
     """The distribution of r + discount * Z(s') projected onto the atoms (Bellemare, Dabney & Munos 2017, equation 7).
 
-    What falls between two atoms is shared by them, the nearer the more; what falls outside goes to the last.
+    Probability that falls between two atoms is split between them in proportion to proximity; probability outside the
+    support goes to the nearest end atom.
 
     Args:
       reward: [B]
-      discount: gamma**n, and 0 where s' is terminal. [B]
+      discount: gamma**n, or 0 where s' is terminal. [B]
       p_next: probabilities of the atoms at s'. [B, K]
       z: the atoms, evenly spaced. [K]
 
@@ -59,7 +60,7 @@ def categorical_target(reward: Array, discount: Array, p_next: Array, z: Array) 
     chex.assert_shape(p_next, (*reward.shape, *z.shape))
     atoms = z.shape[0]
     if atoms == 1:
-        return jax.lax.stop_gradient(p_next)  # one atom holds all that there is
+        return jax.lax.stop_gradient(p_next)  # a single atom has all the probability
     moved = jnp.clip(reward[:, None] + discount[:, None] * z[None, :], z[0], z[-1])  # [B, K]
     gap = (z[-1] - z[0]) / (atoms - 1)
     share = jnp.clip(1.0 - jnp.abs(moved[:, None, :] - z[None, :, None]) / gap, 0.0, 1.0)  # [B, to, from]
@@ -73,7 +74,7 @@ def cross_entropy(logits: Array, probabilities: Array) -> Array:
 
 
 def divergence(logits: Array, probabilities: Array) -> Array:
-    """KL(p || softmax(logits)), which Rainbow ranks by (Hessel et al. 2018, section 3). [B, K], [B, K] -> [B]"""
+    """KL(p || softmax(logits)), Rainbow's replay priority (Hessel et al. 2018, section 3). [B, K], [B, K] -> [B]"""
     entropy = -jnp.sum(jax.scipy.special.xlogy(probabilities, probabilities), axis=-1)
     return jnp.maximum(jax.lax.stop_gradient(cross_entropy(logits, probabilities)) - entropy, 0.0)
 
@@ -86,14 +87,14 @@ def classes_of(support: str, atoms: int) -> tuple[Array, Array]:
 
 
 def hl_gauss(y: Array, edges: Array, sigma: float) -> Array:
-    """How much of a normal distribution around y falls into each class, over what falls into all of them.
+    """The probability that a normal distribution around y assigns to each class, normalised over all classes.
 
-    Farebrother et al. 2024, section 3.2 and its appendix's code.
+    Farebrother et al. 2024, section 3.2 and the code in its appendix.
 
     Args:
-      y: a target; outside of the classes it counts as the outermost edge. [B]
+      y: the target, clipped to the range of the classes. [B]
       edges: [K + 1]
-      sigma: standard deviation in widths of a class. With 0 all goes to the class that y lies in.
+      sigma: standard deviation, in class widths. With 0 the class that contains y has probability 1.
 
     Returns:
       probabilities. [B, K]

@@ -1,4 +1,4 @@
-"""Losses on the TD error, by name; each [B] -> []."""
+"""Losses on the TD error, by name; each maps [B] -> []."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def squared(td_error: Array) -> Array:
 
 
 def mean_squared(td_error: Array) -> Array:
-    """Mean squared TD error, as CleanRL and torch's ``mse_loss`` have it: twice `squared`. [B] -> []"""
+    """Mean squared TD error, as in CleanRL and torch's ``mse_loss``: twice `squared`. [B] -> []"""
     return jnp.mean(EACH["mse"](td_error))
 
 
@@ -36,8 +36,9 @@ def smooth(error: Array) -> Array:
 
 
 def mean_over(each: Array, weight: Array | None) -> Array:
-    """The mean of the losses of a batch, each counted as much as its importance weight says (Schaul et al. 2016,
-    algorithm 1). [B], [B] or None -> []
+    """The mean of the losses of a batch, each multiplied by its importance weight (Schaul et al. 2016, algorithm 1).
+
+    [B], [B] or None -> []
     """
     return jnp.mean(each if weight is None else each * weight)
 
@@ -48,7 +49,7 @@ def regression(name: str, td_error: Array, weight: Array | None = None) -> Array
     Args:
       name: "huber", "mse" or "half-mse".
       td_error: target minus prediction. [B]
-      weight: importance weights of the transitions; None counts all alike. [B]
+      weight: importance weights of the transitions; None weights all equally. [B]
 
     Returns:
       the mean. []
@@ -66,13 +67,13 @@ def regression(name: str, td_error: Array, weight: Array | None = None) -> Array
 
 
 def quantile_huber(z: Array, y: Array) -> Array:
-    """The quantile regression loss of predicted quantiles from samples of the target (Dabney et al. 2018, equation 10).
+    """The quantile Huber loss of predicted quantiles against samples of the target (Dabney et al. 2018, equation 10).
 
-    rho_tau(u) = |tau - [u < 0]| Huber(u), u = y_k - z_m, tau_m = (m + 1/2) / M; the mean over all.
+    rho_tau(u) = |tau - [u < 0]| Huber(u), u = y_k - z_m, tau_m = (m + 1/2) / M; the mean over B, M and K.
 
     Args:
       z: predicted quantiles. [B, M]
-      y: the target's. [B, K]
+      y: samples, or quantiles, of the target. [B, K]
     """
     chex.assert_rank([z, y], 2)
     chex.assert_equal_shape_prefix([z, y], 1)
@@ -82,7 +83,7 @@ def quantile_huber(z: Array, y: Array) -> Array:
 
 
 def of_critics(name: str, td_error: Array) -> Array:
-    """The loss ``name`` of every critic by itself, added up. [E, B] -> []"""
+    """The sum over critics of the loss ``name``. [E, B] -> []"""
     chex.assert_rank(td_error, 2)
     return sum(LOSSES[name](error) for error in td_error)
 

@@ -1,5 +1,5 @@
-"""TD targets: what process 3 regresses towards. Paper and formula each; no gradient passes through them, but for the
-residual one, a control."""
+"""TD targets, which process 3 regresses towards, each with its paper and formula. All are behind a stop-gradient except
+the residual target, a control."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def max_target(reward: Array, discount: Array, q_next: Array) -> Array:
 
     Args:
       reward: [B]
-      discount: gamma**n, and 0 where s' is terminal. [B]
+      discount: gamma**n, or 0 where s' is terminal. [B]
       q_next: the target network's values of s'. [B, A]
 
     Returns:
@@ -38,9 +38,9 @@ def double_target(reward: Array, discount: Array, q_next: Array, q_next_online: 
 
     Args:
       reward: [B]
-      discount: gamma**n, and 0 where s' is terminal. [B]
-      q_next: the target network's values of s', which value the action. [B, A]
-      q_next_online: the online network's values of s', which choose it. [B, A]
+      discount: gamma**n, or 0 where s' is terminal. [B]
+      q_next: the target network's values of s', which evaluate the action. [B, A]
+      q_next_online: the online network's values of s', which select it. [B, A]
 
     Returns:
       y. [B]
@@ -58,11 +58,11 @@ def double_target(reward: Array, discount: Array, q_next: Array, q_next_online: 
 
 
 def value_target(reward: Array, discount: Array, value_next: Array) -> Array:
-    """y = r + discount * V(s'), for a policy that says how much s' is worth (Lillicrap et al. 2016, algorithm 1).
+    """y = r + discount * V(s'), with V(s') evaluated under the policy (Lillicrap et al. 2016, algorithm 1).
 
     Args:
       reward: [B]
-      discount: gamma**n, and 0 where s' is terminal. [B]
+      discount: gamma**n, or 0 where s' is terminal. [B]
       value_next: V(s'). [B], or [B, K] for the K quantiles of a distribution
 
     Returns:
@@ -90,17 +90,17 @@ def munchausen_target(
     """y = r + alpha [tau log pi(a | s)]_l0^0 + discount * sum_a' pi(a' | s') (Qbar(s', a') - tau log pi(a' | s')), pi
     the softmax of Qbar / tau (Vieillard, Pietquin & Geist 2020, section 3, with the clipping of section 4.1).
 
-    With alpha 0 it is soft Q-learning's target, which tends to `max_target` as tau goes to 0.
+    With alpha 0 this is the target of soft Q-learning, which tends to `max_target` as tau goes to 0.
 
     Args:
-      reward: of one step; the bonus is that of the first action, and what n steps would owe is not known here. [B]
-      discount: gamma, and 0 where s' is terminal. [B]
+      reward: of one step; n-step returns are not supported, as the bonus is known for the first action only. [B]
+      discount: gamma, or 0 where s' is terminal. [B]
       q_next: the target network's values of s'. [B, A]
       q_here: the target network's values of s. [B, A]
       action: a. [B] int32
-      alpha: how much of the scaled log-policy is added to the reward.
+      alpha: coefficient of the scaled log-policy that is added to the reward.
       tau: the temperature, positive.
-      least: l0, the least that tau log pi(a | s) counts for.
+      least: l0, the lower bound to which tau log pi(a | s) is clipped.
 
     Returns:
       y. [B]
@@ -118,15 +118,15 @@ def minto_target(
 ) -> Array:
     """y = r + discount * max_a min(Q, Qbar)(s', a) (Hendawy et al. 2025, "Use the online network if you can").
 
-    Its paper's controls put in place of the smaller value the larger, the mean, or one of the two by chance.
+    The controls in the paper replace the smaller value by the larger, by the mean, or by one of the two at random.
 
     Args:
       reward: [B]
-      discount: gamma**n, and 0 where s' is terminal. [B]
+      discount: gamma**n, or 0 where s' is terminal. [B]
       q_next: the target network's values of s'. [B, A]
       q_next_online: the online network's. [B, A]
       how: "min", "max", "mean" or "random".
-      key: of the chance, for "random": one toss for each transition.
+      key: for "random", which draws once per transition.
 
     Returns:
       y. [B]
@@ -149,7 +149,7 @@ def maxmin_target(reward: Array, discount: Array, q_next: Array) -> Array:
 
     Args:
       reward: [B]
-      discount: gamma**n, and 0 where s' is terminal. [B]
+      discount: gamma**n, or 0 where s' is terminal. [B]
       q_next: K target networks' values of s'. [K, B, A]
 
     Returns:
@@ -162,11 +162,11 @@ def maxmin_target(reward: Array, discount: Array, q_next: Array) -> Array:
 def mellowmax_target(reward: Array, discount: Array, q_next: Array, sharpness: float) -> Array:
     """y = r + discount * log(mean_a exp(w Q(s', a))) / w (Asadi & Littman 2017; Kim et al. 2019, equation 4).
 
-    A soft maximum, between the mean (w to 0) and the maximum (w to infinity), that is a non-expansion.
+    A soft maximum between the mean (w -> 0) and the maximum (w -> infinity); it is a non-expansion.
 
     Args:
       reward: [B]
-      discount: gamma**n, and 0 where s' is terminal. [B]
+      discount: gamma**n, or 0 where s' is terminal. [B]
       q_next: values of s'. [B, A]
       sharpness: w, positive.
 
@@ -179,11 +179,11 @@ def mellowmax_target(reward: Array, discount: Array, q_next: Array, sharpness: f
 
 
 def residual_target(reward: Array, discount: Array, q_next_online: Array) -> Array:
-    """y = r + discount * max_a Q(s', a), the one target here through which a gradient passes (Baird 1995, section 4).
+    """y = r + discount * max_a Q(s', a), the only target here without a stop-gradient (Baird 1995, section 4).
 
     Args:
       reward: [B]
-      discount: gamma**n, and 0 where s' is terminal. [B]
+      discount: gamma**n, or 0 where s' is terminal. [B]
       q_next_online: the online network's values of s'. [B, A]
 
     Returns:
@@ -196,13 +196,13 @@ def residual_target(reward: Array, discount: Array, q_next_online: Array) -> Arr
 def lambda_returns(reward: Array, discount: Array, value_next: Array, last: Array, trace: float) -> Array:
     """y_t = r_t + discount_t ((1 - lambda) V(s_{t+1}) + lambda y_{t+1}), backwards through a chunk (Sutton 1988).
 
-    With V the maximum of Q it is Peng & Williams' (1994), and PQN's (Gallici et al. 2024, equation 16).
+    With V = max_a Q this is the return of Peng & Williams (1994) and of PQN (Gallici et al. 2024, equation 16).
 
-    At the chunk's end, and where an episode was truncated, y_{t+1} is V(s_{t+1}).
+    At the end of the chunk, and where an episode was truncated, y_{t+1} is V(s_{t+1}).
 
     Args:
       reward: [T, N]
-      discount: gamma, and 0 where s_{t+1} is terminal. [T, N]
+      discount: gamma, or 0 where s_{t+1} is terminal. [T, N]
       value_next: V(s_{t+1}), of the true next states. [T, N]
       last: the episode ended with this step. [T, N] bool
       trace: lambda; 0 is the one-step target.
@@ -230,10 +230,10 @@ def lambda_returns(reward: Array, discount: Array, value_next: Array, last: Arra
 
 
 def q_of_action(q: Array, action: Array) -> Array:
-    """The values of the actions that were taken: q [B, A], action [B] -> [B]
+    """The values of the actions taken: q [B, A], action [B] -> [B]
 
-    Picked by a mask rather than by index: the gradient of an indexed read is a scatter, which a CPU does one row at a
-    time.
+    Selected with a mask rather than an index: the gradient of an indexed read is a scatter, which a CPU executes one
+    row at a time.
 
     Examples:
       >>> import jax.numpy as jnp
@@ -247,7 +247,7 @@ def q_of_action(q: Array, action: Array) -> Array:
 
 
 def _check(reward: Array, discount: Array, *values: Array) -> None:
-    """Of a batch: rewards and discounts [B], values [B, A]."""
+    """Check the shapes of a batch: rewards and discounts [B], values [B, A]."""
     chex.assert_rank([reward, discount], 1)
     chex.assert_equal_shape([reward, discount])
     chex.assert_rank(list(values), 2)
