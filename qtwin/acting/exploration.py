@@ -1,4 +1,4 @@
-"""Exploration: how a value function acts, and how epsilon falls."""
+"""Exploration: acting with action values, and schedules of epsilon."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from qtwin.rng import integers
 from qtwin.state import Held
 from qtwin.types import Array, PyTree, Variables
 
-Act = Callable[[Variables, Array, Array, Array], Array]  # an agent's: (variables, obs, epsilon, key) -> action
-LONGEST = 10_000  # steps that a random action may last; with exponent 2 one in 16,000 would last longer
+Act = Callable[[Variables, Array, Array, Array], Array]  # of an agent: (variables, obs, epsilon, key) -> action
+LONGEST = 10_000  # longest duration of a random action, in steps; with exponent 2 one in 16,000 would be longer
 
 
 def epsilon_greedy(q: Array, epsilon: Array, key: Array) -> Array:
-    """With probability epsilon a uniformly random action, else the greedy one (the first of equals).
+    """With probability epsilon a uniformly random action, else the greedy one (ties go to the first).
 
     Args:
       q: action values. [N, A]
-      epsilon: []
-      key: a key for this call alone.
+      epsilon: probability of a random action. []
+      key: a key that is not used elsewhere.
 
     Returns:
       actions. [N] int32
@@ -48,26 +48,27 @@ def epsilon_greedy(q: Array, epsilon: Array, key: Array) -> Array:
 
 
 def nothing_held(envs: int, zeta: float) -> Held | tuple:
-    """No random action is under way in any of ``envs`` environments; () where ``zeta`` is 0, since none lasts."""
+    """The initial state: no random action in progress in any environment; () where ``zeta`` is 0."""
     if not zeta:
         return ()
     return Held(jnp.zeros(envs, jnp.int32), jnp.zeros(envs, jnp.int32))
 
 
 def lengths(exponent: float, key: Array, count: int) -> Array:
-    """Draws from a zeta distribution, P(n) in proportion to n^-exponent, cut at `LONGEST`: [count] int32."""
+    """Samples of a zeta distribution, P(n) proportional to n^-exponent, truncated at `LONGEST`: [count] int32."""
     mass = np.arange(1, LONGEST + 1, dtype=np.float64) ** -exponent
     below = jnp.asarray(np.cumsum(mass)[:-1] / mass.sum(), jnp.float32)
     return 1 + jnp.searchsorted(below, jax.random.uniform(key, (count,)), side="right").astype(jnp.int32)
 
 
 def ez_greedy(act: Act, exponent: float, num_actions: int) -> Callable:
-    """Epsilon-greedy whose random actions last (Dabney, Ostrovski and Barreto 2021, "Temporally-extended
-    epsilon-greedy exploration", algorithm 1): where none is under way, with probability epsilon one begins, drawn
-    uniformly and taken for as many steps as a zeta distribution says. It goes on through the end of an episode.
+    """Epsilon-greedy with repeated random actions (Dabney, Ostrovski and Barreto 2021, "Temporally-extended
+    epsilon-greedy exploration", algorithm 1). Where no random action is in progress, one starts with probability
+    epsilon; it is drawn uniformly, repeated for a number of steps drawn from a zeta distribution, and continues across
+    episode boundaries.
 
     Args:
-      act: an agent's, asked for its greedy action.
+      act: the agent's ``act``, called with epsilon 0 for the greedy action.
       exponent: of the zeta distribution, 2 in the paper.
       num_actions: A.
 
@@ -95,17 +96,17 @@ def choose(
     key: Array,
     values: Callable[[Array], Array] = lambda out: out,
 ) -> Array:
-    """How an agent acts by the values of its network: epsilon-greedily; or by the network's own noise where it has some
-    (NoisyNet, Fortunato et al. 2018, section 3.1), greedily then, and without noise where ``explore`` is 0. Each
-    environment has a draw of the noise to itself; one for all of them would make them explore alike.
+    """Selects actions by a network's values: epsilon-greedy, or greedy with the network's noise where it has noisy
+    layers (NoisyNet, Fortunato et al. 2018, section 3.1), which is off where ``explore`` is 0. Each environment has an
+    independent sample of the noise; with one for all of them they would explore in the same way.
 
     Args:
       net: the network.
       variables: its variables.
-      inputs: what it takes, observations [N, ...].
-      explore: epsilon; with a noisy network anything but 0 is noise. []
-      key: a key for this call alone.
-      values: what the network gives -> action values [N, A].
+      inputs: the network's inputs, observations [N, ...].
+      explore: epsilon; for a noisy network any value other than 0 turns the noise on. []
+      key: a key that is not used elsewhere.
+      values: maps the network's output to action values [N, A].
 
     Returns:
       actions. [N] int32
@@ -118,7 +119,7 @@ def choose(
 
 
 def uniform_actions(env: EnvSpec, count: int, key: Array) -> Array:
-    """Uniformly random actions, as the warm-up takes them: [count] int32, or [count, A] in [-1, 1]."""
+    """Uniformly random actions, used during warm-up: [count] int32, or [count, A] in [-1, 1]."""
     _, what = jax.random.split(key)
     if env.continuous:
         return jax.random.uniform(what, (count, *env.action_shape), jnp.float32, -1.0, 1.0)
@@ -126,24 +127,24 @@ def uniform_actions(env: EnvSpec, count: int, key: Array) -> Array:
 
 
 def gaussian(action: Array, sigma: Array, key: Array) -> Array:
-    """A deterministic action with noise (Fujimoto et al. 2018, algorithm 1), kept within the bounds.
+    """A deterministic action with Gaussian noise, clipped to the bounds (Fujimoto et al. 2018, algorithm 1).
 
     Args:
-      action: the actor's, in [-1, 1]. [N, A]
-      sigma: the noise's standard deviation, in units of half the action's range. []
-      key: a key for this call alone.
+      action: the actor's action, in [-1, 1]. [N, A]
+      sigma: the standard deviation of the noise, in units of half the action's range. []
+      key: a key that is not used elsewhere.
     """
     chex.assert_rank([action, sigma], [2, 0])
     return jnp.clip(action + sigma * noise(key, action.shape), -1.0, 1.0)
 
 
 def linear(start: float, end: float, over: int, begin: int = 0) -> Callable[[Array], Array]:
-    """Epsilon falls in a straight line from ``start`` to ``end`` over ``over`` transitions, then stays.
+    """Linear decay of epsilon from ``start`` to ``end`` over ``over`` transitions; constant afterwards.
 
     Args:
       start, end: epsilon.
-      over: [transitions]
-      begin: it stays at ``start`` for so many transitions first. [transitions]
+      over: duration of the decay. [transitions]
+      begin: number of transitions before the decay starts. [transitions]
 
     Examples:
       >>> epsilon = linear(1.0, 0.1, over=100)
@@ -160,17 +161,17 @@ def linear(start: float, end: float, over: int, begin: int = 0) -> Callable[[Arr
 
 
 def constant(value: float) -> Callable[[Array], Array]:
-    """Epsilon stays at ``value``."""
+    """Constant epsilon."""
     return lambda transitions: jnp.float32(value)
 
 
 def parse(spec: str, steps: int, warmup: int = 0) -> Callable[[Array], Array]:
-    """The schedule that ``START:END:OVER[:after-warmup]`` asks for, with a budget of ``steps`` transitions.
+    """The schedule given by ``START:END:OVER[:after-warmup]``, with a budget of ``steps`` transitions.
 
     Args:
-      spec: as it is written after ``--explore``.
-      steps: the budget that OVER may be a share of. [transitions]
-      warmup: what the warm-up gathers. [transitions]
+      spec: as written after ``--explore``.
+      steps: the budget, of which OVER may be a fraction. [transitions]
+      warmup: length of the warm-up. [transitions]
     """
     chosen = explore_choice(spec, steps)
     if not chosen.over:

@@ -14,21 +14,21 @@ from qtwin.config.option_specs import target_entropy_choice, temperature_choice
 from qtwin.envs.spec import EnvSpec
 from qtwin.types import Array, Variables
 
-# Bounds of the log of the deviation before squashing (Haarnoja et al. 2018, the released code; Stable-Baselines3).
+# Bounds of the log standard deviation before squashing (released code of Haarnoja et al. 2018; Stable-Baselines3).
 LOG_STD_LOW, LOG_STD_HIGH = -20.0, 2.0
 
 
 def noise(key: Array, shape: tuple[int, ...]) -> Array:
-    """Standard normal numbers; every draw of every policy comes from here."""
+    """Standard normal samples; all policies draw from here."""
     return jax.random.normal(key, shape, jnp.float32)
 
 
 class Squashed(NamedTuple):
-    """tanh of a normal distribution with independent numbers.
+    """A diagonal Gaussian squashed by tanh.
 
     Attributes:
       mean: before squashing. [B, A]
-      log_std: log of the deviation before squashing. [B, A]
+      log_std: log of the standard deviation before squashing. [B, A]
     """
 
     mean: Array
@@ -36,17 +36,17 @@ class Squashed(NamedTuple):
 
     @property
     def mode(self) -> Array:
-        """The action of a greedy actor, tanh of the mean. [B, A]"""
+        """The greedy action, tanh of the mean. [B, A]"""
         return jnp.tanh(self.mean)
 
     def sample(self, key: Array, scale: Array | float = 1.0) -> Array:
-        """Actions, with ``scale`` times the policy's own deviation. [B, A]"""
+        """Sampled actions, with the policy's standard deviation multiplied by ``scale``. [B, A]"""
         return jnp.tanh(self.mean + scale * jnp.exp(self.log_std) * noise(key, self.mean.shape))
 
     def sample_with_log_prob(self, key: Array) -> tuple[Array, Array]:
-        """Actions [B, A] and the logs of their densities [B] (Haarnoja et al. 2018b, appendix C, equation 21).
+        """Sampled actions [B, A] and their log-densities [B] (Haarnoja et al. 2018b, appendix C, equation 21).
 
-        log(1 - tanh(u)^2) is taken as 2 (log 2 - u - softplus(-2u)), which stays finite where tanh(u) rounds to 1.
+        log(1 - tanh(u)^2) is computed as 2 (log 2 - u - softplus(-2u)), which stays finite where tanh(u) rounds to 1.
         """
         eps = noise(key, self.mean.shape)
         u = self.mean + jnp.exp(self.log_std) * eps
@@ -56,7 +56,7 @@ class Squashed(NamedTuple):
 
 
 def squashed(out: Array) -> Squashed:
-    """The distribution that an actor's output [B, 2A] stands for: the means, then the logs of the deviations."""
+    """The distribution given by an actor's output [B, 2A]: the means, then the log standard deviations."""
     mean, log_std = jnp.split(out, 2, axis=-1)
     return Squashed(mean, jnp.clip(log_std, LOG_STD_LOW, LOG_STD_HIGH))
 
@@ -65,10 +65,10 @@ def smoothed(action: Array, sigma: float, clip: float, key: Array) -> Array:
     """Target policy smoothing: a' = clip(pi(s') + clip(eps, -c, c), -1, 1) (Fujimoto et al. 2018, equation 14).
 
     Args:
-      action: the target actor's. [B, A]
-      sigma: the noise's deviation, in units of half the action's range; 0 leaves the action as it is.
-      clip: c.
-      key: for this draw alone.
+      action: the target actor's action. [B, A]
+      sigma: the standard deviation of the noise, in units of half the action's range; 0 returns ``action``.
+      clip: c, the bound of the noise.
+      key: a key that is not used elsewhere.
     """
     if sigma == 0:
         return action
@@ -76,12 +76,12 @@ def smoothed(action: Array, sigma: float, clip: float, key: Array) -> Array:
 
 
 def categorical(log_prob: Array, scale: Array, key: Array) -> Array:
-    """With probability ``scale`` an action of the policy, else the most likely one.
+    """With probability ``scale`` an action sampled from the policy, else the most likely one.
 
     Args:
-      log_prob: logs of the probabilities. [N, A]
-      scale: []
-      key: for this draw alone.
+      log_prob: log-probabilities. [N, A]
+      scale: probability of sampling. []
+      key: a key that is not used elsewhere.
 
     Returns:
       actions. [N] int32
@@ -92,14 +92,14 @@ def categorical(log_prob: Array, scale: Array, key: Array) -> Array:
 
 
 class Temperature(NamedTuple):
-    """The weight of the entropy bonus, alpha: one constant, or learned so that the entropy keeps to its target.
+    """The coefficient of the entropy bonus, alpha: constant, or learned to keep the entropy at its target.
 
     Attributes:
-      parts: what policy improvement moves, the actor and, where it is learned, the temperature.
-      init: ``(key -> Variables) -> (key -> Variables)``, with log alpha among the parameters where it is learned.
+      parts: the parts updated by policy improvement: the actor and, if it is learned, the temperature.
+      init: ``(key -> Variables) -> (key -> Variables)``, adding log alpha to the parameters if it is learned.
       value: ``variables -> alpha []``.
       loss: ``(variables, entropy [B]) -> []``: log alpha (entropy - target entropy), whose gradient raises alpha while
-        the entropy lies under its target (Haarnoja et al. 2018b, equation 18, for log alpha as in the released code).
+        the entropy is below its target (Haarnoja et al. 2018b, equation 18, for log alpha as in the released code).
     """
 
     parts: tuple[str, ...]
@@ -109,7 +109,7 @@ class Temperature(NamedTuple):
 
 
 def temperature_of(env: EnvSpec, c: Config) -> Temperature:
-    """The temperature that ``c.temperature`` and ``c.target_entropy`` ask for."""
+    """The temperature given by ``c.temperature`` and ``c.target_entropy``."""
     start, learned = temperature_choice(c.temperature)
     target_entropy = target_entropy_choice(c.target_entropy, env)
     if not learned:
