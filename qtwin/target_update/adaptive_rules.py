@@ -1,4 +1,4 @@
-"""PROCESS 2, continued: the ways to follow that carry something from one gradient step to the next."""
+"""PROCESS 2, continued: the rules with a state that they carry from one gradient step to the next."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from qtwin.types import Array, PyTree
 
 
 def cosine(tau: float, gradient_steps: int) -> TargetUpdate:
-    """Moves a fraction that falls from ``tau`` to 0 along a cosine (BYOL, Grill et al. 2020, section 3.2).
+    """Moves a fraction that decays from ``tau`` to 0 along a cosine (BYOL, Grill et al. 2020, section 3.2).
 
     tau_k = tau (cos(pi k / K) + 1) / 2 after k of K gradient steps. The paper writes the fraction kept,
     1 - (1 - 0.996) (cos(pi k / K) + 1) / 2.
 
     Args:
-      tau: the fraction moved to begin with, in [0, 0.5] or 1, as for `soft`.
-      gradient_steps: K, the length of the run; afterwards the target stays.
+      tau: the initial fraction moved, in [0, 0.5] or 1, as for `soft`.
+      gradient_steps: K, the length of the run; the target is constant afterwards.
     """
     if not is_fraction(tau):
         raise Refusal(
@@ -51,13 +51,13 @@ def cosine(tau: float, gradient_steps: int) -> TargetUpdate:
 
 
 class Fit(NamedTuple):
-    """How far the current regression has come; what `until_converged` carries.
+    """Progress of the current regression, the state of `until_converged`.
 
     Attributes:
-      window_sum: sum of the losses in the window under way. []
-      window_steps: gradient steps in it. [] int32
-      previous: mean loss of the window before, infinite until there is one. []
-      converged: the last full window improved on the one before by less than the tolerance. [] bool
+      window_sum: sum of the losses in the current window. []
+      window_steps: gradient steps in the current window. [] int32
+      previous: mean loss of the previous window, infinite before the first is full. []
+      converged: whether the last full window improved on the one before by less than the tolerance. [] bool
     """
 
     window_sum: Array
@@ -69,13 +69,14 @@ class Fit(NamedTuple):
 def until_converged(tolerance: float, at_most: int, window: int = 100) -> TargetUpdate:
     """Copies when the regression has converged: fitted Q-iteration (Ernst et al. 2005; Riedmiller 2005).
 
-    The regression towards the present target counts as converged when the mean loss over ``window`` gradient steps is
-    not below ``1 - tolerance`` times the mean loss over the window before; or after ``at_most`` gradient steps.
+    The regression towards the current target has converged when the mean loss over ``window`` gradient steps is not
+    below ``1 - tolerance`` times the mean loss over the previous window. The target is also updated after ``at_most``
+    gradient steps.
 
     Args:
-      tolerance: the relative improvement from window to window under which to stop, in (0, 1).
-      at_most: gradient steps after which the target moves in any case.
-      window: gradient steps over which a loss is averaged.
+      tolerance: the relative improvement between windows below which the regression stops, in (0, 1).
+      at_most: maximum number of gradient steps between two updates.
+      window: gradient steps over which the loss is averaged.
     """
     if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0.0 < tolerance < 1.0:
         raise Refusal(
@@ -101,7 +102,7 @@ def until_converged(tolerance: float, at_most: int, window: int = 100) -> Target
         total, steps = fit.window_sum + loss, fit.window_steps + 1
         full = steps >= window
         mean = total / steps
-        # "Not below" rather than "above": a loss that has reached zero has nothing left to gain.
+        # "Not below" rather than "above", so that a loss of zero counts as converged.
         stalled = ~(mean < (1.0 - tolerance) * fit.previous)
         return Fit(
             window_sum=jnp.where(full, 0.0, total),
@@ -123,10 +124,10 @@ def until_converged(tolerance: float, at_most: int, window: int = 100) -> Target
 
 
 def geometric(first: int, ratio: float) -> TargetUpdate:
-    """Copies after periods that grow, C_n = C_0 q^n: the nearer the values, the longer the target may stand still.
+    """Copies after growing periods, C_n = C_0 q^n: the closer to convergence, the longer the period.
 
-    Fitted Q-iteration's error shrinks by gamma with each sweep while a regression of n steps leaves an error that
-    shrinks more slowly than that, so that later sweeps have to be longer for the same gain. ``ratio`` 1 is ``hard``.
+    Each sweep of fitted Q-iteration reduces the error by the factor gamma, but the error of a regression of n steps
+    falls more slowly, so later sweeps have to be longer for the same gain. ``ratio`` 1 equals ``hard``.
 
     Args:
       first: C_0, in gradient steps, at least 1.
@@ -172,11 +173,11 @@ def geometric(first: int, ratio: float) -> TargetUpdate:
 
 
 class Trust(NamedTuple):
-    """What `t_soft` carries for each tensor of the network.
+    """The state of `t_soft` for one tensor of the network.
 
     Attributes:
-      weight: W, the sum of the weights so far, discounted. []
-      scale: sigma squared, the usual mean square between the twins. []
+      weight: W, the discounted sum of the weights so far. []
+      scale: sigma squared, a running mean of the mean squared difference of online and target. []
     """
 
     weight: Array
@@ -184,16 +185,16 @@ class Trust(NamedTuple):
 
 
 def t_soft(tau: float, nu: float = 1.0) -> TargetUpdate:
-    """Moves softly, and less where a tensor has jumped away (Kobayashi & Ilboudo 2021, arXiv:2008.10861).
+    """Soft updates that are smaller for tensors that have jumped (Kobayashi & Ilboudo 2021, arXiv:2008.10861).
 
     Per tensor, with D^2 the mean square of theta - thetabar: w = (nu + 1) / (nu + D^2 / sigma^2), tau_i = w / (W + w),
     thetabar <- (1 - tau_i) thetabar + tau_i theta, W <- (1 - tau)(W + w), and sigma^2 moves towards D^2 by
-    tau w nu / (nu + 1). W begins at (1 - tau) / tau. Where w = 1 it is ``soft:TAU``; as nu grows, w goes to 1.
+    tau w nu / (nu + 1). W is initialised to (1 - tau) / tau. With w = 1 this is ``soft:TAU``; w tends to 1 as nu grows.
 
-    The paper leaves sigma^2's beginning to its code, which is not public; here it begins at the first D^2.
+    The paper does not state the initial sigma^2, and its code is not public; here it is the first D^2.
 
     Args:
-      tau: the fraction moved where nothing is unusual, above 0 and up to 0.5.
+      tau: the fraction moved for a usual difference (w = 1), above 0 and up to 0.5.
       nu: the degrees of freedom of Student's t; the smaller, the more robust.
     """
     if not is_fraction(tau) or not 0 < tau <= 0.5:
@@ -236,7 +237,7 @@ def t_soft(tau: float, nu: float = 1.0) -> TargetUpdate:
 
 
 def chain(networks: int, every: int, sync: int | None = None) -> TargetUpdate:
-    """K networks in a row, each learning from a target that follows the one before (Vincent et al. 2025, i-QN).
+    """A chain of K networks, each learning from a target copy of the previous one (Vincent et al. 2025, i-QN).
 
     "Iterated Q-network: beyond one-step Bellman updates in deep reinforcement learning", arXiv:2403.02107, algorithm 1.
     Q_k regresses towards r + gamma max_a Qbar_{k-1}(s', a), so that K Bellman backups are learned at once. Every
@@ -244,9 +245,10 @@ def chain(networks: int, every: int, sync: int | None = None) -> TargetUpdate:
     thetabar_k <- theta_{k+1} for all k, then theta_k <- theta_{k+1}. ``chain(1, C, D)`` equals ``hard(C)``.
 
     Args:
-      networks: K, at least 1. The network's parts "0" ... "K-1" are Q_1 ... Q_K, the target's Qbar_0 ... Qbar_{K-1}.
+      networks: K, at least 1. The parts "0" ... "K-1" of the network are Q_1 ... Q_K, those of the target
+        Qbar_0 ... Qbar_{K-1}.
       every: gradient steps between two shifts of the window.
-      sync: gradient steps between two updates of the inner targets; 30 if left out, or ``every`` where that is less.
+      sync: gradient steps between two updates of the inner targets; by default 30, or ``every`` if that is less.
     """
     if sync is None and isinstance(every, (int, float)):
         sync = min(30, every)

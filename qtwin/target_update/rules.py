@@ -1,10 +1,10 @@
-"""PROCESS 2: how the target network follows.
+"""PROCESS 2: the rules that update the target network.
 
-Each way to follow is a small tuple of pure functions, as optax's transformations are. A rule never sees a network, only
-two pytrees of the same structure; it is told when a gradient step was taken and answers whether the target is to move
-now, and where to. tau is always the fraction moved: 1 copies.
+Each rule is a small tuple of pure functions, like an optax gradient transformation. A rule never sees a network, only
+two pytrees of the same structure. It is called after every gradient step, and decides whether the target is updated now
+and to which value. tau is always the fraction moved: 1 copies.
 
-JAX is imported where it is used, inside the functions, so that specs and rate cards are answered without it.
+JAX is imported inside the functions that need it, so that specs and rates can be computed without it.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from qtwin.types import Array, Clock, PyTree
 
 
 class TargetUpdate(NamedTuple):
-    """One way for a target network to follow its online twin.
+    """A rule that updates a target network from its online network.
 
     Attributes:
-      spec: how it is written on the command line, for example ``hard:500``.
-      every: gradient steps between two moves; 1 is after every one, whatever ``due`` says; 0 if it never moves; the
-        most there can be without ``shared_clock``.
-      tau: the fraction of the way to the online network that one move goes, the first one if ``falls``; 1 copies.
-      tied: the target *is* the online network behind a stop-gradient; no second network is held.
-      init: ``params -> memory``: what the rule carries from one gradient step to the next.
-      watch: ``(memory, loss []) -> memory``: told of every gradient step.
-      due: ``(memory, clock) -> bool []``: is the target to move now?
-      move: ``(memory, online, target) -> (memory, target)``: the move.
-      falls: tau falls to nothing in the course of the run, so that no mean age can be given.
-      copies: how many of its latest states the twin keeps; a TD target takes the mean of their values.
-      parts: the parts of the network that have a target, where the rule says so (``last_layer``); () leaves it to the
+      spec: its name on the command line, for example ``hard:500``.
+      every: gradient steps between two updates; 1 for every gradient step, whatever ``due`` returns; 0 for never; the
+        maximum if ``shared_clock`` is False.
+      tau: the fraction of the way to the online network that an update moves, for the first one if ``falls``; 1 copies.
+      tied: the target *is* the online network behind a stop-gradient; there is no second network.
+      init: ``params -> memory``: the state that the rule carries from one gradient step to the next.
+      watch: ``(memory, loss []) -> memory``: called after every gradient step.
+      due: ``(memory, clock) -> bool []``: whether the target is updated now.
+      move: ``(memory, online, target) -> (memory, target)``: the update.
+      falls: the rule has no mean age: tau decays to 0, the period grows, or several networks form a chain.
+      copies: number of the latest snapshots that the twin keeps; a TD target uses the mean of their values.
+      parts: the parts of the network that have a target, if the rule decides this (``last_layer``); () leaves it to the
         algorithm.
-      counts: ``gradient steps -> moves`` where the moves come in no even period; None inside where the regression
-        decides.
-      shift: ``(memory, online) -> online`` where a move takes the online networks along (``chain``).
-      row: K where it is for K networks that learn side by side, the parts "0" ... "K-1" of one, of which the last acts;
-        0 where it is for one network.
-      shared_clock: the moves fall due by counting gradient steps, at the same ones for every seed. False where the
-        regression decides (``until_converged``): then each seed has a clock of its own, and `moves_in` cannot tell.
+      counts: ``gradient steps -> updates`` for a rule without a constant period; returns None if the number depends on
+        the regression.
+      shift: ``(memory, online) -> online`` for a rule that updates the online networks too (``chain``).
+      row: K for a rule of K networks that learn in parallel, the parts "0" ... "K-1" of one network, of which the last
+        acts; 0 for a rule of one network.
+      shared_clock: updates are due at the same gradient steps for every seed. False if this depends on the regression
+        (``until_converged``): each seed then has its own clock, and `moves_in` returns None.
     """
 
     spec: str
@@ -64,7 +64,7 @@ class TargetUpdate(NamedTuple):
 
     @property
     def mean_age(self) -> float:
-        """Mean age of what the target knows, in gradient steps: (C-1)/2 for hard, (1-tau)/tau for soft."""
+        """Mean age of the target's parameters, in gradient steps: (C-1)/2 for hard, (1-tau)/tau for soft."""
         if self.tied:
             return 0.0
         if self.every == 0 or self.tau == 0.0 or self.falls:
@@ -73,11 +73,11 @@ class TargetUpdate(NamedTuple):
         return newest + self.every * (self.copies - 1) / 2.0
 
     def age_at(self, gradient_steps: int, since_move: int) -> float | None:
-        """Mean age of what the target knows at one moment, in gradient steps; None where the rule tells none.
+        """Mean age of the target's parameters at one moment, in gradient steps; None if the rule defines none.
 
         Args:
-          gradient_steps: taken so far.
-          since_move: of them since the target last moved.
+          gradient_steps: gradient steps so far.
+          since_move: gradient steps since the last update of the target.
         """
         if self.tied:
             return 0.0
@@ -92,16 +92,16 @@ class TargetUpdate(NamedTuple):
         return self.every * kept / self.tau * (1.0 - kept**moves) + since_move
 
     def moves_in(self, gradient_steps: int) -> int | None:
-        """Moves in a run of that many gradient steps; None where the regression decides."""
+        """Number of target updates in ``gradient_steps`` gradient steps; None if it depends on the regression."""
         if self.counts is not None:
             return self.counts(gradient_steps)
         return gradient_steps // self.every if self.every else 0
 
     @property
     def half_life(self) -> float | None:
-        """Gradient steps until half of what a soft target knew is replaced; None where it moves all at once.
+        """Half-life of a soft target's parameters, in gradient steps; None for a target that is copied.
 
-        Exact, ``every * ln(1/2) / ln(1 - tau)``; close to the usual ``ln 2 / tau`` for a small tau.
+        ``every * ln(1/2) / ln(1 - tau)``, which is close to ``ln 2 / tau`` for small tau.
         """
         if self.tied or self.tau == 1.0:
             return None
@@ -131,10 +131,10 @@ def _stay(memory: PyTree, online: PyTree, target: PyTree) -> tuple[PyTree, PyTre
 
 
 def hard(every: int) -> TargetUpdate:
-    """Copies the online network every ``every`` gradient steps (Mnih et al. 2015, algorithm 1: "every C steps").
+    """Copies the online network every C gradient steps (Mnih et al. 2015, algorithm 1: "every C steps").
 
     Args:
-      every: C, in gradient steps; at least 1. ``hard(1)`` equals `tied`.
+      every: C, in gradient steps, at least 1. ``hard(1)`` equals `tied`.
 
     Examples:
       >>> hard(500)
@@ -156,13 +156,13 @@ def hard(every: int) -> TargetUpdate:
 def soft(tau: float, every: int = 1) -> TargetUpdate:
     """Moves a fraction ``tau`` of the way every ``every`` gradient steps (Lillicrap et al. 2015, algorithm 1).
 
-    target <- (1 - tau) target + tau online. The same average is BYOL's (Grill et al. 2020, equation 1), written there
-    with the fraction kept.
+    target <- (1 - tau) target + tau online. BYOL uses the same moving average (Grill et al. 2020, equation 1), there
+    written with the fraction kept.
 
     Args:
-      tau: the fraction *moved*, in [0, 0.5] or exactly 1. Values between are refused: in half of the field this number
-        is the fraction kept, and 0.995 is nearly always meant to be 0.005.
-      every: gradient steps between two moves, at least 1.
+      tau: the fraction *moved*, in [0, 0.5] or exactly 1. Values in between are refused: some libraries use the
+        fraction kept, and 0.995 is nearly always meant to be 0.005.
+      every: gradient steps between two updates, at least 1.
 
     Examples:
       >>> soft(0.005).mean_age  # (1 - tau) / tau gradient steps
@@ -193,7 +193,7 @@ def soft(tau: float, every: int = 1) -> TargetUpdate:
 def tied() -> TargetUpdate:
     """The target is the online network behind a stop-gradient (SimSiam, Chen & He 2021; online Q-learning).
 
-    Equals ``hard(1)`` and ``soft(1.0)`` step by step, without holding a second network.
+    Equals ``hard(1)`` and ``soft(1.0)`` at every gradient step, without a second network.
     """
     return TargetUpdate(
         spec="tied", every=1, tau=1.0, tied=True, init=no_memory, watch=not_watching,
@@ -202,7 +202,7 @@ def tied() -> TargetUpdate:
 
 
 def frozen() -> TargetUpdate:
-    """Never moves: the target stays the random network it began as (a control; BYOL's table 5a, decay 1)."""
+    """Never updated: the target stays the randomly initialised network (a control; BYOL's table 5a, decay 1)."""
     return TargetUpdate(
         spec="frozen", every=0, tau=0.0, tied=False, init=no_memory, watch=not_watching,
         due=lambda memory, clock: clock.age < 0, move=_stay,
@@ -212,7 +212,7 @@ def frozen() -> TargetUpdate:
 def averaged(copies: int, every: int) -> TargetUpdate:
     """Keeps the last K snapshots, one taken every C gradient steps (Anschel, Baram & Shimkin 2017, algorithm 2).
 
-    y = r + gamma max_a (1/K) sum_k Q(s', a; theta_k): the mean is of the snapshots' values, not of their parameters.
+    y = r + gamma max_a (1/K) sum_k Q(s', a; theta_k): the mean of the snapshots' values, not of their parameters.
     The K snapshots begin as K copies of the first network. ``averaged(1, C)`` equals ``hard(C)``.
 
     Args:
@@ -228,13 +228,13 @@ def averaged(copies: int, every: int) -> TargetUpdate:
 
 
 def last_layer(rule: TargetUpdate) -> TargetUpdate:
-    """Gives a target to the last layer alone: the trunk is shared, the head follows by ``rule``.
+    """A target for the last layer only: the other layers are shared, the last layer is updated by ``rule``.
 
     Vincent et al. (2025, "Bridging the performance gap between target-free and target-based reinforcement learning",
     arXiv:2506.04398), iS-DQN with K = 1: Qbar(s, a) = head_target(trunk_online(s))[a], behind a stop-gradient.
 
     Args:
-      rule: how the head follows; one with a second network of its own.
+      rule: updates the last layer's target; it must have a second network.
     """
     if rule.tied or rule.parts or rule.shift is not None:
         raise Refusal(
@@ -253,7 +253,7 @@ def is_fraction(value: Any) -> bool:
 
 
 def instead_of(tau: Any, example: str) -> str:
-    """What to write where ``tau`` is not a fraction moved: its complement, if it looks like the fraction kept."""
+    """What to write instead of an invalid ``tau``: its complement, if it looks like the fraction kept."""
     if isinstance(tau, (int, float)) and 0.5 < tau < 1.0:
         return f"if {tau:g} is the fraction kept, write {example.partition(':')[0]}:{1 - tau:.6g}"
     return f"write for example {example}"
@@ -265,7 +265,7 @@ def mixed(tau: float | Array, online: PyTree, target: PyTree) -> PyTree:
 
     def mix(new: Array, old: Array) -> Array:
         if not jnp.issubdtype(jnp.result_type(new), jnp.inexact):
-            return new  # a counter has no way half-way
+            return new  # integers, such as counters, are copied
         return tau * new + (1.0 - tau) * old
 
     return jax.tree.map(mix, online, target)
