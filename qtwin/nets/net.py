@@ -1,4 +1,4 @@
-"""A network as pure functions over `Variables`, whatever library it was written in."""
+"""Networks as pure functions over `Variables`, independent of the library that they are written in."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ class Net(NamedTuple):
 
     Attributes:
       init: ``key -> Variables``.
-      apply: ``(variables, obs [B, ...]) -> out [B, ...]``, as it is used to act and as a target: nothing is gathered.
-      learn: ``(variables, obs [B, ...], key) -> (out [B, ...], stats)``, as it is used in a loss: batch norm takes the
-        batch's statistics and dropout is on; ``stats`` are the new statistics, to be handed to ``Aux.stats``.
-      encode: ``(variables, obs [B, ...]) -> latent [B, ...]``, the network up to its latent, as ``apply`` uses it; None
-        where it has no encoder.
-      layers: ``(variables, obs [B, ...]) -> (h [B, ..., D], ...)``, what the hidden layers answer as ``apply`` uses
-        them, the one before the last layer at the end; None where there are none.
-      noisy: ``(variables, obs [B, ...], key) -> out [B, ...]``, with noise of its own drawn from the key (NoisyNet):
-        one draw for the whole batch, as it is used in a target; None where it has none.
-      noisy_each: the same with a draw for each observation, as it is used to explore: B environments explore
-        independently. None where it has none.
+      apply: ``(variables, obs [B, ...]) -> out [B, ...]``, in evaluation mode, for acting and for targets: dropout is
+        off, and batch norm uses its running statistics.
+      learn: ``(variables, obs [B, ...], key) -> (out [B, ...], stats)``, in training mode, for losses: batch norm uses
+        the statistics of the batch and dropout is on; ``stats`` are the new running statistics, for ``Aux.stats``.
+      encode: ``(variables, obs [B, ...]) -> latent [B, ...]``, the latent in evaluation mode; None if there is no
+        encoder.
+      layers: ``(variables, obs [B, ...]) -> (h [B, ..., D], ...)``, the outputs of the hidden layers in order, in
+        evaluation mode; None if there are none.
+      noisy: ``(variables, obs [B, ...], key) -> out [B, ...]``, with noise sampled once for the whole batch, for
+        targets (NoisyNet); None for a network without noise.
+      noisy_each: the same with noise sampled for each observation, for exploration in B independent environments; None
+        for a network without noise.
     """
 
     init: Callable[[Array], Variables]
@@ -41,26 +42,26 @@ class Net(NamedTuple):
     noisy_each: Callable[[Variables, Array, Array], Array] | None = None
 
     def drawn(self, variables: Variables, obs: Array, key: Array) -> Array:
-        """``noisy`` where there is noise, else ``apply``: what the network gives as a target."""
+        """The output for targets: ``noisy`` for a network with noise, else ``apply``."""
         return self.apply(variables, obs) if self.noisy is None else self.noisy(variables, obs, key)
 
 
 class Noise(nnx.Variable):
-    """Standard normal numbers that a layer perturbs itself by, in every pass of ``learn`` new ones: [D] for a whole
-    batch, or [B, D] with a row for each of its inputs."""
+    """Standard normal noise of a noisy layer, sampled anew in every pass of ``learn``: [D] for a whole batch, or [B, D]
+    with a row for each input."""
 
 
 def from_nnx(make: Callable[[nnx.Rngs], nnx.Module], encodes: bool = False, noisy: bool = False) -> Net:
-    """A `Net` from a Flax NNX module, in functional form: split once, merged inside the compiled functions.
+    """A `Net` from a Flax NNX module, in functional form: split once, and merged inside the compiled functions.
 
     Args:
       make: ``rngs -> module``, for example ``lambda rngs: MyNet(4, 2, rngs=rngs)``. The module maps a batch of
         observations [B, ...] to its output [B, ...].
-      encodes: the module has a method ``encode`` from observations to a latent, and ``layers`` to its hidden layers.
-      noisy: its layers hold noise, which ``apply`` leaves out; they take it by the batch and by the row.
+      encodes: the module has methods ``encode`` and ``layers``, from observations to the latent and the hidden layers.
+      noisy: the module has noisy layers, which accept noise per batch and per row; ``apply`` uses no noise.
     """
 
-    @functools.cache  # and not before it is needed: looking at a module would start JAX's backend
+    @functools.cache  # and lazy: inspecting a module would start JAX's backend
     def blueprint() -> tuple[nnx.GraphDef, PyTree, bool]:
         shapes = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
         graph, _, _, noise, rest = nnx.split(shapes, nnx.Param, nnx.BatchStat, Noise, ...)
@@ -116,8 +117,8 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module], encodes: bool = False, nois
 
 
 def noise_of(shapes: list, key: Array | None, rows: int | None = None) -> list[Array]:
-    """Numbers for each layer's noise from one draw, [D] or [rows, D]; zeros without a key. Of several rows the first is
-    what a draw without rows gives."""
+    """Noise for each layer from one draw, [D] or [rows, D]; zeros without a key. The first of several rows equals a
+    draw without rows."""
     ends = list(itertools.accumulate(shape.size for shape in shapes))
     wanted = (ends[-1],) if rows is None else (rows, ends[-1])
     drawn = jnp.zeros(wanted) if key is None else jax.random.normal(key, wanted)
@@ -125,12 +126,12 @@ def noise_of(shapes: list, key: Array | None, rows: int | None = None) -> list[A
 
 
 def from_linen(module: Any, example: Array) -> Net:
-    """A `Net` from a Flax Linen module that people already have.
+    """A `Net` from an existing Flax Linen module.
 
     Args:
-      module: a ``flax.linen.Module`` whose ``__call__`` takes a batch of observations; where it has batch norm or
-        dropout, ``__call__`` must also take ``train: bool``.
-      example: a batch of observations [B, ...] to initialise with.
+      module: a ``flax.linen.Module`` whose ``__call__`` takes a batch of observations; with batch norm or dropout,
+        ``__call__`` must also take ``train: bool``.
+      example: a batch of observations [B, ...], used to initialise the module.
     """
     import inspect
 
