@@ -1,4 +1,4 @@
-"""What an algorithm is: its network, its TD target and loss (an `Agent`), and its rates."""
+"""Algorithms: an `Agent` (network, policy and loss), with its rates, replay buffer, optimiser and exploration."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 class Agent(NamedTuple):
-    """How to begin, how to act and what to learn; three pure functions.
+    """Three pure functions that initialise, act and compute the loss.
 
     Attributes:
-      init: ``key -> Variables``, the online network to begin with.
+      init: ``key -> Variables``, initialises the online network.
       act: ``(variables, obs [N, ...], explore [], key) -> action [N]`` (continuous [N, A], in [-1, 1]); ``explore`` is
-        the present value of the exploration schedule (epsilon), 0 is greedy.
-      loss: ``(twin, batch [B], key) -> (scalar, Aux)``; differentiated in the online parameters only.
-      values: ``(variables, obs [B, ...]) -> q [B, A]``: the action values that it acts by, for the diagnostics
-        (`qtwin.measure.diagnostics`); None where it has none.
-      layers: ``(variables, obs [B, ...]) -> (h [B, ..., D], ...)``: what its hidden layers answer, the one before the
-        last layer at the end, likewise; None where its network has none.
+        the current value of the exploration schedule (epsilon), 0 is greedy.
+      loss: ``(twin, batch [B], key) -> (scalar, Aux)``; differentiated with respect to the online parameters only.
+      values: ``(variables, obs [B, ...]) -> q [B, A]``: the action values, for diagnostics
+        (`qtwin.measure.diagnostics`); None if the agent has none.
+      layers: ``(variables, obs [B, ...]) -> (h [B, ..., D], ...)``: the outputs of the hidden layers in order, for
+        diagnostics; None if the network has none.
     """
 
     init: Callable[[Array], Variables]
@@ -39,17 +39,17 @@ class Agent(NamedTuple):
 
 
 class PolicyUpdate(NamedTuple):
-    """Policy improvement, where the max over actions is a network of its own: the actor beside the critic.
+    """Policy improvement for actor-critics, where a network (the actor) replaces the max over actions.
 
-    DQN's policy improves by itself whenever its values do. An actor has to be told: after a gradient step of the
-    regression, and with the critic that it left, the parts named here take a step on a loss of their own.
+    The greedy policy of DQN improves with its values. An actor needs a gradient step on a separate loss, which follows
+    a gradient step of the regression and uses the critic after that step.
 
     Attributes:
-      parts: the parts of the network that learn by it, ``("actor",)``; the regression moves all others.
-      loss: ``(twin, batch [B], key) -> (scalar, stats)``; differentiated in those parts only. ``stats`` are the
-        network's new statistics (batch norm); None leaves them as they are.
-      optimiser: an optax gradient transformation over those parts.
-      every: regression's gradient steps for each of these (delayed policy updates). [gradient steps]
+      parts: the parts of the network that it trains, ``("actor",)``; the regression trains all others.
+      loss: ``(twin, batch [B], key) -> (scalar, stats)``; differentiated with respect to those parts only. ``stats``
+        are the network's new batch-norm statistics; None keeps the current ones.
+      optimiser: an optax gradient transformation for those parts.
+      every: gradient steps of the regression per policy update (delayed policy updates). [gradient steps]
     """
 
     parts: tuple[str, ...]
@@ -64,18 +64,18 @@ class _Algorithm(NamedTuple):
     Attributes:
       agent: init, act, loss.
       rates: the three rates.
-      replay: what is remembered and how a batch is drawn from it.
-      optimiser: an optax gradient transformation over the online parameters.
+      replay: the replay buffer.
+      optimiser: an optax gradient transformation for the online parameters.
       explore: ``transitions [] -> epsilon []``, the exploration schedule.
-      zeta: the exponent of the zeta distribution that the length of a random action is drawn from
-        (`qtwin.acting.exploration.ez_greedy`); 0 is one step.
-      stats_policy: what becomes of the target's batch-norm statistics (`qtwin.twin.STATS_POLICIES`).
-      policy_update: how the actor learns; None where the policy is read off the values.
-      target_parts: the parts of the network that have a target network, ``("critic",)``; the target's other parts are
-        tied to the online network's. () is all of it.
-      sibling: a second target, of a loss beside the regression; None where there is none.
-      process_chunk: ``(twin, chunk [T, N]) -> chunk``, applied to a chunk before it goes into the replay buffer:
-        targets that are computed once, when it is collected (lambda-returns); None leaves it as it is.
+      zeta: the exponent of the zeta distribution of the duration of random actions
+        (`qtwin.acting.exploration.ez_greedy`); with 0 they last one step.
+      stats_policy: how the target's batch-norm statistics are updated (`qtwin.twin.STATS_POLICIES`).
+      policy_update: how the actor is trained; None if the policy is derived from the values.
+      target_parts: the parts of the network that have a target copy, ``("critic",)``; the target's other parts are
+        tied to the online network. () is all of them.
+      sibling: a second target, for an auxiliary loss; None if there is none.
+      process_chunk: ``(twin, chunk [T, N]) -> chunk``, applied to a chunk before it is stored in the replay buffer, for
+        targets that are computed once on collection (lambda-returns); None stores the chunk unchanged.
     """
 
     agent: Agent
@@ -91,7 +91,7 @@ class _Algorithm(NamedTuple):
     zeta: float = 0.0
 
 
-# Fields of `Algorithm` that go with the next minor release, and what stands in their place.
+# Deprecated fields of `Algorithm`, to be removed in the next minor release, and their new names.
 RENAMED = {"improvement": "policy_update", "twinned": "target_parts", "relabel": "process_chunk"}
 
 
@@ -113,7 +113,7 @@ class Algorithm(_Algorithm):
 
 
 def _by_their_names(named: dict[str, Any]) -> dict[str, Any]:
-    """Fields with their present names; an old one warns."""
+    """Fields by their current names; a deprecated name warns."""
     for old in set(named) & set(RENAMED):
         _warn(old, stacklevel=4)
     return {RENAMED.get(name, name): value for name, value in named.items()}

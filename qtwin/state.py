@@ -1,4 +1,4 @@
-"""All that changes while an algorithm runs, as one pytree: saved and loaded, the run goes on as if never stopped."""
+"""The training state, one pytree with everything that changes during a run: a run resumed from it is bit-identical."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from qtwin.types import Array, Clock, PyTree
 
 
 class Tally(NamedTuple):
-    """What has happened since the last log point; sums, so that the engine only ever adds. All [].
+    """Sums of metrics since the last log point. All [].
 
     Attributes:
-      gradient_steps: [gradient steps] int32
+      gradient_steps: number of gradient steps. [gradient steps] int32
       loss, q, td_error: sums over gradient steps of the loss, the mean predicted value, the mean absolute TD error.
-      episodes: episodes that ended. int32
-      returns, lengths: sums over those episodes of the undiscounted return and of the length. [transitions]
-      self_loss: sum over gradient steps of the loss towards the sibling; None where there is no sibling.
+      episodes: number of episodes that ended. int32
+      returns, lengths: sums over these episodes of the undiscounted return and of the length. [transitions]
+      self_loss: sum over gradient steps of the loss towards the sibling; None without a sibling.
     """
 
     gradient_steps: Array
@@ -35,29 +35,29 @@ class Tally(NamedTuple):
 
 
 def empty_tally(self_loss: bool = False) -> Tally:
-    """A tally of nothing.
+    """A tally of zeros.
 
     Args:
-      self_loss: there is a sibling, whose loss is added up as well.
+      self_loss: whether there is a sibling, whose loss is summed too.
     """
-    # Each in a buffer of its own: a buffer that stands in two places cannot be donated.
+    # Each in a separate buffer: a buffer that occurs twice cannot be donated.
     zero, none = lambda: jnp.zeros((), jnp.float32), lambda: jnp.zeros((), jnp.int32)
     return Tally(none(), zero(), zero(), zero(), none(), zero(), zero(), zero() if self_loss else None)
 
 
 class Faults(NamedTuple):
-    """What was no finite number: updates that were not applied for it, and what environments in JAX gave. All [] int32.
+    """Counts of non-finite values: updates that were skipped, and outputs of environments in JAX. All [] int32.
 
     Attributes:
-      in_a_row: of the updates whose loss or gradient was not finite, the last so many. [gradient steps]
-      longest: the most there have been in a row. [gradient steps]
-      skipped: all of them. [gradient steps]
-      rolled_back: how often the run has gone back to a checkpoint for it.
-      broken_at: the vector step, counted from 1, in which an environment first gave what is not finite; 0 while none
-        has. Nothing of that chunk is remembered, and the run has to stop.
-      broken_env, broken_field, broken_value: which of the N, an index of `qtwin.processes.nonfinite.FIELDS` and of
-        `qtwin.processes.nonfinite.VALUES`.
-      lost: environments that were replaced for it, where that was asked for.
+      in_a_row: number of consecutive updates up to now whose loss or gradient was not finite. [gradient steps]
+      longest: the largest such number so far. [gradient steps]
+      skipped: total number of updates that were not finite. [gradient steps]
+      rolled_back: how often the run was rolled back to a checkpoint because of them.
+      broken_at: the vector step, counted from 1, in which an environment first gave a non-finite value; 0 if none has.
+        That chunk is not stored in the replay buffer, and the run has to stop.
+      broken_env, broken_field, broken_value: the index of the environment, and indices into
+        `qtwin.processes.nonfinite.FIELDS` and `qtwin.processes.nonfinite.VALUES`.
+      lost: number of environments that were replaced because of non-finite values (``--on-nan drop``).
     """
 
     in_a_row: Array
@@ -72,7 +72,7 @@ class Faults(NamedTuple):
 
 
 def no_faults() -> Faults:
-    """Nothing has gone wrong yet."""
+    """Counts of zero."""
     return Faults(*(jnp.zeros((), jnp.int32) for _ in Faults._fields))
 
 
@@ -80,11 +80,11 @@ class World(NamedTuple):
     """The environments between two steps.
 
     Attributes:
-      env: the environments' own states. [N, ...]; () where they live outside JAX.
-      obs: what to act on next. [N, *obs_shape]
-      returns: undiscounted return of the episode under way. [N] float32
-      lengths: its length. [N] int32 [transitions]
-      held: random actions under way (`qtwin.state.Held`); () where each lasts one step.
+      env: the states of the environments [N, ...]; for environments in Python a `qtwin.engine.hosted.Outside`.
+      obs: the observations to act on next. [N, *obs_shape]
+      returns: undiscounted return of the current episode so far. [N] float32
+      lengths: length of the current episode so far. [N] int32 [transitions]
+      held: random actions in progress (`qtwin.state.Held`); () if random actions last one step.
     """
 
     env: PyTree
@@ -95,19 +95,19 @@ class World(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """Everything.
+    """The training state.
 
     Attributes:
       clock: the three counters and the target's age.
-      twin: the two networks.
-      memory: what the target update carries.
-      optimiser: the optimisers' states, over the online parameters only.
-      replay: the replay's state.
+      twin: the online and the target network.
+      memory: the state of the target update.
+      optimiser: the optimisers' states, for the online parameters only.
+      replay: the state of the replay buffer.
       world: the environments.
-      tally: what has happened since the last log point.
-      key: the run's key; every draw folds in its consumer and its count, so it never changes.
-      sibling: what the sibling's target update carries; () where there is no sibling.
-      faults: updates that were not applied.
+      tally: sums of metrics since the last log point.
+      key: the run's key. It never changes: every draw folds in its purpose and a counter.
+      sibling: the state of the sibling's target update; () without a sibling.
+      faults: counts of non-finite values.
     """
 
     clock: Clock
@@ -123,7 +123,7 @@ class TrainState(NamedTuple):
 
 
 def unkeyed(state: TrainState) -> TrainState:
-    """The state with its key as plain numbers, as it is saved."""
+    """The state with its key as an array of integers, for saving."""
     return state._replace(key=jax.random.key_data(state.key))
 
 
@@ -133,7 +133,7 @@ def keyed(state: TrainState) -> TrainState:
 
 
 def part_of(tree: PyTree, index: int) -> PyTree:
-    """One seed's part of arrays [seeds, ...], copied out of the piece that its device holds: nothing is compiled."""
+    """One seed's part of arrays [seeds, ...], copied from the shard on its device without compiling anything."""
 
     def of_seed(leaf: Array) -> np.ndarray:
         for piece in getattr(leaf, "addressable_shards", ()):
@@ -146,11 +146,11 @@ def part_of(tree: PyTree, index: int) -> PyTree:
 
 
 class Held(NamedTuple):
-    """Random actions under way.
+    """Random actions in progress.
 
     Attributes:
-      action: what each environment's random action is. [N] int32
-      left: for how many more steps it is taken. [N] int32 [transitions]
+      action: the random action of each environment. [N] int32
+      left: number of steps for which it is still repeated. [N] int32 [transitions]
     """
 
     action: Array

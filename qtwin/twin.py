@@ -1,4 +1,4 @@
-"""THE TWO NETWORKS: the online one learns, its target twin only ever follows."""
+"""THE TWO NETWORKS: the online network, which is trained, and the target network, which is updated from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qtwin.errors import Refusal, one_of
 from qtwin.target_update.rules import TargetUpdate
 from qtwin.types import PyTree, Variables
 
-# What becomes of the target's batch-norm statistics. All four are in the wild, mostly by accident; here it has a name.
+# How the target's batch-norm statistics are updated. Implementations use all four, mostly without saying so.
 STATS_POLICIES = {
     "copied": "the online network's, as they were when the target last moved",
     "mixed": "moved by the same rule as the parameters (a soft target averages them)",
@@ -24,21 +24,20 @@ STATS_POLICIES = {
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Twin:
-    """Two networks of one structure: one gives a stable reference while the other learns.
+    """Two networks of the same structure: the online network is trained, the target network gives a stable reference.
 
-    The target can only be read through `target`, which stands behind a stop-gradient: no loss, however it is
-    written, can send a gradient into it.
+    The target is read through `target`, which is behind a stop-gradient, so that no loss can send a gradient into it.
 
     Attributes:
-      online: the network that learns.
-      target_variables: the target's variables as they are kept; None when the twins are tied. Read `target` instead.
-      stats_policy: what becomes of the target's batch-norm statistics, a key of ``STATS_POLICIES``.
-      parts: the parts of the network that the target holds, the others being tied; () is all of it.
-      sibling_variables: the variables of a second target as they are kept; None where there is none, or it is tied.
-        Read `sibling` instead.
-      sibling_parts: the parts of the network that this second target holds.
-      older: the target's variables as they were after each of its moves before the last, newest first, where its rule
-        keeps more than one copy. Read `targets` instead.
+      online: variables of the online network.
+      target_variables: variables of the target as stored; None if the target is tied. Read `target` instead.
+      stats_policy: how the target's batch-norm statistics are updated, a key of ``STATS_POLICIES``.
+      parts: the parts of the network that have a target copy, the others being tied; () is all of them.
+      sibling_variables: variables of a second target as stored; None if there is none, or if it is tied. Read `sibling`
+        instead.
+      sibling_parts: the parts of the network that the second target has copies of.
+      older: the target's variables after earlier updates, newest first, for a rule that keeps several copies. Read
+        `targets` instead.
     """
 
     online: Variables
@@ -51,7 +50,7 @@ class Twin:
 
     @property
     def follower(self) -> Variables | None:
-        """The old name of ``target_variables``; it goes with the next minor release."""
+        """Deprecated name of ``target_variables``, to be removed in the next minor release."""
         import warnings
 
         warnings.warn("Twin.follower is now Twin.target_variables", DeprecationWarning, stacklevel=2)
@@ -70,7 +69,7 @@ class Twin:
 
     @property
     def targets(self) -> tuple[Variables, ...]:
-        """Every copy that the target's rule keeps, newest first; one for all rules but ``averaged``."""
+        """All copies that the target's rule keeps, newest first; a single one for every rule except ``averaged``."""
         return (self.target, *[dataclasses.replace(self, target_variables=one).target for one in self.older])
 
     @property
@@ -79,20 +78,20 @@ class Twin:
         return self._with_sibling_as_target().target
 
     def part(self, name: str) -> Twin:
-        """The twin of one of several networks that stand side by side, ``params = {"q": ..., "model": ...}``."""
+        """The twin of one of several named networks, ``params = {"q": ..., "model": ...}``."""
         target_variables = None if self.target_variables is None else self.target_variables.part(name)
         older = tuple(one.part(name) for one in self.older)
         return Twin(self.online.part(name), target_variables, self.stats_policy, older=older)
 
     def learn(self, online: Variables, target_stats: PyTree = None) -> Twin:
-        """The twin after a gradient step: the online network is replaced, the target's parameters stay as they are."""
+        """The twin after a gradient step: a new online network, and unchanged target parameters."""
         target_variables = self.target_variables
         if target_variables is not None and self.stats_policy == "own" and target_stats is not None:
             target_variables = Variables(target_variables.params, _pick(target_stats, self.parts))
         return dataclasses.replace(self, online=online, target_variables=target_variables)
 
     def follow(self, rule: TargetUpdate, memory: PyTree) -> tuple[PyTree, Twin]:
-        """The twin after a move of the target by ``rule``, and what the rule carries on."""
+        """Updates the target by ``rule``; returns the new state of the rule and the new twin."""
         if self.target_variables is None:
             return rule.move(memory, None, None)[0], self
         online, older = self.online, self.older
@@ -111,7 +110,7 @@ class Twin:
         return moved, dataclasses.replace(self, online=online, target_variables=Variables(params, stats), older=older)
 
     def sibling_follows(self, rule: TargetUpdate, memory: PyTree) -> tuple[PyTree, Twin]:
-        """The twin after a move of its second target by ``rule``, and what the rule carries on."""
+        """Updates the second target by ``rule``; returns the new state of the rule and the new twin."""
         memory, moved = self._with_sibling_as_target().follow(rule, memory)
         return memory, dataclasses.replace(self, sibling_variables=moved.target_variables)
 
@@ -126,15 +125,15 @@ def twin(
     parts: tuple[str, ...] = (),
     sibling: Sibling | None = None,
 ) -> Twin:
-    """A new pair: the target starts as a copy of the online network, in buffers of its own.
+    """A new twin: the target is initialised as a copy of the online network, in separate buffers.
 
     Args:
-      online: the freshly initialised online network.
-      rule: how the target will follow; a tied one holds no second network.
-      stats_policy: what becomes of the target's batch-norm statistics: "copied", "mixed", "shared" or "own".
-      parts: the parts of the network, ``("critic",)``, that have a target of their own; the target's other parts are
-        the online network's. () is all of it.
-      sibling: a second target, which starts as another copy.
+      online: the initialised online network.
+      rule: the target update; with ``tied`` there is no second network.
+      stats_policy: how the target's batch-norm statistics are updated: "copied", "mixed", "shared" or "own".
+      parts: the parts of the network that have a target copy, ``("critic",)``; the target's other parts are those of
+        the online network. () is all of them.
+      sibling: a second target, initialised as another copy.
     """
     one_of("batch-norm policy", stats_policy, STATS_POLICIES)
     parts = _parts_of(online, rule, parts)
@@ -147,7 +146,7 @@ def twin(
 
 
 def _parts_of(online: Variables, rule: TargetUpdate, parts: tuple[str, ...]) -> tuple[str, ...]:
-    """The parts that have a target: the algorithm's, or those that the rule itself names."""
+    """The parts that have a target copy: those named by the rule, else those of the algorithm."""
     if not rule.parts:
         return parts
     if parts or not set(rule.parts) < set(online.params):
@@ -167,32 +166,32 @@ def _copied(online: Variables, rule: TargetUpdate, parts: tuple[str, ...]) -> Va
 
 
 def _pick(tree: PyTree, parts: tuple[str, ...]) -> PyTree:
-    """The branches of ``tree`` that have a target twin."""
+    """The branches of ``tree`` named by ``parts``; all of them if ``parts`` is ()."""
     return {name: tree[name] for name in parts if name in tree} if parts else tree
 
 
 def distance(pair: Twin) -> Any:
-    """Relative L2 distance of the twins' parameters, |theta - thetabar| / |theta|, over the parts that have two. []"""
+    """Relative L2 distance of the parameters, |theta - thetabar| / |theta|, over the parts with a target copy. []"""
     size = sum(jnp.sum(o**2) for o in jax.tree.leaves(_pick(pair.online.params, pair.parts)))
     return jnp.sqrt(squared_distance(pair)) / jnp.maximum(jnp.sqrt(size), 1e-12)
 
 
 def squared_distance(pair: Twin) -> Any:
-    """|theta - thetabar|^2 over the parts that have two. []"""
+    """|theta - thetabar|^2 over the parts with a target copy. []"""
     online, target = _pick(pair.online.params, pair.parts), _pick(pair.target.params, pair.parts)
     return sum(jnp.sum((o - t) ** 2) for o, t in zip(jax.tree.leaves(online), jax.tree.leaves(target), strict=True))
 
 
 class Sibling(NamedTuple):
-    """A second target of the same online network, with a rule of its own.
+    """A second target of the same online network, with a separate update rule.
 
-    A loss that stands beside the regression, self-prediction, may want its reference to follow at another pace than the
-    TD target. In the loss it is ``twin.sibling``, behind a stop-gradient as ``twin.target`` is.
+    An auxiliary loss, such as self-prediction, may need a target that is updated at another rate than the TD target's.
+    The loss reads it as ``twin.sibling``, which is behind a stop-gradient like ``twin.target``.
 
     Attributes:
-      parts: the parts of the network that it holds, ``("q", "projector")``; its other parts are tied to the online
-        network's. () is all of it.
-      rule: how it follows; any but ``until``, which watches the regression.
+      parts: the parts of the network that it has copies of, ``("q", "projector")``; its other parts are tied to the
+        online network. () is all of them.
+      rule: its update rule; any except ``until``, which depends on the regression.
     """
 
     parts: tuple[str, ...]
