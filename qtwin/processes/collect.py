@@ -1,4 +1,4 @@
-"""PROCESS 1: act, step the environments, remember."""
+"""PROCESS 1: act, step the environments, store the transitions in the replay buffer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from qtwin.types import Array, Timestep
 
 
 def begin(env: JaxEnv, envs: int, key: Array) -> World:
-    """N new episodes."""
+    """Resets N environments."""
     state, obs = jax.vmap(env.reset)(jax.random.split(stream(key, RESET, 0), envs))
     return World(state, obs, jnp.zeros(envs, jnp.float32), jnp.zeros(envs, jnp.int32))
 
@@ -26,25 +26,25 @@ def begin(env: JaxEnv, envs: int, key: Array) -> World:
 def collect(
     algorithm: Algorithm, env: JaxEnv, envs: int, vector_steps: int, random: bool = False, drop: bool = False
 ) -> Callable:
-    """Process 1 for environments written in JAX: ``state -> state`` with ``vector_steps * envs`` new transitions.
+    """Process 1 for environments in JAX: ``state -> state`` with ``vector_steps * envs`` new transitions.
 
-    A chunk with a number in it that is not finite is not remembered, and the state's faults name the number.
+    A chunk that contains a non-finite value is not stored, and ``state.faults`` says which value it was.
 
     Args:
-      algorithm: acts, explores, remembers.
-      env: one environment; N of them are stepped together.
+      algorithm: its agent, exploration and replay buffer.
+      env: one environment, stepped in N copies.
       envs: N.
-      vector_steps: steps of all N.
+      vector_steps: number of steps of all N environments.
       random: act uniformly at random (the warm-up).
-      drop: an environment that gives what is not finite is replaced, and its episode truncated after its last whole
-        step; only where the other one's first step is not finite either is that a fault.
+      drop: replace an environment that gives a non-finite value, and truncate its episode after the last finite step.
+        It is a fault only if the first step of the new environment is not finite either.
     """
 
     act = acting(algorithm, env.spec)
 
     def one(s: TrainState, t: Array) -> tuple[tuple[World, Tally], tuple[Timestep, Array | tuple]]:
         transitions = s.clock.transitions + t * envs
-        count = transitions // envs  # vector steps so far: N divides every jump of this counter
+        count = transitions // envs  # vector steps so far; the counter grows in multiples of N
         key, world = stream(s.key, ACT, count), s.world
         if random:
             action = uniform_actions(env.spec, envs, key)
@@ -69,7 +69,7 @@ def collect(
         (world, tally), (chunk, lost) = jax.lax.scan(body, (s.world, s.tally), jnp.arange(vector_steps))
         chunk, faults = check_finite(chunk, s.faults, s.clock.transitions // envs)
         replay = s.replay
-        if drop:  # the step before the one that was lost is its episode's last
+        if drop:  # the step before the lost one ends its episode
             chunk = chunk._replace(last=chunk.last.at[:-1].set(chunk.last[:-1] | lost[1:]))
             replay = replay if algorithm.replay.cut is None else algorithm.replay.cut(replay, lost[0])
             faults = faults._replace(lost=faults.lost + jnp.sum(lost, dtype=jnp.int32))
@@ -82,12 +82,12 @@ def collect(
 
 
 def timestep(obs: Array, action: Array, outcome: Outcome) -> Timestep:
-    """The row that the replay stores."""
+    """The row that is stored in the replay buffer."""
     return Timestep(obs, action, outcome.reward, outcome.discount, outcome.next_obs, outcome.last)
 
 
 def account(world: World, tally: Tally, env_state, obs: Array, outcome: Outcome) -> tuple[World, Tally]:
-    """Adds one vector step to the episodes under way, and the ended ones to the tally."""
+    """Adds one vector step to the returns and lengths of the current episodes, and finished episodes to the tally."""
     returns, lengths = world.returns + outcome.reward, world.lengths + 1
     ended = outcome.last
     tally = tally._replace(
@@ -100,8 +100,8 @@ def account(world: World, tally: Tally, env_state, obs: Array, outcome: Outcome)
 
 
 def acting(algorithm: Algorithm, env: EnvSpec) -> Callable:
-    """How process 1 acts: ``(variables, obs [N, ...], epsilon [], key, held) -> (action [N], held)``; ``held`` is ()
-    where random actions last one step."""
+    """The acting function of process 1: ``(variables, obs [N, ...], epsilon [], key, held) -> (action [N], held)``;
+    ``held`` is () if random actions last one step."""
     if algorithm.zeta:
         return ez_greedy(algorithm.agent.act, algorithm.zeta, env.num_actions)
     return lambda variables, obs, epsilon, key, held: (algorithm.agent.act(variables, obs, epsilon, key), held)

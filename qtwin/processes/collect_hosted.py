@@ -1,4 +1,4 @@
-"""PROCESS 1 for environments in Python: act, step the environments, hand on what is to be remembered."""
+"""PROCESS 1 for environments in Python: act, step the environments, return the transitions to be stored."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from qtwin.types import Array, PyTree, Timestep, Variables
 
 
 class Episodes:
-    """Adds up the episodes that end, on the host."""
+    """Sums the returns and lengths of finished episodes on the host."""
 
     def __init__(self):
         self.count, self.returns, self.lengths = 0, 0.0, 0
 
     def add(self, returns: Array, lengths: Array) -> None:
-        """Episodes that ended: their undiscounted returns and their lengths. [E]"""
+        """Adds finished episodes: their undiscounted returns and their lengths. [E]"""
         self.count += len(returns)
         self.returns += float(returns.sum())
         self.lengths += int(lengths.sum())
 
     def into(self, tally: Tally) -> Tally:
-        """``tally`` with these episodes in it."""
+        """``tally`` with these episodes added."""
         return tally._replace(
             episodes=tally.episodes + np.int32(self.count),
             returns=tally.returns + np.float32(self.returns),
@@ -37,16 +37,17 @@ class Episodes:
 
 
 class Gatherer:
-    """Process 1 on the host. It keeps what cannot be saved: the environments, and steps that wait for the next chunk.
+    """Process 1 on the host. It holds what cannot be saved: the environments, and steps left over for the next chunk.
 
-    Ragged environments give now and then fewer than N transitions in a vector step; a chunk is then filled up from the
-    next one, and what is over waits. Every chunk has exactly the size that the rates ask for.
+    Ragged environments sometimes give fewer than N transitions in a vector step. The chunk is then filled from the next
+    vector step, and surplus transitions are kept for the next chunk, so that every chunk has exactly the size given by
+    the rates.
 
     Args:
       env: the environments.
-      keys: ``(key, first vector step) -> (key data [K, ...], random actions [K, N])`` for acting from there on.
+      keys: ``(key, first vector step) -> (key data [K, ...], random actions [K, N])`` for the next K vector steps.
       linked: chunks are `Linked` rather than `Timestep`.
-      framer: makes the chunks, where the replay keeps frames.
+      framer: makes the chunks for a replay buffer of frames; else None.
     """
 
     def __init__(
@@ -71,16 +72,16 @@ class Gatherer:
 
     @property
     def framed(self) -> bool:
-        """Do the chunks hold single frames?"""
+        """Whether the chunks hold single frames."""
         return self._framer is not None
 
     def start(self, seed: int, outside: PyTree, key: PyTree) -> World:
-        """Begins N new episodes from ``seed``.
+        """Resets N environments with ``seed``.
 
         Args:
-          seed: the environments'.
-          outside: an `Outside`; its vector steps are counted on from.
-          key: the run's, on the device that draws.
+          seed: of the environments.
+          outside: an `Outside` with the number of vector steps so far.
+          key: the run's key, on the device that samples actions.
         """
         self._forget()
         self._key, self._keys, self._vector_steps = key, (), int(outside.vector_steps)
@@ -103,19 +104,18 @@ class Gatherer:
         Args:
           act: ``(variables, obs [N, ...], key data, transitions [], held) -> (action [N], held)``, compiled; None acts
             at random.
-          variables: who acts.
-          world: where the environments stand.
+          variables: of the network that acts.
+          world: the environments before the first step.
           transitions: collected before. [transitions]
           vector_steps: T.
-          episodes: the ended ones are added here.
+          episodes: finished episodes are added here.
 
         Returns:
-          the chunk [T, N], a `Timestep` or a `Linked`, or what the framer makes of it; and where the environments stand
-          now.
+          the chunk [T, N], a `Timestep`, a `Linked` or the framer's chunk; and the environments after the last step.
 
         Raises:
-          ValueError: the environments are not where ``world`` says, or a row between an episode's first and last step
-            is marked as no transition.
+          ValueError: the environments do not match ``world``, or a row between the first and the last step of an
+            episode is marked as not being a transition.
         """
         if int(world.env.vector_steps) != self._vector_steps:
             raise ValueError(
@@ -143,7 +143,7 @@ class Gatherer:
     def _account(
         self, outcome: Outcome, valid: Array | None, returns: Array, lengths: Array, episodes: Episodes
     ) -> tuple[Array, Array]:
-        """Adds one vector step to the returns and lengths of the episodes under way, and the ended ones to the sums."""
+        """Adds one vector step to the returns and lengths of current episodes, and finished ones to ``episodes``."""
         score = getattr(self._env, "score", None) or Score(outcome.reward, outcome.last)
         if valid is not None:
             returns, lengths = returns + np.where(valid, score.reward, np.float32(0.0)), lengths + valid
@@ -158,7 +158,7 @@ class Gatherer:
         return returns, lengths
 
     def _keep(self, rows: Timestep, outcome: Outcome, valid: Array | None, obs: Array) -> None:
-        """Lays one vector step's transitions beside those that wait for the next chunk."""
+        """Adds the transitions of one vector step to those waiting for the next chunk."""
         if self._replaces:
             rows, valid = self._one_late(rows, valid)
             if not len(rows.reward):
@@ -177,10 +177,10 @@ class Gatherer:
     def _play(
         self, returns: Array, lengths: Array, vector_steps: int, episodes: Episodes
     ) -> tuple[Array, Array, Array]:
-        """Vector steps at random, which need not wait for what is seen.
+        """Takes several vector steps of random actions at once, as these do not depend on observations.
 
         Returns:
-          the observations to act on next, and the returns and lengths of the episodes under way.
+          the observations to act on next, and the returns and lengths of the current episodes.
         """
         actions, frames = np.stack([self._at_random() for _ in range(vector_steps)]), self._framer.room(vector_steps)
         played = self._env.play_ahead(actions, frames)
@@ -197,7 +197,7 @@ class Gatherer:
         return played.obs, returns, lengths
 
     def _one_late(self, rows: Timestep, valid: Array | None) -> tuple[Timestep, Array]:
-        """The vector step before this one, whose episodes are truncated where this one lost the environment."""
+        """The previous vector step, with episodes truncated where this one lost the environment."""
         now = rows, np.ones(self._envs, bool) if valid is None else valid
         (rows, valid), self._held = self._held or (Timestep(*[column[:0] for column in rows]), now[1]), now
         if len(rows.reward) and self._env.lost is not None:
@@ -214,7 +214,7 @@ class Gatherer:
         self._counted = 0
 
     def _next_step(self) -> int:
-        """Counts a vector step on; where its key and its random actions stand among those that are drawn."""
+        """Counts one vector step; returns the index of its key and random actions among those drawn in advance."""
         at = self._vector_steps - self._keys_from
         if not 0 <= at < len(self._keys):
             self._keys_from, at = self._vector_steps, 0
@@ -237,15 +237,15 @@ class Gatherer:
         return Timestep(*[column[valid] for column in rows])
 
     def _which(self, valid: Array | None) -> Array:
-        """The environments whose rows are transitions."""
+        """Indices of the environments whose rows are transitions."""
         return self._all if valid is None else np.flatnonzero(valid)
 
     def _fresh(self, outcome: Outcome, valid: Array | None) -> Array:
-        """Whose observations to act on next begin a new stack of frames. [N] bool"""
+        """Environments whose next observation starts a new frame stack. [N] bool"""
         fresh = getattr(self._env, "fresh", None)
         if fresh is not None:
             return fresh
-        return np.asarray(outcome.last) if valid is None else ~valid  # a row that is no transition is a reset
+        return np.asarray(outcome.last) if valid is None else ~valid  # a row that is not a transition is a reset
 
     def _link(self, last: Array, valid: Array | None) -> None:
         which = self._which(valid)

@@ -1,4 +1,4 @@
-"""What is no finite number is not learned from: the guard around an update."""
+"""Skips updates whose loss or gradient is not finite."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from qtwin.types import Array, PyTree
 
 
 def finite(loss: Array, gradient: PyTree) -> Array:
-    """Are the loss and every number of the gradient finite? [] bool
+    """Whether the loss and all elements of the gradient are finite. [] bool
 
-    Zero times what is not finite is no number. A product with zeros is one quick pass over memory on any device, where
-    XLA's reduction of ``isfinite`` takes several times as long on a CPU.
+    Zero times a non-finite value is NaN. A product with zeros is one fast pass over memory on any device; XLA's
+    reduction of ``isfinite`` takes several times as long on a CPU.
     """
     nothing = loss * 0.0
     for leaf in jax.tree.leaves(gradient):
@@ -25,15 +25,15 @@ def finite(loss: Array, gradient: PyTree) -> Array:
 
 
 def when(fine: Array, update: Callable[[PyTree, PyTree], PyTree], state: PyTree, gradient: PyTree) -> PyTree:
-    """``update(state, gradient)`` where it is fine, else ``state``, the same numbers bit for bit.
+    """``update(state, gradient)`` if ``fine``, else ``state``, bit for bit.
 
-    A loop of one turn or none: XLA updates what a loop carries in place, where a conditional would copy the parameters
-    and a choice between old and new would read both.
+    Implemented as a loop of one iteration or none: XLA updates the carry of a loop in place, whereas a conditional
+    would copy the parameters, and a select would read both the old and the new ones.
     """
 
     def turn(i: Array, state: PyTree) -> PyTree:
-        # Tied to the loop's index, or XLA would take the arithmetic that needs the gradient alone out of the loop, away
-        # from the rest of the optimiser's: more passes over memory, and other roundings.
+        # Depends on the loop index; otherwise XLA would hoist the arithmetic that needs only the gradient out of the
+        # loop, which would take more passes over memory and change the rounding.
         here, _ = jax.lax.optimization_barrier((gradient, i))
         return update(state, here)
 
@@ -41,12 +41,12 @@ def when(fine: Array, update: Callable[[PyTree, PyTree], PyTree], state: PyTree,
 
 
 def chosen(fine: Array, new: PyTree, old: PyTree) -> PyTree:
-    """``new`` where the update is fine, else ``old``: for a handful of numbers."""
+    """``new`` if ``fine``, else ``old``; for small trees."""
     return jax.tree.map(lambda after, before: jnp.where(fine, after, before), new, old)
 
 
 def counted(faults: Faults, fine: Array) -> Faults:
-    """The faults with one more update among them."""
+    """The fault counts after one more update."""
     bad = (~fine).astype(jnp.int32)
     in_a_row = (faults.in_a_row + bad) * bad
     longest = jnp.maximum(faults.longest, in_a_row)

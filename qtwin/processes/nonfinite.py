@@ -1,6 +1,6 @@
-"""What an environment written in JAX gives that is no finite number: named, and never remembered.
+"""Non-finite outputs of environments in JAX: they are reported, and never stored in the replay buffer.
 
-Environments in Python are looked after by `qtwin.envs.guard`.
+`qtwin.envs.guard` does this for environments in Python.
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ VALUES = ("nan", "inf", "-inf")
 
 
 def check_finite(chunk: Timestep, faults: Faults, before: Array) -> tuple[Timestep, Faults]:
-    """A chunk that may be remembered: as it came, or zeros where not every number in it is finite.
+    """Checks a chunk before it is stored; one with a non-finite value is replaced by zeros.
 
     Args:
       chunk: [T, N]
-      faults: say, after the first number that is not finite, which it was.
+      faults: the fault counts; the first non-finite value is recorded in them.
       before: vector steps before this chunk. []
+
+    Returns:
+      the chunk, or zeros in its place, and the fault counts.
     """
     columns = {i: column for i, name in enumerate(FIELDS) if _inexact(column := getattr(chunk, name))}
-    # Zero times what is not finite is no number, and its sum is a quicker pass than a reduction of isfinite.
+    # Zero times a non-finite value is NaN, and a sum is faster than a reduction of isfinite.
     fine = jnp.isfinite(sum(jnp.sum(column * 0.0) for column in columns.values()))
 
     def first() -> Faults:
@@ -51,18 +54,18 @@ def check_finite(chunk: Timestep, faults: Faults, before: Array) -> tuple[Timest
 def another(
     env: JaxEnv, key: Array, action: Array, obs: Array, stepped: tuple[PyTree, Array, Outcome]
 ) -> tuple[Array, tuple[PyTree, Array, Outcome], Array]:
-    """Where a step gave what is not finite, the same action in another environment's first step.
+    """Replaces environments whose step gave a non-finite value by the first step of a new environment.
 
     Args:
       env: one environment.
-      key: where the others' chance comes from.
-      action: [N, ...]
-      obs: what was acted on. [N, *obs_shape]
-      stepped: what the step of all N gave: states, the observations to act on next, the outcome.
+      key: for the new environments.
+      action: also used for the first step of the new environments. [N, ...]
+      obs: the observations acted on. [N, *obs_shape]
+      stepped: the result of stepping all N: states, the observations to act on next, the outcome.
 
     Returns:
-      ``obs`` and ``stepped`` with the lost ones replaced, and which those are [N] bool. What another environment gives
-      that is not finite stands there as it came, for `check_finite` to find.
+      ``obs`` and ``stepped`` with lost environments replaced, and which ones were lost [N] bool. Non-finite values of
+      the new environments are left in place, for `check_finite` to find.
     """
     lost = not_finite(*stepped[1:])
 
@@ -82,7 +85,7 @@ def another(
 
 
 def not_finite(obs: Array, outcome: Outcome) -> Array:
-    """Which of N environments gave a reward or an observation that is not finite. [N] bool
+    """Which of N environments gave a non-finite reward or observation. [N] bool
 
     Args:
       obs: to act on next. [N, *obs_shape]
@@ -95,7 +98,7 @@ def not_finite(obs: Array, outcome: Outcome) -> Array:
 
 
 def in_words(faults: Faults, name: str, seed: int) -> str:
-    """What broke a run, for a person. ``faults`` hold whole numbers, ``broken_at`` above 0."""
+    """The error message for a broken run. ``faults`` holds Python integers, with ``broken_at`` above 0."""
     field, value = FIELDS[faults.broken_field], VALUES[faults.broken_value]
     if field == "action":
         return (
@@ -110,10 +113,10 @@ def in_words(faults: Faults, name: str, seed: int) -> str:
 
 
 def stop_if_broken(faults: Sequence[Faults], seeds: Sequence[int], name: str) -> None:
-    """Looks at what went wrong in each seed's environments, called ``name``.
+    """Checks the fault counts of each seed's environments, called ``name``.
 
     Raises:
-      Broken: one gave what is not finite.
+      Broken: an environment gave a non-finite value.
     """
     for seed, fault in zip(seeds, faults, strict=True):
         if fault.broken_at:
@@ -121,10 +124,10 @@ def stop_if_broken(faults: Sequence[Faults], seeds: Sequence[int], name: str) ->
 
 
 def finite_returns(returns: np.ndarray, name: str) -> None:
-    """Looks at the returns of an evaluation [..., episodes], which have to be finite.
+    """Checks that the returns of an evaluation [..., episodes] are finite.
 
     Raises:
-      Broken: one is not.
+      Broken: a return is not finite.
     """
     bad = ~np.isfinite(returns)
     if bad.any():
@@ -139,12 +142,12 @@ def _inexact(column: Array) -> bool:
 
 
 def _finite(column: Array, leading: int) -> Array:
-    """Of each row, with so many leading axes: is every number finite?"""
+    """Whether all elements of each row are finite, for rows with ``leading`` leading axes."""
     return jnp.all(jnp.isfinite(column), axis=tuple(range(leading, column.ndim)))
 
 
 def _value(column: Array) -> Array:
-    """Which of `VALUES` a row of [T, N, ...] that is not finite holds. [T, N] int32"""
+    """The index into `VALUES` of the non-finite value of each row of [T, N, ...]. [T, N] int32"""
     rest = tuple(range(2, column.ndim))
     nan, inf = jnp.any(jnp.isnan(column), axis=rest), jnp.any(column == jnp.inf, axis=rest)
     return jnp.where(nan, 0, jnp.where(inf, 1, 2)).astype(jnp.int32)

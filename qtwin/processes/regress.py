@@ -1,4 +1,4 @@
-"""PROCESS 3: a gradient step of the online network towards targets that its frozen twin computes."""
+"""PROCESS 3: gradient steps of the online network towards TD targets computed with the target network."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def regress(algorithm: Algorithm, steps_per_cycle: int) -> Callable[[TrainState]
     """Process 3: ``state -> state`` after one gradient step.
 
     Args:
-      algorithm: its loss, its optimiser and its replay.
-      steps_per_cycle: gradient steps in one cycle, so that a replay that keeps only the cycle's own transitions knows
-        which of them it has already given. [gradient steps]
+      algorithm: its loss, optimiser and replay buffer.
+      steps_per_cycle: gradient steps per cycle. A replay buffer that keeps only the transitions of the current cycle
+        needs the position in the cycle to read each of them in turn. [gradient steps]
     """
 
     def process(s: TrainState) -> TrainState:
-        # The key depends on the counter of the loop that this runs in; else XLA would hoist the reads of the replay out
-        # of that loop, back beside the write, and copy the whole replay at every cycle.
+        # The key depends on the counter of the surrounding loop; otherwise XLA would hoist the reads of the replay
+        # buffer out of that loop, next to the write, and copy the whole buffer in every cycle.
         count = s.clock.gradient_steps
         if algorithm.replay.sample_at is None:
             batch = algorithm.replay.sample(s.replay, stream(s.key, SAMPLE, count), count % steps_per_cycle)
@@ -36,7 +36,7 @@ def regress(algorithm: Algorithm, steps_per_cycle: int) -> Callable[[TrainState]
             batch = algorithm.replay.sample_at(s.replay, jax.random.fold_in(s.key, SAMPLE), count)
         loss, aux, pair, optimiser, fine = guarded_step(algorithm, s.twin, s.optimiser, batch, s.key, count)
         replay = s.replay
-        if algorithm.replay.update is not None:  # an error that is no number makes no priority
+        if algorithm.replay.update is not None:  # a non-finite TD error sets no priority
             known = aux._replace(td_error=jnp.where(fine, aux.td_error, jnp.zeros_like(aux.td_error)))
             replay = algorithm.replay.update(s.replay, batch, known)
         return s._replace(
@@ -53,11 +53,11 @@ def regress(algorithm: Algorithm, steps_per_cycle: int) -> Callable[[TrainState]
 
 
 class Optimisers(NamedTuple):
-    """The optimisers' states of an algorithm with an actor.
+    """The optimiser states of an algorithm with an actor.
 
     Attributes:
-      regression: of the regression, over all parts but the improvement's.
-      improvement: of the policy improvement, over its own parts.
+      regression: of the regression, for all parts that policy improvement does not train.
+      improvement: of policy improvement, for the parts that it trains.
     """
 
     regression: PyTree
@@ -65,7 +65,7 @@ class Optimisers(NamedTuple):
 
 
 def optimiser_state(algorithm: Algorithm, params: PyTree) -> PyTree:
-    """The optimiser's state to begin with; with an actor `Optimisers`."""
+    """The initial optimiser state; `Optimisers` for an algorithm with an actor."""
     if algorithm.policy_update is None:
         return algorithm.optimiser.init(params)
     improved, regressed = split(params, algorithm.policy_update.parts)
@@ -73,28 +73,28 @@ def optimiser_state(algorithm: Algorithm, params: PyTree) -> PyTree:
 
 
 def split(params: PyTree, parts: tuple[str, ...]) -> tuple[PyTree, PyTree]:
-    """``params`` in two: the named parts, and the others."""
+    """Splits ``params`` into the named parts and the others."""
     return {k: v for k, v in params.items() if k in parts}, {k: v for k, v in params.items() if k not in parts}
 
 
 def gradient_step(
     algorithm: Algorithm, pair: Twin, optimiser: PyTree, batch: Transition, key: Array, count: Array
 ) -> tuple[Array, Aux, Twin, PyTree]:
-    """One step of the optimiser on one batch; only the online parameters are differentiated, and only they move.
+    """One gradient step on one batch; only the online parameters are differentiated and updated.
 
-    Where the loss or a number of the gradient is not finite, nothing moves (`guarded_step`). With an actor its
-    improvement follows at once when it is due, on the same batch and with the critic as the regression has left it.
+    An update whose loss or gradient is not finite is skipped (`guarded_step`). With an actor, a policy update that is
+    due follows immediately, on the same batch and with the updated critic.
 
     Args:
       algorithm: its losses and optimisers.
-      pair: the two networks.
-      optimiser: from `optimiser_state`, or the last step's.
+      pair: the online and the target network.
+      optimiser: the state from `optimiser_state` or from the previous step.
       batch: [B]
-      key: the run's.
+      key: the run's key.
       count: gradient steps before this one. []
 
     Returns:
-      the regression's loss [], what it reported, the twin and the optimiser's state after the step.
+      the loss of the regression [], its `Aux`, and the twin and the optimiser state after the step.
     """
     return guarded_step(algorithm, pair, optimiser, batch, key, count)[:4]
 
@@ -102,10 +102,10 @@ def gradient_step(
 def guarded_step(
     algorithm: Algorithm, pair: Twin, optimiser: PyTree, batch: Transition, key: Array, count: Array
 ) -> tuple[Array, Aux, Twin, PyTree, Array]:
-    """`gradient_step`, which last of all says whether all was finite [] bool.
+    """`gradient_step`, which also returns whether all losses and gradients were finite [] bool.
 
-    What is not is never applied: parameters, statistics and the optimiser's state stay as they were. An actor whose own
-    loss or gradient is not finite waits alone, and its critic learns.
+    A non-finite update is skipped: parameters, statistics and optimiser state stay unchanged. If only the actor's loss
+    or gradient is not finite, only the actor's update is skipped.
     """
     improvement, others = algorithm.policy_update, {}
     regressed, state = pair.online.params, optimiser
@@ -140,7 +140,7 @@ def guarded_step(
 
 def _step_of(optimiser: optax.GradientTransformation, aux: Aux | None = None) -> Callable:
     """``((params, state), gradient) -> (params, state)``: one step of an optimiser."""
-    # What the loss reported goes along, for an optimiser that moves a trace of gradients by the TD error.
+    # ``aux`` is passed on for optimisers that scale an eligibility trace of gradients by the TD error.
     transform = optimiser if aux is None else optax.with_extra_args_support(optimiser)
     more = {} if aux is None else {"aux": aux}
 
@@ -153,7 +153,7 @@ def _step_of(optimiser: optax.GradientTransformation, aux: Aux | None = None) ->
 
 
 def _own_stats(pair: Twin, stats: PyTree, fine: Array) -> PyTree:
-    """The target's own new statistics, where it has any."""
+    """The target's new batch-norm statistics; under the policy "own", those of finite updates only."""
     if stats is None or pair.target_variables is None or pair.stats_policy != "own":
         return stats
     return {**stats, **chosen(fine, {k: stats[k] for k in pair.target_variables.stats}, pair.target_variables.stats)}
@@ -162,8 +162,8 @@ def _own_stats(pair: Twin, stats: PyTree, fine: Array) -> PyTree:
 def policy_update_step(
     improvement: PolicyUpdate, pair: Twin, state: PyTree, batch: Transition, key: Array
 ) -> tuple[PyTree, PyTree, PyTree, Array]:
-    """One step of policy improvement; returns its parts' parameters, all statistics, its optimiser's state, and whether
-    all was finite, else they are as they were.
+    """One step of policy improvement; returns the parameters of its parts, all statistics, its optimiser state, and
+    whether the update was finite. If not, everything is unchanged.
     """
     improved, others = split(pair.online.params, improvement.parts)
 

@@ -1,4 +1,4 @@
-"""PROCESS 2: the target network moves when it is due, by whichever rule it follows."""
+"""PROCESS 2: updates the target network by its rule when an update is due."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Process = Callable[[TrainState], TrainState]
 
 
 class Target(NamedTuple):
-    """One target network, as process 2 sees it.
+    """One target network in process 2.
 
     Attributes:
-      rule: how it follows.
-      due: ``state -> bool []``: is it to move now?
-      move: ``state -> state``: the move.
-      read: ``state -> what``: all that a move writes, and nothing else.
-      write: ``(state, what) -> state``, its inverse.
+      rule: its update rule.
+      due: ``state -> bool []``: whether it is updated now.
+      move: ``state -> state``: the update.
+      read: ``state -> parts``: exactly the parts of the state that an update writes.
+      write: ``(state, parts) -> state``: the inverse of ``read``.
     """
 
     rule: TargetUpdate
@@ -35,13 +35,13 @@ class Target(NamedTuple):
 
 
 def targets(algorithm: Algorithm) -> tuple[Target, ...]:
-    """The target of the regression, and its sibling where there is one."""
+    """The target network of the regression, and the sibling if there is one."""
     first = follow(algorithm.rates.target_update)
     return (first,) if algorithm.sibling is None else (first, sibling_follows(algorithm.sibling))
 
 
 def follow(rule: TargetUpdate) -> Target:
-    """Process 2: the target moves, its age starts anew."""
+    """Process 2: updates the target and resets its age."""
 
     def move(s: TrainState) -> TrainState:
         memory, twin = s.twin.follow(rule, s.memory)
@@ -62,11 +62,11 @@ def follow(rule: TargetUpdate) -> Target:
 
 
 def sibling_follows(sibling: Sibling) -> Target:
-    """Process 2 for the second target, whose age is counted off the gradient steps.
+    """Process 2 for the second target, whose age is computed from the number of gradient steps.
 
     Raises:
-      Refusal: a rule that watches the regression's loss, which says nothing of the loss that this target is for, or one
-        without an even period, or with more than one copy.
+      Refusal: the rule depends on the loss of the regression (which is not the loss that this target is for), has no
+        constant period, keeps several copies, or names parts.
     """
     rule = sibling.rule
     if rule.counts is not None or rule.copies > 1 or rule.parts:
@@ -90,10 +90,9 @@ def sibling_follows(sibling: Sibling) -> Target:
 
 
 def sibling_clock(rule: TargetUpdate, clock: Clock) -> Clock:
-    """The clock as the sibling reads it just after a gradient step: its own moves so far, and its own age.
+    """The sibling's clock after a gradient step, with the number of its updates and its age.
 
-    Gradient steps come one by one, so both follow from their number, and a run carries one clock however many targets
-    there are.
+    Both follow from the number of gradient steps, so a run carries a single clock for all targets.
     """
     before = clock.gradient_steps - 1
     moves = before // rule.every if rule.every else before * 0
