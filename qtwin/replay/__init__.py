@@ -1,4 +1,4 @@
-"""What is remembered, and how a regression batch is drawn from it."""
+"""Replay buffers: storing transitions, and sampling the batches of the regression."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def remember(env: EnvSpec, c: Config) -> Replay:
-    """The memory that a run asks for (`qtwin.replay.catalog.REPLAYS`).
+    """The replay buffer of a run (`qtwin.replay.catalog.REPLAYS`).
 
     Args:
-      env: what a data set is checked against.
-      c: ``data`` names a data set; ``replay`` is a ring's size, and 0 the latest transitions only.
+      env: the environment's spec, against which a data set is checked.
+      c: ``data`` names a data set; ``replay`` is the size of a ring buffer, or 0 for the latest transitions only.
     """
     *around, kind = kinds(env, c)
     if c.batch == 0 and not kind.whole:

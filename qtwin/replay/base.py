@@ -1,4 +1,4 @@
-"""What every replay is: three pure functions over a state that is data."""
+"""The interface of replay buffers: pure functions over a state that is a pytree."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class Bulk(NamedTuple):
-    """The one column that makes nearly all of a replay's state, where it may lie elsewhere (`qtwin.replay.mapped`).
+    """The largest column of a replay buffer's state, which can be stored on disk (`qtwin.replay.mapped`).
 
     Attributes:
       shape, dtype: of the column, [C, ...].
       take: ``state -> (state without the column, column)``.
-      give: ``(state without it, column) -> state``.
-      take_rows: ``chunk -> (chunk without its part of the column, that part [R, ...])``, as numpy arrays.
-      head: ``state -> slot`` that the next row goes to.
+      give: ``(state without the column, column) -> state``.
+      take_rows: ``chunk -> (chunk without its rows of the column, these rows [R, ...])``, as numpy arrays.
+      head: ``state -> slot`` that the next row is written to.
     """
 
     shape: tuple[int, ...]
@@ -32,40 +32,39 @@ class Bulk(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """A memory of transitions, kept where the learner computes.
+    """A replay buffer, stored on the learner's device.
 
-    Its state is saved as it is, and the blocks of it that have changed are found by their bytes
-    (`qtwin.storage.block_store`). A checkpoint of gigabytes is cheap as long as new rows come into consecutive slots of
-    large columns.
+    Checkpoints contain the state as it is, and write only the blocks whose bytes have changed
+    (`qtwin.storage.block_store`). A checkpoint of gigabytes is cheap as long as new rows are written to consecutive
+    slots of large columns.
 
     Attributes:
-      capacity: transitions it can hold. [transitions]
-      batch: transitions in one sampled batch, B. [transitions]
+      capacity: maximum number of transitions. [transitions]
+      batch: batch size, B. [transitions]
       init: ``(example: Timestep without a leading axis, cycle: Cycle) -> state``.
-      add: ``(state, chunk: Timestep [T, N]) -> state``; each environment's steps follow one another along T.
-      sample: ``(state, key, step: gradient step in the cycle []) -> Transition [B]``, or where sequences were asked for
-        a `qtwin.replay.sequences.Sequences`.
-      ragged: ``() -> Replay``, the same memory for steps that come in ragged order, its ``add`` taking a
-        `qtwin.replay.ring.Linked`; None where it does not matter which step follows which.
-      cut: ``state -> state`` where every environment's newest step ends its episode: what comes next is of another
-        one. None where it does not matter. In the memory that the fused engine adds to, ``(state, which [N] bool) ->
-        state`` as well: only those environments' do.
-      at: ``(state, slots [B]) -> what sample gives of the transitions that start there``; slots count transitions in
-        the order in which they came, around the end of the capacity. None where a memory cannot be read so.
-      ready: ``(state after add, chunk) -> (first [], can [S], new [S])``: of S slots in a row from ``first`` on, which
-        hold a transition that is complete, and which ``add`` has just written; all whose answer may have changed are
-        among them. None where each slot holds a transition, complete when the steps that it spans have come.
-      update: ``(state, batch, aux) -> state`` after a gradient step on ``batch``, of which the loss reported ``aux``:
-        priorities go back. None where nothing does.
-      framer: ``() -> Framer``, which makes of vector steps in Python the chunks that ``add`` takes, where those are not
+      add: ``(state, chunk: Timestep [T, N]) -> state``; T is the time axis of each environment.
+      sample: ``(state, key, step: gradient step in the cycle []) -> Transition [B]``, or a
+        `qtwin.replay.sequences.Sequences` for agents that learn from sequences.
+      ragged: ``() -> Replay``, the same buffer for environments that do not step together, whose ``add`` takes a
+        `qtwin.replay.ring.Linked`; None if the order of the steps does not matter.
+      cut: ``state -> state``, marks the newest step of every environment as the last of its episode, since the
+        environments will be reset; None if this does not matter. For the fused engine it also takes
+        ``(state, which [N] bool)``, to mark those environments only.
+      at: ``(state, slots [B]) -> batch``, the result of ``sample`` for the transitions that start at ``slots``. Slots
+        count transitions in the order of arrival, modulo the capacity. None if the buffer cannot be read by slot.
+      ready: ``(state after add, chunk) -> (first [], can [S], new [S])``, for S consecutive slots from ``first`` on:
+        which hold a complete transition, and which were written by this ``add``. They include all slots for which this
+        may have changed. None if each slot holds a transition that is complete once the steps that it spans have come.
+      update: ``(state, batch, aux) -> state``, called after a gradient step on ``batch`` with the loss's ``aux``, to
+        update priorities; None if there are none.
+      framer: ``() -> Framer``, which turns vector steps in Python into the chunks that ``add`` takes, if those are not
         a `Timestep` (`qtwin.replay.frame_packer`); else None.
-      bulk: the column that may lie elsewhere; None where there is none. ``add`` takes state and chunk without it too.
-      gamma: the discount factor that its transitions carry, and
-      n_step: the steps that they span; None where they are not known. Diagnostics use them where an algorithm is put
-        together by hand.
-      sample_at: ``(state, key, count: gradient steps so far in the run []) -> batch``. The regression uses it in the
-        place of ``sample`` where batches belong together, as in passes through a data set. The key is the same at every
-        gradient step of a run, so what is drawn for a pass can be drawn again at each of its steps. None: ``sample``.
+      bulk: the column that can be stored on disk; None if there is none. ``add`` also takes state and chunk without it.
+      gamma: the discount factor of its transitions, and
+      n_step: the number of steps that they span; None if unknown. Diagnostics use them for custom algorithms.
+      sample_at: ``(state, key, count: gradient steps so far in the run []) -> batch``, which replaces ``sample`` if
+        batches depend on each other, as in passes through a data set. The key is the same at every gradient step of a
+        run, so that a pass's permutation can be recomputed at each of its steps. None uses ``sample``.
     """
 
     capacity: int

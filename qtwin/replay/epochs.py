@@ -1,4 +1,4 @@
-"""Epochs: no memory but the cycle's own transitions, each read several times, in a new order each time."""
+"""Epochs: the transitions of the current cycle only, read several times in shuffled order."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from qtwin.types import Array, Timestep, Transition
 
 
 class EpochsState(NamedTuple):
-    """The transitions of the present cycle.
+    """The transitions of the current cycle.
 
     Attributes:
-      data: flat. [M]
-      order: in which order each epoch reads them. [E, M] int32
-      chunks: that came so far. [] int32
+      data: the transitions, flat. [M]
+      order: the permutation of each epoch. [E, M] int32
+      chunks: number of chunks so far. [] int32
     """
 
     data: Timestep
@@ -29,13 +29,13 @@ class EpochsState(NamedTuple):
 
 
 def epochs(batch: int, gamma: float = 0.99) -> Replay:
-    """The transitions of the present cycle, read E times in batches; E follows from the rates: B K / M.
+    """The transitions of the current cycle, read in E epochs of batches; the rates give E = B K / M.
 
-    The order is drawn from the number of the chunk alone: an epoch's must stay as it is from one gradient step to the
-    next, and a replay is given a key for each of these.
+    The permutations depend only on the number of the chunk, since they must not change between the gradient steps of an
+    epoch, and ``sample`` is given a different key at each gradient step.
 
     Args:
-      batch: transitions in a batch, B.
+      batch: batch size, B. [transitions]
       gamma: the discount factor.
     """
 
@@ -52,7 +52,7 @@ def epochs(batch: int, gamma: float = 0.99) -> Replay:
 
     def add(state: EpochsState, chunk: Timestep) -> EpochsState:
         if chunk.reward.size != state.data.reward.size:
-            return state  # a warm-up, which nothing is learned from
+            return state  # a warm-up, which is not learned from
         keys = jax.random.split(jax.random.fold_in(rng.root(0), state.chunks), state.order.shape[0])
         order = jax.vmap(lambda key: jax.random.permutation(key, state.order.shape[1]))(keys)
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), chunk)

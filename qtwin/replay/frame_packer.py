@@ -1,4 +1,4 @@
-"""PROCESS 1 for images in Python: of each observation the one new frame is kept (`qtwin.replay.frames`)."""
+"""PROCESS 1 for images in Python: only the new frame of each observation is stored (`qtwin.replay.frames`)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from qtwin.envs.base import Played
 from qtwin.envs.spec import EnvSpec
 from qtwin.types import Array, PyTree, Timestep
 
-ALIGNED = 64  # bytes: a CPU's array of JAX begins at a multiple
+ALIGNED = 64  # alignment of JAX's arrays on a CPU [bytes]
 
 
 class Framer:
-    """Turns vector steps into rows of frames, and hands them on by the number of steps among them.
+    """Turns vector steps into rows of frames, and returns them in chunks with a given number of transitions.
 
     Args:
       row: makes a `qtwin.replay.frame_rows.FrameRow`.
       chunk: makes a `qtwin.replay.frame_rows.Framed`.
-      env: whose observations are stacks.
+      env: the spec of the environment, whose observations are frame stacks.
     """
 
     def __init__(self, row: Callable[..., PyTree], chunk: Callable[[PyTree, Array], PyTree], env: EnvSpec):
@@ -29,7 +29,7 @@ class Framer:
         self._rooms = [np.zeros(0), np.zeros(0)]
 
     def start(self, obs: Array) -> None:
-        """New stacks in all N environments; what waited is forgotten.
+        """Starts new frame stacks in all N environments, and discards rows left over.
 
         Args:
           obs: the first observations. [N, *obs_shape]
@@ -40,13 +40,13 @@ class Framer:
         self._begin(obs, np.arange(len(obs)))
 
     def add(self, steps: Timestep, which: Array, obs: Array, fresh: Array) -> None:
-        """One vector step.
+        """Adds one vector step.
 
         Args:
           steps: its transitions. [M]
           which: their environments. [M]
           obs: what is acted on next. [N, *obs_shape]
-          fresh: whose observation there begins a new stack. [N] bool
+          fresh: environments whose observation starts a new stack. [N] bool
         """
         position = self._counted + self._order[: len(which)]
         behind = (position - self._newest[which]).astype(np.int32)
@@ -59,10 +59,10 @@ class Framer:
             self._begin(obs, np.flatnonzero(fresh))
 
     def room(self, vector_steps: int) -> Array:
-        """Where the newest frames of so many vector steps may be written, for `add_played`. [T, N, H, W, c]
+        """A buffer for the newest frames of several vector steps, to be filled for `add_played`. [T, N, H, W, c]
 
-        It is one of two, given out in turn, since memory that is new to the process is slow: the chunk before the last
-        has to be written by then.
+        Two buffers are used in turn, because newly allocated memory is slow. The chunk before the last must have been
+        consumed by then.
         """
         height, width, _ = self._env.obs_shape
         shape = vector_steps, len(self._order), height, width, self._depth
@@ -72,12 +72,12 @@ class Framer:
         return self._rooms[0]
 
     def add_played(self, actions: Array, played: Played, frames: Array) -> None:
-        """Several vector steps of all N environments.
+        """Adds several vector steps of all N environments.
 
         Args:
           actions: [T, N]
-          played: what they led to.
-          frames: `room`, filled.
+          played: the results of the actions.
+          frames: the buffer from `room`, filled.
         """
         envs, begin = len(self._order), 0
         for end in sorted({*(step + 1 for step in played.begun), len(actions)}):
@@ -94,7 +94,7 @@ class Framer:
             begin = end
 
     def take(self, steps: int) -> PyTree:
-        """The rows up to the one with the ``steps``-th step, as a chunk whose length is one of a few."""
+        """The rows up to the ``steps``-th transition, as a chunk padded to one of a few lengths."""
         rows = self._blocks[0] if len(self._blocks) == 1 else self._row(*map(_joined, zip(*self._blocks, strict=True)))
         total = len(rows.step)
         count = total if total == steps else int(np.searchsorted(np.cumsum(rows.step), steps)) + 1
@@ -112,7 +112,7 @@ class Framer:
         return self._chunk(rows, np.int32(count))
 
     def _begin(self, obs: Array, which: Array) -> None:
-        """Rows for every frame of these environments' stacks."""
+        """Adds a row for every frame of these environments' stacks."""
         stack, rows = self._env.stack, len(which) * self._env.stack
         height, width, _ = self._env.obs_shape
         frames = obs[which].reshape(len(which), height, width, stack, self._depth)
@@ -131,13 +131,13 @@ class Framer:
 
 
 def _joined(pieces: tuple[Array, ...]) -> Array:
-    """Arrays one behind another."""
+    """Concatenates arrays into aligned memory."""
     whole = _aligned((sum(map(len, pieces)), *pieces[0].shape[1:]), pieces[0].dtype)
     return np.concatenate(pieces, out=whole)
 
 
 def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> Array:
-    """Room that JAX takes over without a copy."""
+    """Aligned memory that JAX can use without a copy."""
     room = np.empty(math.prod(shape) * dtype.itemsize + ALIGNED, np.uint8)
     start = -room.ctypes.data % ALIGNED
     return room[start : room.size - ALIGNED + start].view(dtype).reshape(shape)

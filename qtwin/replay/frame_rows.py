@@ -1,4 +1,4 @@
-"""What a ring of frames holds (`qtwin.replay.frames`)."""
+"""The rows and the state of a ring buffer of frames (`qtwin.replay.frames`)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from qtwin.types import Array
 
 
 class FrameRow(NamedTuple):
-    """What a row holds. [R] for a chunk of rows, [C] for the ring.
+    """The columns of a row: [R] for a chunk of rows, [C] for the ring.
 
     Attributes:
       frame: [..., H, W, c] with c the channels of one frame.
-      action, reward, discount, last: of the step that led to the frame, as a `qtwin.types.Timestep`'s.
-      step: a step led to it; False for the frames that a new stack begins with. bool
-      behind: how many rows ago the frame before it in the same stack came; 0 where it is a stack's first. int32
+      action, reward, discount, last: of the step that led to the frame, as in `qtwin.types.Timestep`.
+      step: whether a step led to the frame; False for the initial frames of a new stack. bool
+      behind: distance in rows to the previous frame of the same stack; 0 for the first frame of a stack. int32
     """
 
     frame: Array
@@ -30,10 +30,10 @@ class FrameRow(NamedTuple):
 
 
 class Framed(NamedTuple):
-    """A chunk of rows in the order in which they came.
+    """A chunk of rows in the order of arrival.
 
     Attributes:
-      rows: [R], of which the first ``count`` count.
+      rows: [R], of which the first ``count`` are valid; the rest is padding.
       count: [] int32
     """
 
@@ -44,14 +44,13 @@ class Framed(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class FrameState:
-    """The ring.
+    """The ring buffer.
 
     Attributes:
       data: the rows. [C]
-      ahead: how many rows further on the next frame of the same stack comes; 0 where it has not come, or never will.
-        [C] int32
+      ahead: distance in rows to the next frame of the same stack; 0 if there is none (yet). [C] int32
       head: the slot that is written next. [] int32
-      size: slots that hold a row. [] int32
+      size: number of slots that hold a row. [] int32
       envs: N.
     """
 
@@ -63,7 +62,7 @@ class FrameState:
 
 
 def take(state: FrameState) -> tuple[FrameState, Array]:
-    """The ring without its frames, and these."""
+    """The ring without its frames, and the frames."""
     return dataclasses.replace(state, data=state.data._replace(frame=())), state.data.frame
 
 
@@ -73,5 +72,5 @@ def give(state: FrameState, frames: Array) -> FrameState:
 
 
 def take_rows(chunk: Framed) -> tuple[Framed, Array]:
-    """A chunk without its frames, and those of them that count."""
+    """A chunk without its frames, and its valid frames."""
     return chunk._replace(rows=chunk.rows._replace(frame=())), chunk.rows.frame[: chunk.count]

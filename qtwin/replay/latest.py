@@ -1,4 +1,4 @@
-"""The latest: no memory but the cycle's own transitions, each used in the order in which it came."""
+"""The latest transitions: those of the current cycle only, used in the order in which they were collected."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from qtwin.types import Array, Timestep, Transition
 
 
 class LatestState(NamedTuple):
-    """The transitions of the present cycle, flat. [collect]"""
+    """The transitions of the current cycle, flat. [collect]"""
 
     data: Timestep
 
 
 def latest(batch: int, gamma: float = 0.99) -> Replay:
-    """Keeps the transitions of the present cycle; the j-th gradient step reads the j-th batch of them.
+    """Keeps the transitions of the current cycle; the j-th gradient step reads the j-th batch of them.
 
-    Online Q-learning (Watkins 1989) is this with a batch of one: each transition is learned from once and forgotten.
+    With a batch of one this is online Q-learning (Watkins 1989): each transition is used once and discarded.
 
     Args:
-      batch: transitions in a batch.
+      batch: batch size. [transitions]
       gamma: the discount factor.
     """
     if batch < 1:
@@ -46,7 +46,7 @@ def latest(batch: int, gamma: float = 0.99) -> Replay:
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), chunk)
         if flat.reward.shape == state.data.reward.shape:
             return LatestState(flat)
-        # A warm-up comes one vector step at a time: the newest stand at the end.
+        # A warm-up adds one vector step at a time: shift the buffer, with the newest transitions at the end.
         return LatestState(jax.tree.map(lambda old, new: jnp.concatenate([old, new])[new.shape[0] :], state.data, flat))
 
     def sample(state: LatestState, key: Array, step: Array) -> Transition:

@@ -1,9 +1,9 @@
-"""A replay's largest column in a memory-mapped file: read by the compiled regression where it lies.
+"""The largest column of a replay buffer in a memory-mapped file, which the compiled regression reads in place.
 
-On a CPU an array of JAX can be a view of memory that is there already. Here that memory is a file's: XLA's programs
-read from it as from any array, the system fetches from the disk what it does not hold in memory, and gives memory back
-where others want it. So sampling is the same program with the same result, bit for bit. What no program may do is write
-to it: rows are written through numpy, when no program is under way that reads.
+On a CPU an array of JAX can be a view of existing memory. Here this memory is a mapped file: XLA's programs read it
+like any array, and the operating system loads pages from the disk and evicts them under memory pressure. Sampling is
+therefore the same program with bit-identical results. No program may write to it: rows are written through numpy while
+no program is reading.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ from qtwin.types import Array
 
 
 class Mapped:
-    """An array in a file that has no name: when the process ends, in whatever way, its room on the disk is free again.
-    What outlives the process are the checkpoints.
+    """An array in an unnamed file, whose disk space is freed however the process ends; checkpoints remain.
 
     Attributes:
       array: JAX's view of it. [C, ...]
 
     Args:
-      folder: on the disk that it is to lie on.
+      folder: a folder on the disk to use.
       shape, dtype: of the array.
     """
 
@@ -40,10 +39,10 @@ class Mapped:
         self._rows: np.ndarray | None = None
 
     def begin(self) -> Array:
-        """A new file full of zeros in place of the one before; returns ``array``.
+        """Creates a new file of zeros, replacing any earlier one; returns ``array``.
 
         Raises:
-          Refusal: there is no room for it, or this JAX makes no views of memory that is there.
+          Refusal: the disk is too small, or this version of JAX cannot make views of existing memory.
         """
         self.array = self._rows = None
         count = self._dtype.itemsize * math.prod(self._shape)
@@ -54,7 +53,7 @@ class Mapped:
             _reserve(file.fileno(), count, self._folder)
             mapped = mmap.mmap(file.fileno(), count)
         if hasattr(mmap, "MADV_RANDOM"):
-            mapped.madvise(mmap.MADV_RANDOM)  # frames are read one here and one there: their neighbours are not wanted
+            mapped.madvise(mmap.MADV_RANDOM)  # frames are read at random: no read-ahead
         self._rows = np.frombuffer(mapped, self._dtype).reshape(self._shape)
         self.array = jax.device_put(self._rows, jax.devices("cpu")[0], may_alias=True)
         if self.array.unsafe_buffer_pointer() != self._rows.ctypes.data:
@@ -64,7 +63,7 @@ class Mapped:
         return self.array
 
     def write(self, rows: np.ndarray, start: int) -> None:
-        """Writes rows [R, ...] from slot ``start`` on, around the end of the array; no program may be reading it."""
+        """Writes rows [R, ...] from slot ``start`` on, wrapping around; no program may be reading the array."""
         capacity = self._shape[0]
         rows, start = rows[-capacity:], (start + max(len(rows) - capacity, 0)) % capacity
         before_the_end = min(len(rows), capacity - start)
@@ -72,12 +71,12 @@ class Mapped:
         self._rows[: len(rows) - before_the_end] = rows[before_the_end:]
 
     def close(self) -> None:
-        """Gives the file back."""
+        """Releases the file."""
         self.array = self._rows = None
 
 
 def check_device(device: jax.Device) -> None:
-    """Refuses a learner that cannot read from the disk."""
+    """Refuses a learner on an accelerator, which cannot read frames from the disk."""
     if device.platform != "cpu":
         raise Refusal(
             f"frames on the disk are read by a learner on the CPU, and this one is on {device.platform}; leave out"
@@ -86,7 +85,7 @@ def check_device(device: jax.Device) -> None:
 
 
 def _reserve(descriptor: int, count: int, folder: Path) -> None:
-    """Room on the disk for all of it now: a disk that fills up later would end the process without a word."""
+    """Reserves all disk space now: a disk that fills up later would kill the process without a message."""
     try:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(descriptor, 0, count)

@@ -1,4 +1,4 @@
-"""n-step transitions, put together when they are sampled (Sutton 1988; Hessel et al. 2018, section 3)."""
+"""n-step transitions, assembled when they are sampled (Sutton 1988; Hessel et al. 2018, section 3)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def n_step_transition(
 ) -> Transition:
     """Reads the n-step transitions that start at ``slots``.
 
-    reward = sum_k gamma**k r_k up to the n-th step or the episode's end, whichever comes first; ``next_obs`` is what
-    followed there; discount = gamma**steps, and 0 where that is terminal. A truncated episode is bootstrapped from its
-    true last observation.
+    reward = sum_k gamma**k r_k up to the n-th step or the end of the episode, whichever comes first; ``next_obs`` is
+    the observation after it; discount = gamma**steps, or 0 if that observation is terminal. A truncated episode is
+    bootstrapped from its final observation.
 
     Args:
       data: the stored steps, flat. [C]
       slots: where the transitions start. [B] int32
-      successor: ``(slots [B], k) -> slots [B]`` of the same environments' steps k later.
+      successor: ``(slots [B], k) -> slots [B]`` of the same environments' steps k steps later.
       n_step: n, at least 1.
       gamma: the discount factor.
     """
