@@ -1,9 +1,9 @@
-"""The data set: recorded transitions in one safetensors file, checked before they are learned from.
+"""Data sets for offline learning: recorded transitions in a safetensors file, which is checked when it is loaded.
 
-Six arrays of one length D, each environment's stream in one piece, in the order in which it happened: ``obs``
-[D, *obs_shape], ``action`` [D] int32 (continuous [D, A] float32, in [-1, 1]), ``reward`` [D] float32, ``discount`` [D]
-float32 (0 where next_obs is terminal, else 1), ``next_obs`` [D, *obs_shape], ``last`` [D] bool. Beside them, as
-strings, what they were recorded in.
+Six arrays of the same length D, with the steps of each environment contiguous and in order: ``obs`` [D, *obs_shape],
+``action`` [D] int32 (continuous [D, A] float32, in [-1, 1]), ``reward`` [D] float32, ``discount`` [D] float32 (0 where
+next_obs is terminal, else 1), ``next_obs`` [D, *obs_shape], ``last`` [D] bool. The metadata describes the environment
+and the recording, as strings.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Dataset(NamedTuple):
 
     Attributes:
       steps: the recorded steps, flat, as numpy arrays. [D]
-      spec: the environment they were recorded in.
-      behaviour: the policy that acted, in words.
+      spec: of the environment in which they were recorded.
+      behaviour: description of the behaviour policy.
       seed: of the recording.
     """
 
@@ -44,19 +44,19 @@ class Dataset(NamedTuple):
 
 
 class DatasetState(NamedTuple):
-    """The data set where the learner computes. [D]"""
+    """The data set on the learner's device. [D]"""
 
     data: Timestep
 
 
 def dataset(recorded: Dataset, batch: int, gamma: float = 0.99, n_step: int = 1) -> Replay:
-    """A recorded data set to learn from offline.
+    """A read-only replay buffer with a recorded data set, for offline learning.
 
     Args:
       recorded: from `load_dataset`.
-      batch: transitions in a batch, drawn uniformly and with replacement; 0 is the whole data set in its order.
+      batch: batch size, sampled uniformly and with replacement; 0 is the whole data set in order. [transitions]
       gamma: the discount factor.
-      n_step: steps that a transition spans, or fewer where the episode or the recording ends.
+      n_step: steps that a transition spans, or fewer at the end of an episode or of the recording.
     """
     import jax
     import jax.numpy as jnp
@@ -76,7 +76,7 @@ def dataset(recorded: Dataset, batch: int, gamma: float = 0.99, n_step: int = 1)
 
     def init(example: Timestep, cycle: Any) -> DatasetState:
         del example, cycle
-        # Fetched by the program that starts a run, not compiled into it: a constant would be part of its text.
+        # Loaded by a callback rather than compiled into the program as a constant.
         return DatasetState(jax.pure_callback(lambda: recorded.steps, shapes, vmap_method="sequential"))
 
     def add(state: DatasetState, chunk: Timestep) -> DatasetState:
@@ -89,7 +89,7 @@ def dataset(recorded: Dataset, batch: int, gamma: float = 0.99, n_step: int = 1)
             row = state.data
             return Transition(row.obs, row.action, row.reward, gamma * row.discount, row.next_obs)
         rows = integers(key, (batch,), total) if batch else jnp.arange(total)
-        # The last row of every stream ends an episode, so a step past the end is never read into a return.
+        # The last row of every environment ends an episode, so no return reads a step past the end.
         return n_step_transition(state.data, rows, lambda s, k: jnp.minimum(s + k, total - 1), n_step, gamma)
 
     return Replay(total, batch or total, init, add, sample, gamma=gamma, n_step=n_step)
@@ -99,10 +99,10 @@ def save_dataset(path: str | Path, steps: Timestep, spec: EnvSpec, behaviour: st
     """Writes a data set, checked as `load_dataset` checks it.
 
     Args:
-      path: a new file.
-      steps: the steps, flat, each environment's stream in one piece and its end marked ``last``. [D]
-      spec: the environment they were recorded in.
-      behaviour: the policy that acted, in words.
+      path: of the new file.
+      steps: the steps, flat, those of each environment contiguous and ending with ``last``. [D]
+      spec: of the environment in which they were recorded.
+      behaviour: description of the behaviour policy.
       seed: of the recording.
     """
     from safetensors.numpy import save_file
@@ -132,15 +132,15 @@ def save_dataset(path: str | Path, steps: Timestep, spec: EnvSpec, behaviour: st
 def load_dataset(path: str | Path, spec: EnvSpec | None = None) -> Dataset:
     """Reads a data set and checks it.
 
-    A recording that stops in the middle of an episode counts as truncated there: its last row is marked ``last``.
+    A recording that stops within an episode counts as truncated there: its last row is marked ``last``.
 
     Args:
       path: the file.
-      spec: the environment that it is to be used for; None takes any.
+      spec: of the environment that it will be used for; None accepts any.
 
     Raises:
-      Refusal: the file does not exist or is no data set, a field is missing, misshapen or says what cannot be, or it
-        was recorded in another environment. One sentence with the file, the field, what was expected and what came.
+      Refusal: the file does not exist or is not a data set, a field is missing or has an invalid shape or value, or it
+        was recorded in another environment. The message names the file, the field, what was expected and what came.
     """
     path = str(path)
     if not Path(path).exists():
@@ -173,7 +173,7 @@ def load_dataset(path: str | Path, spec: EnvSpec | None = None) -> Dataset:
 
 
 def _spec_of(path: str, metadata: dict[str, str]) -> EnvSpec:
-    """The environment that the file's metadata names; refuses metadata that is missing or unreadable."""
+    """The spec of the environment in the file's metadata; refuses metadata that is missing or unreadable."""
     if (came := metadata.get("format")) != FORMAT:
         raise Refusal(f"the data set '{path}' is expected to have the format '{FORMAT}', not '{came}'")
 
@@ -243,7 +243,7 @@ def _unlike(path: str, field: str, expected: str, came: Any) -> Refusal:
 
 
 def _check_forms(path: str, columns: Mapping[str, Held | np.ndarray], spec: EnvSpec) -> None:
-    """Refuses arrays whose types and shapes are not those of ``spec``; what a file's header says is enough."""
+    """Refuses arrays whose dtypes and shapes differ from those of ``spec``; only a file's header is needed."""
     total = columns["reward"].shape[0] if columns["reward"].shape else 0
     if total == 0:
         raise _unlike(path, "reward", "at least one transition", "none")

@@ -1,11 +1,10 @@
-"""Frame replay: every image is kept once; stacks and n-step returns are put together when they are sampled.
+"""Replay buffer of frames: each image is stored once; frame stacks and n-step returns are assembled on sampling.
 
-A ring of rows. A row is a frame and, where a step led to it, that step's action, reward, discount and end, so that a
-transition is complete as soon as it has come: ``next_obs`` is the stack that ends with its row's frame, ``obs`` the one
-that ends one row earlier. A new stack of frames (an episode after a true reset) comes with rows of its own that no step
-led to, one for each of its frames, whatever it is that an environment fills them with. Each row says how many rows ago
-the one before it came; so environments may come in any order, a lost life can end an episode inside of a stack, and
-frames of different games never meet.
+A ring buffer of rows. A row holds a frame and, if a step led to it, the action, reward, discount and end of that step.
+A transition is complete as soon as its row is stored: ``next_obs`` is the stack that ends with the row's frame, ``obs``
+the stack that ends one row earlier. A new stack (an episode after a true reset) adds a row without a step for each of
+its frames. Each row stores its distance to the previous row of the same stack, so environments can be interleaved in
+any order, a lost life can end an episode within a stack, and frames of different games are never mixed.
 """
 
 from __future__ import annotations
@@ -25,26 +24,25 @@ from qtwin.replay.sequences import Sequences, with_sequence
 from qtwin.rng import integers
 from qtwin.types import Array, Timestep, Transition
 
-ROUNDS = 1_000  # of drawing anew; only a memory in which no transition is complete needs as many
+ROUNDS = 1_000  # of redrawing; reached only by a buffer without any complete transition
 
 
 def frame_ring(
     env: EnvSpec, capacity: int, batch: int, gamma: float = 0.99, n_step: int = 1, sequence: int = 0
 ) -> Replay:
-    """A ring of the last ``capacity`` frames, for environments in Python whose observations are images.
+    """A ring buffer of the last ``capacity`` frames, for environments in Python with images as observations.
 
-    Transitions are drawn uniformly and with replacement from those that are complete: all of whose frames are there,
-    and whose n steps have come. Each true reset costs ``env.stack`` of the frames; so the transitions that the ring
-    holds are fewer than its frames by so much.
+    Transitions are sampled uniformly and with replacement from those that are complete, which have all their frames and
+    n steps in the buffer. Each true reset takes ``env.stack`` rows, so the buffer holds fewer transitions than frames.
 
     Args:
-      env: observations of [H, W, stack * c], a stack of frames along the last axis, the newest last; ``stack`` may be
+      env: with observations [H, W, stack * c], a stack of frames along the last axis, the newest last; ``stack`` may be
         1.
       capacity: [frames]
-      batch: transitions in a sampled batch.
+      batch: batch size. [transitions]
       gamma: the discount factor.
-      n_step: steps that a sampled transition spans, or fewer at an episode's end.
-      sequence: K, for batches of `qtwin.replay.sequences.Sequences` in place of transitions, as the plain ring's.
+      n_step: steps that a sampled transition spans, or fewer at the end of an episode.
+      sequence: K, for batches of `qtwin.replay.sequences.Sequences` instead of transitions, as in `qtwin.replay.ring`.
     """
     made = FrameRing(env, capacity, batch, gamma, n_step, sequence)
     return Replay(
@@ -56,7 +54,7 @@ def frame_ring(
 
 @dataclasses.dataclass(frozen=True)
 class FrameRing:
-    """The numbers of `frame_ring`, and its functions as `qtwin.replay.base.Replay` describes them.
+    """The parameters of `frame_ring`, and its functions as described in `qtwin.replay.base.Replay`.
 
     Attributes:
       env, capacity, batch, gamma, n_step, sequence: as the arguments of `frame_ring`.
@@ -78,7 +76,7 @@ class FrameRing:
 
     @property
     def span(self) -> int:
-        """Steps that have to have come before a transition can be sampled. [transitions]"""
+        """Number of steps from the start of a transition that must be stored before it is sampled. [transitions]"""
         return max(self.n_step, self.sequence)
 
     @property
@@ -106,7 +104,7 @@ class FrameRing:
 
     def _check_room(self, cycle: Cycle) -> None:
         capacity, span, stack = self.capacity, self.span, self.env.stack
-        # Twice what the widest transition reaches over, were every step followed by a reset.
+        # Twice the span in rows of the widest transition, as if every step were followed by a reset.
         least = max(2 * (stack + span) * (stack + 1) * cycle.envs, (stack + 1) * cycle.transitions, self.batch)
         if capacity < least:
             raise Refusal(
@@ -121,8 +119,8 @@ class FrameRing:
             )
 
     def add(self, state: FrameState, chunk: Framed) -> FrameState:
-        # Row by row where the ring wraps around or not all rows count. Both are loops, of one turn or none, for XLA
-        # writes into what a loop carries, and might copy it for a conditional.
+        # Row by row if the ring wraps around or some rows are padding. The choice is made with loops of zero or more
+        # iterations, because XLA writes to the carry of a loop in place, and might copy it for a conditional.
         length = chunk.rows.step.shape[0]
         whole = (chunk.count == length) & (state.head + length <= self.capacity)
         carry = state.data, state.ahead
@@ -133,17 +131,17 @@ class FrameRing:
         return FrameState(data, ahead, head, jnp.minimum(state.size + chunk.count, self.capacity), state.envs)
 
     def _write_row(self, head: Array, chunk: Framed, i: Array, carry: tuple[FrameRow, Array]) -> tuple[FrameRow, Array]:
-        """The ring's rows and their ``ahead`` with the i-th row of a chunk among them."""
+        """Writes the i-th row of a chunk; returns the ring's rows and their ``ahead``."""
         data, ahead = carry
         row = jax.tree.map(lambda column: jax.lax.dynamic_slice_in_dim(column, i, 1), chunk.rows)
         slot = (head + i) % self.capacity
         data = jax.tree.map(lambda c, r: jax.lax.dynamic_update_slice_in_dim(c, r, slot, axis=0), data, row)
         behind = row.behind[0]
         before = jnp.where(behind > 0, (slot - behind) % self.capacity, slot)
-        return data, ahead.at[slot].set(0).at[before].set(behind)  # a first row's own is 0 again
+        return data, ahead.at[slot].set(0).at[before].set(behind)  # 0 for a first row
 
     def _write_all(self, head: Array, chunk: Framed, carry: tuple[FrameRow, Array]) -> tuple[FrameRow, Array]:
-        """The same with all rows of a chunk, which fit in before the ring's end."""
+        """Writes all rows of a chunk, which must fit in before the end of the ring."""
         length, behind = chunk.rows.step.shape[0], chunk.rows.behind
         data, ahead = jax.tree.map(
             lambda column, rows: jax.lax.dynamic_update_slice_in_dim(column, rows, head, axis=0),
@@ -170,7 +168,7 @@ class FrameRing:
         return self.at(state, (state.head - state.size + ranks) % self.capacity)
 
     def complete(self, state: FrameState, ranks: Array) -> Array:
-        """Is there a whole transition at the rows of these age ranks? [B] bool"""
+        """Whether the rows of these ranks by age hold complete transitions. [B] bool"""
         data = state.data
         rows = (state.head - state.size + ranks) % self.capacity
         good, reach, slots = data.step[rows], jnp.zeros_like(ranks), rows
@@ -204,7 +202,7 @@ class FrameRing:
         return with_sequence(found, state.data, rows, successor, self.sequence, observed)
 
     def returns(self, state: FrameState, rows: Array) -> tuple[Array, Array, Array]:
-        """Of the transitions whose first steps led to ``rows``: reward, discount, the row where they end. Each [B]"""
+        """Reward, discount and final row of the transitions whose first steps led to ``rows``. Each [B]"""
         data, gamma = state.data, self.gamma
         reward, discount, end, here = data.reward[rows], gamma * data.discount[rows], rows, rows
         running = ~data.last[rows]
@@ -217,7 +215,7 @@ class FrameRing:
         return reward, discount, end
 
     def stacks(self, state: FrameState, rows: Array) -> Array:
-        """The stacks that end with these rows' frames. [B, H, W, stack * c]"""
+        """The frame stacks that end with the frames of ``rows``. [B, H, W, stack * c]"""
         slots = [rows]
         for _ in range(self.env.stack - 1):
             slots.append((slots[-1] - state.data.behind[slots[-1]]) % self.capacity)
@@ -225,14 +223,14 @@ class FrameRing:
         return jnp.moveaxis(frames, 1, 3).reshape(-1, *self.env.obs_shape)
 
     def cut(self, state: FrameState) -> FrameState:
-        # A row that none follows is its environment's newest, or ends its episode anyway.
+        # A row without a successor is the newest of its environment, or ends its episode anyway.
         last = state.data.last | (state.data.step & (state.ahead == 0))
         return dataclasses.replace(state, data=state.data._replace(last=last))
 
     def ready(self, state: FrameState, chunk: Framed) -> tuple[Array, Array, Array]:
-        # The oldest rows, whose stacks lose frames when the ring wraps around, begin where the newest end. In a vector
-        # step an environment adds a frame, or a whole stack more; so the next frame of a stack comes at most `apart`
-        # rows later, and a row that waits for its steps is one of the newest `waiting`.
+        # The oldest rows, whose stacks lose frames when the ring wraps around, start where the newest end. In a vector
+        # step an environment adds one frame, and after a reset a whole stack; so the next frame of a stack is at most
+        # `apart` rows later, and rows that wait for later steps are among the newest `waiting`.
         stack = self.env.stack
         apart, waiting = (stack + 2) * state.envs, (self.span - 1) * (stack + 1) * state.envs
         newest = chunk.rows.step.shape[0] + waiting

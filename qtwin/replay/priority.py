@@ -1,6 +1,6 @@
 """Prioritised replay: Schaul, Quan, Antonoglou & Silver, "Prioritized experience replay", 2016, algorithm 1.
 
-Priorities stand in a tree of sums (`qtwin.replay.sum_tree`).
+Priorities are stored in a sum tree (`qtwin.replay.sum_tree`).
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from qtwin.replay.sequences import Sequences
 from qtwin.replay.sum_tree import Tree, at, draw, empty, put, put_in_a_row
 from qtwin.types import Array, Aux, PyTree, Timestep, Transition
 
-SMALLEST = 1e-6  # added to every priority, so that no transition is lost for ever (section 3.3, epsilon)
+SMALLEST = 1e-6  # added to every priority, so that every transition can be sampled (section 3.3, epsilon)
 LARGEST = 1e30  # the sum over a tree of these is still a float32
 
 
 class PriorityState(NamedTuple):
-    """A memory with a priority for each of its transitions.
+    """A replay buffer with a priority for each transition.
 
     Attributes:
-      memory: the state of the memory that holds the transitions.
-      tree: sums of p**alpha; 0 where no transition is, or where its n steps have not all come.
-      largest: the largest p**alpha there has been, which new transitions are given. []
-      head: the slot that is written next; 0 where the memory says itself which slots are complete. [] int32
-      count: transitions that came, at most the capacity; likewise. [] int32
-      updates: batches whose priorities came back. [gradient steps] int32
+      memory: the state of the buffer that holds the transitions.
+      tree: sums of p**alpha; 0 for slots without a transition, or whose n steps are not complete.
+      largest: the largest p**alpha so far, which new transitions get. []
+      head: the slot that is written next; stays 0 for a buffer that defines `Replay.ready`. [] int32
+      count: transitions stored, at most the capacity; stays 0 likewise. [] int32
+      updates: number of batches whose priorities have been updated. [gradient steps] int32
     """
 
     memory: PyTree
@@ -51,20 +51,20 @@ def prioritised(
     span: int = 1,
     stratified: bool = True,
 ) -> Replay:
-    """``plain`` with P(i) = p_i**alpha / sum_k p_k**alpha in place of the uniform distribution.
+    """``plain``, sampled with P(i) = p_i**alpha / sum_k p_k**alpha instead of uniformly.
 
-    A batch carries its importance weights, (1 / (N P(i)))**beta over the largest of them in the batch (section 3.4),
-    and the slots that its priorities go back to after the gradient step (`qtwin.replay.base.Replay.update`).
+    A batch contains its importance weights, (1 / (N P(i)))**beta divided by their maximum in the batch (section 3.4),
+    and its slots, at which the priorities are updated after the gradient step (`qtwin.replay.base.Replay.update`).
 
     Args:
-      plain: a memory that can be read by slot (`Replay.at`).
-      alpha: 0 is uniform.
-      beta: to begin with and at the end; from one to the other in a straight line.
-      over: gradient steps that it takes. [gradient steps]
+      plain: a replay buffer that can be read by slot (`Replay.at`).
+      alpha: the exponent of the priorities; 0 is uniform.
+      beta: the initial and the final exponent of the importance weights, with linear annealing.
+      over: duration of the annealing. [gradient steps]
       span: steps that a sampled transition needs; the newest ``(span - 1) * N`` are not sampled yet.
-      stratified: the i-th of B comes from the i-th of B equal shares of the whole (appendix B.2.1), as finely as the
-        topmost level tells them apart; below it chance is drawn anew, since one float32 cannot tell a million leaves
-        apart evenly. Either way a transition comes B P(i) times in the mean.
+      stratified: sample the i-th of B transitions from the i-th of B equal ranges of the total priority (appendix
+        B.2.1), at the resolution of the top level of the tree. Lower levels are sampled independently, since a single
+        float32 cannot resolve a million leaves evenly. In both cases transition i is sampled B P(i) times on average.
     """
     made = Prioritised(plain, alpha, beta, over, span, stratified)
 
@@ -83,7 +83,7 @@ def prioritised(
 
 @dataclasses.dataclass(frozen=True)
 class Prioritised:
-    """The numbers of `prioritised`, and its functions as `qtwin.replay.base.Replay` describes them.
+    """The parameters of `prioritised`, and its functions as described in `qtwin.replay.base.Replay`.
 
     Attributes:
       plain, alpha, beta, over, span, stratified: as the arguments of `prioritised`.
@@ -121,7 +121,7 @@ class Prioritised:
         )
 
     def _where_ready(self, state: PriorityState, memory: PyTree, chunk: PyTree) -> Tree:
-        """The tree after ``chunk`` went into ``memory``, which says itself which of its slots are complete."""
+        """The tree after ``chunk`` was added to ``memory``, for a buffer that defines `Replay.ready`."""
         capacity = self.plain.capacity
         first, can, new = self.plain.ready(memory, chunk)
         before = at(state.tree, (first + jnp.arange(can.shape[0])) % capacity)
@@ -129,9 +129,9 @@ class Prioritised:
         return put_in_a_row(state.tree, first, jnp.where(can, value, 0.0), capacity)
 
     def _as_they_come(self, state: PriorityState, came: int, waiting: int) -> Tree:
-        """The tree after so many transitions came, the newest ``waiting`` of which wait for their n steps."""
-        # Those that have their n steps now can be drawn; the newest, which wait for them, cannot. Written at once: were
-        # there two writes with a read of the sums between, XLA would copy the tree.
+        """The tree after ``came`` new transitions, of which the newest ``waiting`` are incomplete."""
+        # Transitions that are complete now get a priority, the incomplete ones get 0. All are written at once: with two
+        # writes and a read of the sums in between, XLA would copy the tree.
         order = jnp.arange(came + waiting)
         can = (order < came) & (state.count + order >= waiting)
         values = jnp.where(can, state.largest, 0.0)
@@ -148,10 +148,10 @@ class Prioritised:
         return _on_transition(self.plain.at(state.memory, slots), lambda t: t._replace(weight=weight, slot=slots))
 
     def weights(self, chosen: Array, updates: Array) -> Array:
-        """Importance weights of transitions with these p**alpha, the largest of them 1. [B]"""
+        """Importance weights of transitions with these p**alpha, normalised to a maximum of 1. [B]"""
         done = jnp.minimum(updates / max(self.over, 1), 1.0)
         exponent = self.beta[0] + (self.beta[1] - self.beta[0]) * done
-        return (jnp.min(chosen) / chosen) ** exponent  # N and the sum of all leave no trace in the quotient
+        return (jnp.min(chosen) / chosen) ** exponent  # N and the sum of priorities cancel
 
     def at(self, state: PriorityState, slots: Array) -> Transition | Sequences:
         return self.plain.at(state.memory, slots)
@@ -160,9 +160,9 @@ class Prioritised:
         slot = (found.transition if isinstance(found, Sequences) else found).slot
         priority = jnp.abs(aux.td_error) if aux.priority is None else aux.priority
         value = jnp.minimum((priority + SMALLEST) ** self.alpha, LARGEST)
-        # A priority that is none (negative, NaN, infinite) leaves the one there was.
+        # An invalid priority (negative, NaN, infinite) leaves the previous one in place.
         value = jnp.where(jnp.isfinite(priority) & (priority >= 0), value, at(state.tree, slot))
-        # A transition that was drawn twice gets one priority, the same whichever write comes last.
+        # Duplicates in a batch get the same priority, so the order of the writes does not matter.
         same = slot[:, None] == slot[None, :]
         value = jnp.max(jnp.where(same, value[None, :], 0.0), axis=1)
         largest = jnp.maximum(state.largest, jnp.max(value))
@@ -180,7 +180,7 @@ def _on_transition(found: Transition | Sequences, change: Callable[[Transition],
 
 
 def _beside(bulk: Bulk) -> Bulk:
-    """The same column of a memory that has priorities beside it."""
+    """The same column, for the state with priorities."""
 
     def take(state: PriorityState) -> tuple[PriorityState, Array]:
         memory, column = bulk.take(state.memory)

@@ -1,4 +1,4 @@
-"""The ring: the last ``capacity`` transitions, sampled uniformly (Lin 1992; Mnih et al. 2015)."""
+"""The ring buffer: the last ``capacity`` transitions, sampled uniformly (Lin 1992; Mnih et al. 2015)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from qtwin.types import Array, Timestep, Transition
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RingState:
-    """The steps in the order in which they came, environment after environment within a vector step.
+    """The steps in the order of arrival, one environment after another within a vector step.
 
-    The step that follows slot i in the same environment is therefore at i + N, for any capacity and any N.
+    The step that follows slot i in the same environment is therefore at slot i + N, for any capacity and any N.
 
     Attributes:
       data: the stored steps. [C]
       head: the slot that is written next. [] int32
-      size: slots that hold a step. [] int32
+      size: number of slots that hold a step. [] int32
       envs: N.
     """
 
@@ -39,16 +39,16 @@ class RingState:
 
 
 def ring(capacity: int, batch: int, gamma: float = 0.99, n_step: int = 1, sequence: int = 0) -> Replay:
-    """A ring of the last ``capacity`` transitions.
+    """A ring buffer of the last ``capacity`` transitions.
 
     Args:
       capacity: [transitions]
-      batch: transitions in a sampled batch, drawn uniformly and with replacement.
+      batch: batch size, sampled uniformly and with replacement. [transitions]
       gamma: the discount factor.
-      n_step: steps that a sampled transition spans, or fewer at an episode's end. The newest ``(n_step - 1) * N`` steps
-        are sampled only once the steps that follow them have come.
-      sequence: K, for batches of `qtwin.replay.sequences.Sequences`: each transition with the K steps that begin at it,
-        which too are sampled only once they have come. 0 gives transitions.
+      n_step: steps that a sampled transition spans, or fewer at the end of an episode. The newest ``(n_step - 1) * N``
+        steps are not sampled until the steps that follow them are stored.
+      sequence: K, for batches of `qtwin.replay.sequences.Sequences`: transitions with the K steps that start at them,
+        which are not sampled either until all K steps are stored. 0 gives transitions.
     """
     made = Ring(capacity, batch, gamma, n_step, sequence)
     plain = Replay(capacity, batch, made.init, made.add, made.sample, at=made.at, gamma=gamma, n_step=n_step)
@@ -59,7 +59,7 @@ def ring(capacity: int, batch: int, gamma: float = 0.99, n_step: int = 1, sequen
 
 @dataclasses.dataclass(frozen=True)
 class Ring:
-    """The numbers of `ring`, and its functions as `qtwin.replay.base.Replay` describes them.
+    """The parameters of `ring`, and its functions as described in `qtwin.replay.base.Replay`.
 
     Attributes:
       capacity, batch, gamma, n_step, sequence: as the arguments of `ring`.
@@ -82,7 +82,7 @@ class Ring:
 
     @property
     def span(self) -> int:
-        """Steps that have to have come before a transition can be sampled. [transitions]"""
+        """Number of steps from the start of a transition that must be stored before it is sampled. [transitions]"""
         return max(self.n_step, self.sequence)
 
     def init(self, example: Timestep, cycle: Cycle) -> RingState:
@@ -110,14 +110,14 @@ class Ring:
         return RingState(write(state, chunk), head, jnp.minimum(state.size + came, self.capacity), state.envs)
 
     def _scattered(self, state: RingState, chunk: Timestep) -> Timestep:
-        """The stored steps with a chunk among them, wherever the ring's end comes."""
+        """Writes a chunk by index, which may wrap around anywhere; returns the stored steps."""
         count = chunk.reward.size
         slots = (state.head + jnp.arange(count)) % self.capacity
         flat = jax.tree.map(lambda leaf: leaf.reshape(count, *leaf.shape[2:]), chunk)
         return jax.tree.map(lambda column, rows: column.at[slots].set(rows, unique_indices=True), state.data, flat)
 
     def _sliced(self, state: RingState, chunk: Timestep) -> Timestep:
-        """The same where N divides the capacity: no vector step straddles the ring's end, so each is one slice."""
+        """Writes a chunk as one slice per vector step, which never wraps around if N divides the capacity."""
         steps, envs = chunk.reward.shape
 
         def write(t: Array, data: Timestep) -> Timestep:
@@ -133,7 +133,7 @@ class Ring:
         return self.at(state, self.drawn(state, key))
 
     def drawn(self, state: RingState, key: Array) -> Array:
-        """Slots of transitions whose steps have all come, uniformly and with replacement. [B] int32"""
+        """Slots of complete transitions, sampled uniformly and with replacement. [B] int32"""
         complete = state.size - (self.span - 1) * state.envs
         age_rank = integers(key, (self.batch,), complete)  # 0 is the oldest
         return (state.head - state.size + age_rank) % self.capacity
@@ -142,7 +142,7 @@ class Ring:
         return self.read(state.data, slots, lambda slots, k: (slots + k * state.envs) % self.capacity)
 
     def read(self, data: Timestep, slots: Array, successor: Callable[[Array, int], Array]) -> Transition | Sequences:
-        """What starts at ``slots`` [B], with ``successor`` as in `qtwin.replay.nstep.n_step_transition`."""
+        """The batch that starts at ``slots`` [B], with ``successor`` as in `qtwin.replay.nstep.n_step_transition`."""
         found = n_step_transition(data, slots, successor, self.n_step, self.gamma)
         return with_sequence(found, data, slots, successor, self.sequence) if self.sequence else found
 
@@ -154,12 +154,12 @@ class Ring:
 
 
 class Linked(NamedTuple):
-    """A chunk of steps in the order in which they came, with the way back.
+    """A chunk of steps in the order of arrival, with links to their predecessors.
 
     Attributes:
-      step: the steps. [T, N]; the two axes are only a shape, the order is all that counts
-      behind: how many steps ago the one came that this step follows in the same episode, 0 where it is the first.
-        [T, N] int32, at most N: an episode's steps come in consecutive vector steps
+      step: the steps. [T, N]; the axes have no meaning beyond the order of the flattened steps
+      behind: distance in steps to the previous step of the same episode, 0 for its first step. [T, N] int32, at most N,
+        as the steps of an episode come in consecutive vector steps
     """
 
     step: Timestep
@@ -167,11 +167,11 @@ class Linked(NamedTuple):
 
 
 class LinkedState(NamedTuple):
-    """A ring whose steps know their successors.
+    """A ring buffer whose steps are linked to their successors.
 
     Attributes:
       ring: the steps.
-      ahead: how many slots further on the episode goes on; 0 where that step has not come, or never will. [C] int32
+      ahead: distance in slots to the next step of the same episode; 0 if there is none (yet). [C] int32
     """
 
     ring: RingState
@@ -179,10 +179,10 @@ class LinkedState(NamedTuple):
 
 
 def linked_ring(capacity: int, batch: int, gamma: float, n_step: int, sequence: int = 0) -> Replay:
-    """`qtwin.replay.ring.ring` for ragged steps: ``add`` takes a `Linked`, and sampling is the same.
+    """`qtwin.replay.ring.ring` for environments that do not step together; ``add`` takes a `Linked`.
 
     Args:
-      capacity, batch, gamma, n_step, sequence: as the ring's.
+      capacity, batch, gamma, n_step, sequence: as for `ring`.
     """
     linked = LinkedRing(Ring(capacity, batch, gamma, n_step, sequence))
     return Replay(
@@ -200,10 +200,10 @@ def linked_ring(capacity: int, batch: int, gamma: float, n_step: int, sequence: 
 
 @dataclasses.dataclass(frozen=True)
 class LinkedRing:
-    """The functions of `linked_ring`, as `qtwin.replay.base.Replay` describes them.
+    """The functions of `linked_ring`, as described in `qtwin.replay.base.Replay`.
 
     Attributes:
-      plain: the ring that holds the steps.
+      plain: the ring buffer that holds the steps.
     """
 
     plain: Ring
@@ -213,28 +213,28 @@ class LinkedRing:
 
     def add(self, state: LinkedState, chunk: Linked) -> LinkedState:
         capacity, behind = self.plain.capacity, chunk.behind.reshape(-1)
-        newer = jnp.arange(behind.shape[0])[::-1]  # steps of this chunk that come after each
+        newer = jnp.arange(behind.shape[0])[::-1]  # number of later steps in this chunk
         slots = (state.ring.head + jnp.arange(behind.shape[0])) % capacity
-        # Out of range where there is nothing to link to: no step before, or one that this chunk writes over.
+        # Out of range if there is nothing to link: no previous step, or one that this chunk overwrites.
         before = jnp.where((behind > 0) & (behind + newer < capacity), (slots - behind) % capacity, capacity)
         ahead = state.ahead.at[slots].set(0, unique_indices=True).at[before].set(behind, mode="drop")
         return LinkedState(self.plain.add(state.ring, chunk.step), ahead)
 
     def sample(self, state: LinkedState, key: Array, step: Array) -> Transition | Sequences:
         del step
-        # An episode's next step comes at most N steps later, so these have all that they need, as in the ring.
+        # The next step of an episode is at most N steps later, so the sampled steps are complete, as in the plain ring.
         return self.at(state, self.plain.drawn(state.ring, key))
 
     def at(self, state: LinkedState, slots: Array) -> Transition | Sequences:
         return self.plain.read(state.ring.data, slots, lambda slots, k: self.successor(state, slots, k))
 
     def successor(self, state: LinkedState, slots: Array, k: int) -> Array:
-        """The slots [B] of the same environments' steps ``k`` later; where one never came, of the last before it."""
+        """The slots [B] of the same environments' steps ``k`` steps later, or of the last step there is."""
         for _ in range(k):
             slots = (slots + state.ahead[slots]) % self.plain.capacity
         return slots
 
     def cut(self, state: LinkedState) -> LinkedState:
-        data = state.ring.data  # a step that no other follows is an environment's newest, or ends its episode anyway
+        data = state.ring.data  # a step without a successor is the newest, or ends its episode anyway
         ended = dataclasses.replace(state.ring, data=data._replace(last=data.last | (state.ahead == 0)))
         return LinkedState(ended, state.ahead)

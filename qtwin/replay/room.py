@@ -1,4 +1,4 @@
-"""What a run's replays take, and whether there is room for them. Read without importing JAX."""
+"""Memory and disk space of a run's replay buffers, and whether they fit. Read without importing JAX."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from qtwin.replay.catalog import kinds
 from qtwin.replay.size import bytes_per_image, in_frames
 from qtwin.storage.sizes import size
 
-SPARE = 0.05  # of the free memory, left for all else that a run needs
+SPARE = 0.05  # fraction of the free memory that is left for everything else
 
 
 def replay_bytes(env: EnvSpec, c: Config) -> int:
-    """What the replay of one seed takes, 0 where nothing is kept beyond a cycle. [bytes]"""
+    """Size of the replay buffer of one seed, 0 if nothing is kept beyond a cycle. [bytes]"""
     return c.replay * sum(info.row_bytes(env) for info in kinds(env, c))
 
 
 def room_for(env: EnvSpec, c: Config, seeds: int, free: int | None, on_disk: bool = False) -> str:
-    """One line on the memory that the replays of a run take.
+    """One line on the memory that the replay buffers of a run take.
 
     Args:
       env: the environment.
-      c: the run.
-      seeds: each has a replay of its own.
-      free: memory where the learner computes, `free_bytes` or an accelerator's; None where it is not known. [bytes]
-      on_disk: the images lie on the disk (`room_on_disk`).
+      c: the run's config.
+      seeds: number of seeds, each with a separate replay buffer.
+      free: free memory of the learner's device, `free_bytes` or an accelerator's; None if unknown. [bytes]
+      on_disk: whether the images are stored on the disk (`room_on_disk`).
 
     Raises:
       Refusal: they do not fit.
@@ -51,22 +51,22 @@ def room_for(env: EnvSpec, c: Config, seeds: int, free: int | None, on_disk: boo
 def room_on_disk(
     env: EnvSpec, c: Config, seeds: int, free: int, kept: int, apart: int, where: str, on_disk: bool
 ) -> str:
-    """One line on what a run's images and the replays in its checkpoints take of the disk.
+    """One line on the disk space of a run's images and of the replay buffers in its checkpoints.
 
     Args:
       env, c, seeds: as for `room_for`.
-      free: on the disk, with what the run has there already. [bytes]
-      kept: checkpoints that are there at once while one is written.
-      apart: transitions from one to the next. [transitions]
+      free: free disk space, including what this run's files occupy already. [bytes]
+      kept: number of checkpoints on the disk while one is written.
+      apart: transitions between two checkpoints. [transitions]
       where: the run directory.
-      on_disk: the images lie there too.
+      on_disk: whether the images are stored on the disk too.
 
     Raises:
       Refusal: the images and one checkpoint do not fit.
     """
     once = seeds * replay_bytes(env, c)
     images = seeds * c.replay * bytes_per_image(env) if on_disk else 0
-    # A block that has not changed is kept once, so two checkpoints differ by the rows that came between them.
+    # Unchanged blocks are stored once, so two checkpoints differ by the rows that were added between them.
     most = once * min(kept, 1 + (kept - 1) * apart / c.replay)
     if images + once > free * (1 - SPARE):
         what = f"the images that are remembered take {size(images)} of the disk, and " if on_disk else ""
@@ -84,6 +84,6 @@ def _times(seeds: int) -> str:
 
 
 def _rounded(count: int) -> int:
-    """``count`` cut to its two leading figures."""
+    """``count`` rounded down to two significant digits."""
     factor = 10 ** max(len(str(count)) - 2, 0)
     return count // factor * factor

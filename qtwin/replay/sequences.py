@@ -1,4 +1,4 @@
-"""Sequences: what followed a transition in its own episode, read where the steps already lie."""
+"""Sequences: transitions with the steps that follow them in the same episode, read from the stored steps."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from qtwin.types import Array, Timestep, Transition
 
 
 class Sequences(NamedTuple):
-    """A batch of transitions, each with the K steps that begin at it.
+    """A batch of transitions, each with the K steps that start at it.
 
     Attributes:
-      transition: what the regression learns from. [B]
-      obs: s_t, s_{t+1}, ..., s_{t+K}, the true ones: where an episode ends, its last observation. [B, K+1, *obs_shape]
+      transition: the transitions of the regression. [B]
+      obs: s_t, s_{t+1}, ..., s_{t+K}, including the final observation of an episode. [B, K+1, *obs_shape]
       action: a_t, ..., a_{t+K-1}. [B, K] int32
-      mask: 1 where s_{t+k+1} was still reached in the same episode; past its end 0, and ``obs`` and ``action`` are
-        other episodes' there. [B, K] float32
+      mask: 1 where s_{t+k+1} belongs to the same episode; 0 after its end, where ``obs`` and ``action`` may be of
+        another episode. [B, K] float32
     """
 
     transition: Transition
@@ -35,16 +35,16 @@ def with_sequence(
     steps: int,
     next_obs: Callable[[Array], Array] | None = None,
 ) -> Sequences:
-    """Reads the steps that follow ``slots``: nothing is stored for it.
+    """Adds the steps that follow ``slots`` to the transitions, without storing anything in addition.
 
     Args:
-      transition: what starts at ``slots``. [B]
+      transition: the transitions that start at ``slots``. [B]
       data: the stored steps, flat. [C]
       slots: [B] int32
-      successor: ``(slots [B], k) -> slots [B]`` of the same environments' steps k later; the slot itself where the next
-        step never came.
+      successor: ``(slots [B], k) -> slots [B]`` of the same environments' steps k steps later; the slot itself if there
+        is no next step.
       steps: K, at least 1.
-      next_obs: ``slots [B, K] -> next_obs [B, K, *obs_shape]`` where ``data`` does not hold them.
+      next_obs: ``slots [B, K] -> next_obs [B, K, *obs_shape]``, if ``data`` does not contain them.
     """
     observed = next_obs or (lambda here: data.next_obs[here])
     here = jnp.stack([successor(slots, k) for k in range(steps)], axis=1)

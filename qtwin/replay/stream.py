@@ -1,4 +1,4 @@
-"""The stream: the one step that has just come, as it is, its reward scaled by what rewards have been so far."""
+"""The stream: the latest step only, with its reward scaled by running statistics of the rewards."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from qtwin.types import Array, Timestep
 
 
 class StreamState(NamedTuple):
-    """The present step, and the statistics of the discounted sum of rewards.
+    """The latest step, and running statistics of the discounted sum of rewards.
 
     Attributes:
       step: [1]
-      trace: the discounted sum of the episode's rewards so far. []
-      count, mean, m2: how many such sums there were, their mean, and the sum of squared distances from it. []
+      trace: the discounted sum of the rewards of the current episode. []
+      count, mean, m2: number of such sums so far, their mean, and the sum of squared deviations from it. []
     """
 
     step: Timestep
@@ -30,11 +30,11 @@ class StreamState(NamedTuple):
 
 
 def stream(gamma: float, scale: float) -> Replay:
-    """Keeps one step and gives it as a `Timestep` [1]: learned from once and forgotten.
+    """Keeps the latest step, a `Timestep` [1], which is used once and discarded.
 
     Args:
       gamma: the discount factor.
-      scale: rewards are multiplied by it; 0 divides them by the running deviation of their discounted sum (Elsayed,
+      scale: factor of the rewards; 0 divides them by the running standard deviation of their discounted sum (Elsayed,
         Vasan & Mahmood 2024, algorithm 6).
     """
 

@@ -1,8 +1,8 @@
-"""A tree of sums, to draw leaves in proportion to their values.
+"""A sum tree, to sample leaves in proportion to their values.
 
-Its nodes have 128 children: three levels hold two million leaves, and a level is one gather and one sum over rows that
-a processor reads in one go. A parent is always computed anew from its children, never corrected by a difference, so
-that its error is that of one sum, however many updates there were.
+Nodes have 128 children: three levels hold two million leaves, and each level takes one gather and one sum over
+contiguous rows. A parent is always recomputed from its children rather than updated by a difference, so rounding errors
+do not accumulate over updates.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Tree = tuple[Array, ...]  # the levels [rows, CHILDREN], leaves first; the last 
 
 
 def empty(leaves: int) -> Tree:
-    """A tree of sums over ``leaves`` zeros."""
+    """A sum tree over ``leaves`` zeros."""
     levels, rows = [], leaves
     while not levels or rows > 1:
         rows = -(-rows // CHILDREN)
@@ -32,12 +32,12 @@ def at(tree: Tree, slots: Array) -> Array:
 
 
 def put(tree: Tree, slots: Array, values: Array) -> Tree:
-    """The tree with ``values`` [B] at the leaves ``slots`` [B]."""
+    """The tree with the leaves ``slots`` [B] set to ``values`` [B]."""
     return summed(_written(tree, slots, values), slots // CHILDREN)
 
 
 def put_in_a_row(tree: Tree, first: Array, values: Array, leaves: int) -> Tree:
-    """The same for slots that follow one another from ``first`` on, around the end of ``leaves``."""
+    """The same for consecutive slots from ``first`` on, modulo ``leaves``."""
     slots = (first + jnp.arange(values.shape[0])) % leaves
     touched = jnp.arange(min(values.shape[0], values.shape[0] // CHILDREN + 3))
     rows = slots // CHILDREN if values.shape[0] < 4 else (slots[0] // CHILDREN + touched) % tree[0].shape[0]
@@ -49,7 +49,7 @@ def _written(tree: Tree, slots: Array, values: Array) -> Tree:
 
 
 def summed(tree: Tree, rows: Array) -> Tree:
-    """The tree with all sums over the leaves' ``rows`` computed anew."""
+    """The tree with all sums over the given ``rows`` of leaves recomputed."""
     levels = list(tree)
     for depth in range(len(levels) - 1):
         sums = jnp.sum(levels[depth][rows], axis=1)
@@ -59,12 +59,12 @@ def summed(tree: Tree, rows: Array) -> Tree:
 
 
 def draw(tree: Tree, start: Array, key: Array) -> tuple[Array, Array]:
-    """Leaves in proportion to their values; never one that is 0.
+    """Samples leaves in proportion to their values; never one that is 0.
 
     Args:
       tree: with at least one leaf that is not 0.
-      start: in [0, 1], where to look on the topmost level. [B]
-      key: chance for the levels below.
+      start: in [0, 1], the random numbers for the top level. [B]
+      key: for sampling the levels below.
 
     Returns:
       slots [B] int32, and their values [B].
@@ -75,7 +75,7 @@ def draw(tree: Tree, start: Array, key: Array) -> tuple[Array, Array]:
         if depth:
             share = jax.random.uniform(jax.random.fold_in(key, depth), start.shape)
         mass = jnp.cumsum(children, axis=1)
-        # Rounding can make a share of all but 1 pass the end, or a sum grow where a child is 0.
+        # By rounding, a share close to 1 can exceed the total, and the cumulative sum can grow at a child that is 0.
         there = children > 0
         past = there & (mass > share[:, None] * mass[:, -1:])
         last = CHILDREN - 1 - jnp.argmax(there[:, ::-1], axis=1)
