@@ -1,8 +1,8 @@
-"""Presets: what other libraries and papers run, said in this house's units. Read without importing JAX.
+"""Presets: the hyperparameters of other libraries and papers, in qtwin's units. Read without importing JAX.
 
-A library's "every 500" may count frames, transitions, vector steps, calls or gradient steps; here the target's period
-is always in gradient steps, and a test counts the copies that each library's own rule makes. Where a preset cannot
-follow a library (gSDE, say), its note says so.
+A library's "every 500" may count frames, transitions, vector steps, calls or gradient steps. Here the target's period
+is always in gradient steps, and a test counts the copies that the library's own rule makes. The note of a preset says
+where it differs from the original (no gSDE, for example).
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ PRESETS = Catalogue(
 
 
 def preset_of(name: str) -> Preset:
-    """The preset ``name``; refuses an unknown one and offers the nearest."""
+    """The preset ``name``; refuses an unknown name and suggests the nearest."""
     return PRESETS[one_of("preset", name, PRESETS)]
 
 
 def problems(preset: Preset, outside: bool = False) -> list[str]:
-    """What is wrong with a preset, one line each; nothing for a whole one.
+    """The problems of a preset, one line each; empty for a valid one.
 
     Args:
-      preset: it.
-      outside: it is not one of this package's own; nothing else may be missing in it either.
+      preset: the preset.
+      outside: whether it is defined outside this package; the requirements are the same.
     """
     del outside
     wrong = [f"{field} is empty" for field in ("made_for", "source") if not getattr(preset, field)]

@@ -1,8 +1,8 @@
-"""The presets of actor-critics: continuous actions, and the soft target at home.
+"""The presets of actor-critics, for continuous actions and with soft targets.
 
-Their targets move at every gradient step, or with a delayed actor at every second one (``soft:0.005/2``). What no
-preset here follows: initialisations other than the two that there are (REDQ's and SAC's authors draw Xavier-uniform
-weights), and gSDE, the noise that depends on the state.
+Their targets are updated at every gradient step, or with a delayed actor at every second one (``soft:0.005/2``). Not
+available are initialisations other than qtwin's two (the authors of REDQ and SAC use Xavier-uniform weights), and gSDE,
+state-dependent exploration.
 """
 
 from __future__ import annotations
@@ -65,20 +65,20 @@ PAPERS = (
             actor_learning_rate=1e-4, target="soft:0.001", warmup=64, batch=64, explore="0.2", steps=2_500_000,
         ),
         "Lillicrap et al. 2016, section 7",
-        note="there with batch norm, a weight decay of 1e-2 on the critic, the action let in at its second layer,"
-        " output layers begun within 3e-3 of 0 and Ornstein-Uhlenbeck noise (theta 0.15, sigma 0.2); here without all"
-        " that, and with Gaussian noise; when learning begins is not said, here after one batch",
+        note="the original has batch norm, a weight decay of 1e-2 on the critic, the action as an input of its second"
+        " layer, output layers initialised within 3e-3 of 0 and Ornstein-Uhlenbeck noise (theta 0.15, sigma 0.2); qtwin"
+        " has none of these, and Gaussian noise; the paper does not say when learning starts, here after one batch",
     ),
     Preset(
         "td3", ("*",), _TD3_PAPER, "Fujimoto et al. 2018, section 6 and the code released with it",
-        note="HalfCheetah and Ant gather 10,000 transitions at random, others 1,000; there gradient steps are taken in"
-        " that time too, here after it",
+        note="10,000 random transitions on HalfCheetah and Ant, 1,000 on others; the original takes gradient steps"
+        " during that time too, qtwin only after it",
         rows=tuple(dataclasses.replace(_TD3_PAPER, env=f"gym:{e}-v5", warmup=10_000) for e in ("HalfCheetah", "Ant")),
     ),
     Preset(
         "sfujim-td3", ("*",), _TD3, "sfujim/TD3, main.py and TD3.py",
-        note="its authors' numbers since 2020, not the paper's; 1,000 transitions of warm-up for InvertedPendulum,"
-        " InvertedDoublePendulum and Reacher there",
+        note="the authors' hyperparameters since 2020, not those of the paper; the warm-up is 1,000 transitions for"
+        " InvertedPendulum, InvertedDoublePendulum and Reacher",
         rows=tuple(
             dataclasses.replace(_TD3, env=f"gym:{e}", warmup=1_000)
             for e in ("InvertedPendulum-v5", "InvertedDoublePendulum-v5", "Reacher-v5")
@@ -86,25 +86,26 @@ PAPERS = (
     ),
     Preset(
         "sac", ("*",), _SAC, "Haarnoja et al. 2018b, table 1, and rail-berkeley/softlearning",
-        note="the budget is HalfCheetah's, the warm-up ten episodes of 1,000, as in the code; Xavier-uniform weights"
-        " there, torch's here",
+        note="the budget is that of HalfCheetah, the warm-up ten episodes of 1,000, as in the code; the original"
+        " initialises with Xavier-uniform weights, qtwin as torch does",
     ),
     Preset(
         "redq", ("*",), _REDQ, "Chen et al. 2021 and watchernyu/REDQ",
-        note="MBPO's target entropies where it has them, else minus the size of the action; Xavier-uniform weights"
-        " there, torch's here; there the actor's step sees the critics before their twentieth step, here after it",
+        note="the target entropies of MBPO where it has them, else minus the number of action dimensions; the original"
+        " initialises with Xavier-uniform weights, qtwin as torch does; the original updates the actor before the"
+        " critics' twentieth step, qtwin after it",
         rows=_REDQ_ROWS,
     ),
     Preset(
         "droq", ("*",), _dropping(_REDQ), "Hiraoka et al. 2022 and its released code (KUCodebase)",
-        note="0.01 is the dropout of all four environments there; target entropies as in redq; the actor's step draws a"
-        " batch of its own there, here it shares that of the twentieth step",
+        note="dropout is 0.01 in all four environments of the original; target entropies as in redq; the original"
+        " samples a separate batch for the actor's step, qtwin uses that of the critics' twentieth step",
         rows=tuple(_dropping(row) for row in _REDQ_ROWS if "HalfCheetah" not in row.env),
     ),
     Preset(
         "tqc", ("*",), _TQC, "Kuznetsov et al. 2020 and SamsungLabs/tqc_pytorch",
-        note="Hopper drops 5 quantiles of each critic, HalfCheetah none, others 2; there the policy acts from the first"
-        " transition on, here the first 256 are random",
+        note="5 quantiles per critic are dropped on Hopper, none on HalfCheetah, 2 on others; the original acts with"
+        " the policy from the first transition on, in qtwin the first 256 are random",
         rows=tuple(
             dataclasses.replace(_TQC, env=f"gym:{name}-v5", drop=drop)
             for name, drop in (("Hopper", 5), ("HalfCheetah", 0))
@@ -116,17 +117,18 @@ PAPERS = (
             optimiser="adam:1e-8:0.5", learning_rate=1e-3, actor_every=3, target="tied", warmup=5_000, steps=5_000_000,
         ),
         "Bhatt et al. 2024 and adityab/CrossQ, train.py",
-        note="gamma is 0.9999 on Swimmer there; the temperature learns with Adam's usual 0.9 there, here with 0.5 too",
+        note="the original has gamma 0.9999 on Swimmer; its temperature is trained with Adam's default beta1 of 0.9,"
+        " qtwin's with 0.5 like the rest",
     ),
 )  # fmt: skip
 CLEANRL = (
     Preset(
         "cleanrl-ddpg", ("*",), _CLEANRL, "vwxyzjn/cleanrl, cleanrl/ddpg_continuous_action.py",
-        note="its actor is delayed as TD3's, and the target moves with it; it runs one environment",
+        note="its actor is delayed as in TD3, and the target is updated with it; it runs one environment",
     ),
     Preset(
         "cleanrl-td3", ("*",), _TD3, "vwxyzjn/cleanrl, cleanrl/td3_continuous_action.py",
-        note="the numbers of sfujim/TD3", itself=per_vector_step, because=VECTOR_STEPS,
+        note="the hyperparameters of sfujim/TD3", itself=per_vector_step, because=VECTOR_STEPS,
     ),
     Preset(
         "cleanrl-sac", ("*",),
@@ -134,8 +136,9 @@ CLEANRL = (
             _SAC, loss="mse", learning_rate=1e-3, actor_learning_rate=3e-4, warmup=5_000, steps=1_000_000
         ),
         "vwxyzjn/cleanrl, cleanrl/sac_continuous_action.py",
-        note="two steps of the actor at every second gradient step there, here one at each; the temperature learns at"
-        " 1e-3 there, at the actor's 3e-4 here; the logarithm of the policy's deviation is squashed into [-5, 2] there",
+        note="it takes two steps of the actor at every second gradient step, qtwin one at each; the learning rate of"
+        " its temperature is 1e-3, qtwin's is the actor's 3e-4; it squashes the policy's log standard deviation into"
+        " [-5, 2]",
         itself=per_vector_step, because=VECTOR_STEPS,
     ),
     Preset(
@@ -145,8 +148,8 @@ CLEANRL = (
             collect=4, target="hard:2000", warmup=20_000, batch=64, target_entropy="1.9555", steps=5_000_000,
         ),
         "vwxyzjn/cleanrl, cleanrl/sac_atari.py", frames=4,
-        note="its period of 8,000 counts transitions; the target entropy is 0.89 of the greatest there is, here that of"
-        " BeamRider's 9 actions; after a lost life FIRE is pressed and the stack begins anew there, here the game and"
-        " its stack go on",
+        note="its target period of 8,000 counts transitions; the target entropy is 0.89 of the maximum entropy, here"
+        " for BeamRider's 9 actions; after a lost life it presses FIRE and starts a new frame stack, in qtwin the game"
+        " and its frame stack continue",
     ),
 )  # fmt: skip

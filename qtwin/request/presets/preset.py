@@ -1,4 +1,4 @@
-"""What a preset is: a recipe with its source, and what cannot be followed of it."""
+"""The record of a preset: hyperparameters, their source, and differences from it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ KINDS = {"*": "any environment", "ALE/*": "Atari", "*-MinAtar": "MinAtar"}
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """A recipe by name.
+    """Named hyperparameters.
 
     Attributes:
       name: as written after --preset.
-      made_for: environments without their home, or a kind of them (a key of ``KINDS``).
-      config: the recipe; where the environment picks the row, the first of them, or (made for any environment) that of
-        all others.
-      source: where the numbers stand.
-      note: what else there is to know.
-      rows: recipes by environment, each for all its versions.
-      frames: emulator frames behind one transition, None where there is no emulator.
-      itself: what the library itself does with N environments, where that differs from this house (which keeps the
-        ratios): ``(N, config) -> (transitions per gradient step, gradient steps between moves of the target)``.
-      because: why it does.
+      made_for: names of environments without their prefix, or a kind of environments (a key of ``KINDS``).
+      config: the hyperparameters. With ``rows`` it is the first row, or, for a preset made for any environment, the
+        hyperparameters of all environments without a row.
+      source: the paper or file with the numbers.
+      note: differences from the source, and conversions of units.
+      rows: hyperparameters per environment, valid for all its versions.
+      frames: emulator frames per transition; None for environments without an emulator.
+      itself: what the library does with N environments, if it differs from qtwin (which keeps the ratios):
+        ``(N, config) -> (transitions per gradient step, gradient steps between target updates)``.
+      because: the reason for that difference.
     """
 
     name: str
@@ -45,11 +45,11 @@ class Preset:
     because: str = ""
 
     def config_for(self, env: EnvSpec) -> Config:
-        """The recipe for ``env``.
+        """The hyperparameters for ``env``.
 
         Raises:
-          Refusal: it has no row for ``env``, where the environment picks it, or is for Atari's frames as papers make
-            them and ``env`` gives the emulator's own screens.
+          Refusal: the preset has no row for ``env``, or it is for preprocessed Atari frames and ``env`` gives the
+            screens of the emulator.
         """
         plain = env.id.partition(":")[2]
         if self.frames and plain.startswith("ALE/"):
@@ -71,7 +71,7 @@ class Preset:
         return found or self.config
 
     def fits(self, env: EnvSpec) -> bool:
-        """Was it made for ``env``?"""
+        """Whether the preset is made for ``env``."""
         plain = env.id.partition(":")[2]
         atari = env.id.startswith("ale:") or plain.startswith("ALE/")
         kinds = {"*": True, "ALE/*": atari, "*-MinAtar": is_minatar(env)}
@@ -79,12 +79,12 @@ class Preset:
 
     @property
     def made_for_words(self) -> str:
-        """``made_for`` in words."""
+        """``made_for`` as text."""
         return ", ".join(KINDS.get(kind, kind) for kind in self.made_for)
 
     @property
     def recipes(self) -> dict[str, Config]:
-        """All recipes by their names on a rate card, which have the environment where that picks the row."""
+        """All configs by their names on a rate card, which include the environment for presets with rows."""
         rows = {f"{self.name} {row.env.removeprefix('gym:')}": row for row in self.rows}
         return rows if rows and "*" not in self.made_for else {self.name: self.config} | rows
 
@@ -93,7 +93,7 @@ VECTOR_STEPS = "its training frequency counts vector steps"
 
 
 def per_vector_step(envs: int, c: Config) -> tuple[Fraction, Fraction]:
-    """What a library itself does (`Preset.itself`) whose training frequency counts vector steps."""
+    """`Preset.itself` for a library whose training frequency counts vector steps."""
     return Fraction(c.collect * envs, c.regress), Fraction(parse(c.target, budget(c)).every)
 
 

@@ -1,6 +1,6 @@
 """The presets of Stable-Baselines3, its contrib and its zoo, for continuous actions.
 
-There as here an action's noise is in units of half the action's range.
+Both libraries give the action noise in units of half the action's range.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MUJOCO = {"HalfCheetah": {}, "Ant": {}, "Hopper": {}, "Walker2d": {}, "Humanoid
 
 
 def _delayed(c: Config) -> Config:
-    """TD3 with the numbers of a DDPG: SB3's DDPG is its TD3 with one critic, no smoothing and no delay."""
+    """TD3 with DDPG's hyperparameters: SB3's DDPG is its TD3 with one critic, no smoothing and no delay."""
     return becoming(c, "td3", critics=2, actor_every=2, smoothing="0.2:0.5", target="soft:0.005/2")
 
 
@@ -80,7 +80,8 @@ _CROSSQ_ROWS = (
 
 def _defaults(config: Config, source: str, note: str) -> Preset:
     return Preset(
-        f"sb3-{config.agent}", ("*",), config, source, note=f"the constructor's own defaults, with no budget; {note}",
+        f"sb3-{config.agent}", ("*",), config, source,
+        note=f"the defaults of the constructor, which include no number of timesteps; {note}",
         itself=per_vector_step, because=VECTOR_STEPS,
     )  # fmt: skip
 
@@ -89,26 +90,26 @@ def _zoo(rows: tuple[Config, ...], note: str) -> Preset:
     agent, names = rows[0].agent, tuple(row.env.removeprefix("gym:") for row in rows)
     return Preset(
         f"sb3-zoo-{agent}", names, rows[0], f"DLR-RM/rl-baselines3-zoo, hyperparams/{agent}.yml",
-        note=f"the environment picks the row; {note}", rows=rows, itself=per_vector_step, because=VECTOR_STEPS,
+        note=f"hyperparameters depend on the environment; {note}", rows=rows,
+        itself=per_vector_step, because=VECTOR_STEPS,
     )  # fmt: skip
 
 
 _CONTRIB = "Stable-Baselines-Team/stable-baselines3-contrib 2.9, sb3_contrib"
-_OU = "MountainCarContinuous has Ornstein-Uhlenbeck noise there, here Gaussian of the same deviation"
-_SDE = "MountainCarContinuous and BipedalWalker explore with gSDE there, which nothing here follows"
-_FALLING = "LunarLanderContinuous's learning rate falls linearly to 0 there, here it stays"
+_OU = "on MountainCarContinuous it uses Ornstein-Uhlenbeck noise, qtwin Gaussian noise of the same standard deviation"
+_SDE = "on MountainCarContinuous and BipedalWalker it explores with gSDE, which qtwin does not have"
+_FALLING = "on LunarLanderContinuous its learning rate decays linearly to 0, qtwin's is constant"
 SB3 = (
     _defaults(
-        _DDPG, "DLR-RM/stable-baselines3 2.9, stable_baselines3/ddpg/ddpg.py",
-        "without noise on the action unless one is given",
+        _DDPG, "DLR-RM/stable-baselines3 2.9, stable_baselines3/ddpg/ddpg.py", "no action noise unless it is given",
     ),
     _defaults(
         _delayed(_DDPG), "DLR-RM/stable-baselines3 2.9, stable_baselines3/td3/td3.py",
-        "without noise on the action unless one is given",
+        "no action noise unless it is given",
     ),
     _defaults(
         _SAC, "DLR-RM/stable-baselines3 2.9, stable_baselines3/sac/sac.py",
-        "one draw of the actor's action serves the actor and its temperature, whose step comes first there",
+        "both use one sample of the policy for the actor and the temperature; it updates the temperature first",
     ),
     _defaults(_truncated(_SAC), f"{_CONTRIB}/tqc/tqc.py", "two critics of 256-256, not the paper's five of 512"),
     _defaults(_CROSSQ, f"{_CONTRIB}/crossq/crossq.py", "critics of 1024-1024, not the paper's 2048"),
@@ -116,5 +117,5 @@ SB3 = (
     _zoo(tuple(_delayed(row) for row in _DDPG_ROWS), _OU),
     _zoo(_SAC_ROWS, f"{_SDE}; {_FALLING}"),
     _zoo(tuple(_truncated(row) for row in _SAC_ROWS), f"{_SDE}; {_FALLING}"),
-    _zoo(_CROSSQ_ROWS, "MountainCarContinuous explores with gSDE there, which nothing here follows"),
+    _zoo(_CROSSQ_ROWS, "on MountainCarContinuous it explores with gSDE, which qtwin does not have"),
 )  # fmt: skip

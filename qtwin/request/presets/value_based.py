@@ -1,4 +1,4 @@
-"""The presets of the value-based family beyond plain DQN: Dopamine's agents, Rainbow, PQN, streaming Q-learning."""
+"""The presets of value-based agents other than DQN: Dopamine's agents, Rainbow, PQN, streaming Q-learning."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _C51 = becoming(_DOPAMINE, "c51", loss="cross-entropy", atoms=51, support="-10:1
     learning_rate=2.5e-4,
 )  # fmt: skip
 _QUANTILES = dataclasses.replace(_DOPAMINE, loss="huber", n_step=3, optimiser="adam:3.125e-4", learning_rate=5e-5)
-_RANKED = "ranked by {} there, by {} here"
-_PERIOD = "its period of 8,000 counts agent steps"
+_RANKED = "its priorities are {}, qtwin's {}"
+_PERIOD = "its target period of 8,000 counts agent steps"
 _PQN = AGENTS["pqn"].defaults
 _STREAM = AGENTS["stream_q"].defaults
-_STREAMED = "a truncated episode is a terminated one there; normalised observations are kept within 10 deviations here"
+_STREAMED = "it treats truncated episodes as terminated; qtwin clips normalised observations at 10 standard deviations"
 
 VALUE_BASED = (
     Preset(
@@ -28,7 +28,7 @@ VALUE_BASED = (
         "dopamine-rainbow", ("ALE/*",),
         dataclasses.replace(_C51, n_step=3, optimiser="adam:1.5e-4", learning_rate=6.25e-5, prioritise="0.5:0.5:0.5"),
         "google/dopamine, dopamine/jax/agents/rainbow/configs/rainbow.gin", frames=4,
-        note="C51 with 3 steps and prioritised replay, as Dopamine's Rainbow is;"
+        note="Dopamine's Rainbow is C51 with 3-step returns and prioritised replay;"
         f" {_RANKED.format('the cross-entropy', 'the Kullback-Leibler divergence')}; {_PERIOD}",
     ),
     Preset(
@@ -40,7 +40,7 @@ VALUE_BASED = (
     Preset(
         "dopamine-iqn", ("ALE/*",), becoming(_QUANTILES, "iqn", quantiles=64),
         "google/dopamine, dopamine/jax/agents/implicit_quantile/configs/implicit_quantile.gin", frames=4,
-        note=f"cosines of i = 1 ... 64 there, of i = 0 ... 63 here, as in the paper; {_PERIOD}",
+        note=f"it uses cosines of i = 1 ... 64, qtwin of i = 0 ... 63, as in the paper; {_PERIOD}",
     ),
     Preset(
         "rainbow", ("ALE/*",),
@@ -48,11 +48,11 @@ VALUE_BASED = (
             optimiser="adam:1.5e-4", learning_rate=6.25e-5, explore="1", prioritise="0.5:0.4",
         ),
         "Hessel et al. 2018, table 1", frames=4,
-        note="its period of 32,000 and its 80,000 before learning count emulator frames",
+        note="its target period of 32,000 and its 80,000 before learning starts count emulator frames",
     ),
     Preset(
         "pqn-cartpole", ("CartPole-v1",), _PQN, "mttga/purejaxql, purejaxql/config/alg/pqn_cartpole.yaml",
-        note="32 environments of 64 steps, 4 epochs of 16 minibatches; a truncated episode is a terminated one there",
+        note="32 environments of 64 steps, 4 epochs of 16 minibatches; it treats truncated episodes as terminated",
     ),
     Preset(
         "pqn-minatar", ("*-MinAtar",),
@@ -61,12 +61,13 @@ VALUE_BASED = (
             collect=4_096, regress=64, envs=128, explore="1:0.05:10%", steps=10_000_000,
         ),
         "mttga/purejaxql, purejaxql/config/alg/pqn_minatar.yaml",
-        note="128 environments of 32 steps, 2 epochs of 32 minibatches; kernels begin with twice the variance there,"
-        " and observations are divided by 255",
+        note="128 environments of 32 steps, 2 epochs of 32 minibatches; the original initialises kernels with twice the"
+        " variance and divides observations by 255",
     ),
     Preset(
         "stream-q", ("CartPole-v1", "Acrobot-v1", "MountainCar-v0"), _STREAM, "mohmdelsayed/streaming-drl, stream_q.py",
-        note=f"{_STREAMED}; the time in an episode is an observation there, and episodes last up to 10,000 steps",
+        note=f"{_STREAMED}; the original adds the time in the episode to the observation, and its episodes last up to"
+        " 10,000 steps",
     ),
     Preset(
         "stream-q-minatar", ("*-MinAtar",),
