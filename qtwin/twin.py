@@ -14,10 +14,10 @@ from qtwin.types import PyTree, Variables
 
 # How the target's batch-norm statistics are updated. Implementations use all four, mostly without saying so.
 STATS_POLICIES = {
-    "copied": "the online network's, as they were when the target last moved",
-    "mixed": "moved by the same rule as the parameters (a soft target averages them)",
-    "shared": "always the online network's present ones",
-    "own": "gathered by the target's own passes, never moved",
+    "copied": "copied from the online network at each target update",
+    "mixed": "updated by the same rule as the parameters (averaged by a soft target)",
+    "shared": "always the current ones of the online network",
+    "own": "computed in the target's own forward passes",
 }
 
 
