@@ -1,8 +1,8 @@
-"""THE THREE RATES: how often each process runs, in exact whole numbers.
+"""THE THREE RATES: how often each process runs, in exact integers.
 
-Units never mix. Collection is counted in transitions, the target's moves in gradient steps; emulator frames, vector
-steps and calls are converted here and nowhere else. The ratios are the same for any number of environments: a cycle
-grows to the least common multiple, nothing is rounded, and no counter is taken modulo anything.
+Units are never mixed. Collection is counted in transitions, target updates in gradient steps; emulator frames, vector
+steps and calls are converted here and nowhere else. The ratios are the same for any number of environments: a cycle is
+extended to the least common multiple, nothing is rounded, and no counter is taken modulo a period.
 
 Read without importing JAX.
 """
@@ -20,13 +20,13 @@ LARGEST_COUNT = 2**31 - 1  # the counters are int32, inside and outside XLA
 
 @dataclasses.dataclass(frozen=True)
 class Rates:
-    """The three processes' rates; with the network and the TD target this is the whole difference between algorithms.
+    """The rates of the three processes. With the network and the TD target they define an algorithm.
 
     Attributes:
       collect: transitions per cycle, over all environments; 0 is offline. [transitions]
       regress: gradient steps per cycle. [gradient steps]
-      target_update: how the target follows; its period is in gradient steps.
-      warmup: transitions gathered at random before the first gradient step. [transitions]
+      target_update: the target update rule; its period is in gradient steps.
+      warmup: transitions collected with random actions before the first gradient step. [transitions]
     """
 
     collect: int
@@ -43,14 +43,14 @@ class Rates:
 
 @dataclasses.dataclass(frozen=True)
 class Cycle:
-    """One turn of the three processes with N environments, in whole numbers.
+    """One cycle of the three processes with N environments, in integers.
 
     Attributes:
       envs: N.
-      transitions: collected per cycle, a multiple of N. [transitions]
-      gradient_steps: taken per cycle. [gradient steps]
-      vector_steps: steps of the N environments together, per cycle. [vector steps]
-      warmup_vector_steps: the same for the warm-up, the least that gathers ``Rates.warmup``. [vector steps]
+      transitions: transitions collected per cycle, a multiple of N. [transitions]
+      gradient_steps: gradient steps per cycle. [gradient steps]
+      vector_steps: vector steps of the N environments per cycle. [vector steps]
+      warmup_vector_steps: vector steps of the warm-up, the fewest that give ``Rates.warmup``. [vector steps]
     """
 
     envs: int
@@ -61,15 +61,15 @@ class Cycle:
 
     @property
     def warmup(self) -> int:
-        """Transitions the warm-up gathers: ``Rates.warmup``, to the next whole vector step. [transitions]"""
+        """Transitions of the warm-up: ``Rates.warmup``, rounded up to a whole vector step. [transitions]"""
         return self.warmup_vector_steps * self.envs
 
 
 def cycle_of(rates: Rates, envs: int) -> Cycle:
-    """The shortest cycle with exactly the asked ratio that N environments can take.
+    """The shortest cycle of N environments with exactly the requested ratio.
 
-    N environments give transitions N at a time, so ``collect`` grows to the least common multiple of itself and N, and
-    ``regress`` by the same factor.
+    N environments give N transitions at a time, so ``collect`` is extended to the least common multiple of itself and
+    N, and ``regress`` by the same factor.
     """
     if not isinstance(envs, int) or isinstance(envs, bool) or envs < 1:
         raise Refusal(
@@ -84,14 +84,14 @@ def cycle_of(rates: Rates, envs: int) -> Cycle:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a budget buys: whole cycles only, never more than the budget.
+    """The totals of a run: the whole cycles that fit into a budget.
 
     Attributes:
-      cycle: one turn.
-      cycles: how many turns.
-      transitions: collected in all, warm-up included. [transitions]
-      gradient_steps: taken in all. [gradient steps]
-      target_updates: moves of the target in all; None where they depend on the regression (``until``). [moves]
+      cycle: one cycle.
+      cycles: number of cycles.
+      transitions: total transitions, including the warm-up. [transitions]
+      gradient_steps: total gradient steps. [gradient steps]
+      target_updates: total target updates; None if they depend on the regression (``until``). [target updates]
     """
 
     cycle: Cycle
@@ -102,7 +102,7 @@ class Plan:
 
 
 def plan(rates: Rates, envs: int, steps: int) -> Plan:
-    """Spends a budget of transitions (of gradient steps, where collect is 0) in whole cycles.
+    """Divides a budget of transitions (offline, of gradient steps) into whole cycles.
 
     Args:
       rates: the three rates.
@@ -148,5 +148,5 @@ def plan(rates: Rates, envs: int, steps: int) -> Plan:
 
 
 def target_updates_after(rule: TargetUpdate, gradient_steps: int) -> int | None:
-    """Moves of the target after that many gradient steps; None where the regression decides (``until``)."""
+    """Target updates after ``gradient_steps`` gradient steps; None if they depend on the regression (``until``)."""
     return rule.moves_in(gradient_steps)

@@ -1,4 +1,4 @@
-"""The types that every room shares, and the shape letters.
+"""Types shared by all parts of the package, and the letters used for shapes.
 
 B batch, N environments, T time (vector steps), A actions, K atoms, D features.
 """
@@ -14,34 +14,34 @@ PyTree = Any
 
 
 class Variables(NamedTuple):
-    """What a network is made of, split by the rules that treat the two halves differently.
+    """The variables of a network, split into those with and without gradients.
 
     Attributes:
-      params: the learned parameters; gradients exist for these only.
-      stats: statistics that the network gathers itself (batch norm); ``{}`` where there are none.
+      params: the parameters, which are trained by gradients.
+      stats: running statistics (batch norm); ``{}`` if there are none.
     """
 
     params: PyTree
     stats: PyTree
 
     def part(self, name: str) -> Variables:
-        """One of several networks that stand side by side, ``params = {"critic": ..., "actor": ...}``."""
+        """The variables of one of several named networks, ``params = {"critic": ..., "actor": ...}``."""
         return Variables(self.params[name], self.stats.get(name, {}))
 
     def stats_with(self, name: str, stats: PyTree) -> PyTree:
-        """All statistics, with those of one part replaced (by ``{}``: as they are)."""
+        """All statistics, with those of one part replaced; unchanged if ``stats`` is ``{}``."""
         return {**self.stats, name: stats} if stats else self.stats
 
 
 class Timestep(NamedTuple):
-    """What one environment step leaves behind, as the replay stores it: [N] fresh, [T, N] a chunk.
+    """One environment step as stored in a replay buffer: [N] for a vector step, [T, N] for a chunk.
 
     Attributes:
       obs: the observation acted on. [..., *obs_shape]
       action: the action taken. [...] int32; continuous [..., A] float32, in [-1, 1]
       reward: the reward of this one step, undiscounted. [...] float32
       discount: 0 where ``next_obs`` is terminal, else 1. Truncation is not termination. [...] float32
-      next_obs: the true next observation, never the one after an automatic reset. [..., *obs_shape]
+      next_obs: the next observation; at the end of an episode the final one, not that of the reset. [..., *obs_shape]
       last: the episode ended with this step, by termination or by truncation. [...] bool
     """
 
@@ -54,16 +54,16 @@ class Timestep(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """What the regression learns from: a batch [B] as a replay samples it.
+    """A batch of transitions [B], as sampled from a replay buffer.
 
     Attributes:
       obs: s. [B, *obs_shape]
       action: a. [B] int32; continuous [B, A] float32, in [-1, 1]
       reward: the sum of the n discounted rewards that followed. [B] float32
-      discount: gamma**n, and 0 where s' is terminal, so that a TD target is ``reward + discount * value(s')``. [B]
-      next_obs: s', n steps later or at the end of the episode if that came first. [B, *obs_shape]
-      weight: how much each counts in the loss, where a replay does not draw all alike; None where all count 1. [B]
-      slot: where each lies in a replay that wants its priority back; None elsewhere. [B] int32
+      discount: gamma**n, or 0 where s' is terminal, so that a TD target is ``reward + discount * value(s')``. [B]
+      next_obs: s', n steps later or at the end of the episode if that comes first. [B, *obs_shape]
+      weight: importance weights in the loss, for non-uniform sampling; None if all are 1. [B]
+      slot: slots in the replay buffer, for updating priorities; None if there are none. [B] int32
     """
 
     obs: Array
@@ -76,16 +76,16 @@ class Transition(NamedTuple):
 
 
 class Aux(NamedTuple):
-    """What a loss reports beside its scalar.
+    """Auxiliary outputs of a loss.
 
     Attributes:
       td_error: target minus prediction. [B]
       q: the predicted value of the actions taken. [B]
-      stats: the online network's new statistics (batch norm); None leaves them as they are.
-      target_stats: the target network's own new statistics, for the policy "own"; None leaves them as they are.
-      self_loss: the loss towards the sibling (`qtwin.twin.Sibling`) before its weight; None where there is none. []
-      ended: a trace of gradients ends here (stream_q); None where there is none. [B] bool
-      priority: what a prioritised replay is to rank the transitions by; None is the size of the TD error. [B]
+      stats: the online network's new batch-norm statistics; None keeps the current ones.
+      target_stats: the target network's new batch-norm statistics, for the policy "own"; None keeps the current ones.
+      self_loss: the loss towards the sibling (`qtwin.twin.Sibling`) before its weight; None if there is none. []
+      ended: whether the eligibility trace of gradients ends here (stream_q); None if there is none. [B] bool
+      priority: priorities for prioritised replay; None uses the magnitude of the TD error. [B]
     """
 
     td_error: Array
@@ -98,15 +98,15 @@ class Aux(NamedTuple):
 
 
 class Clock(NamedTuple):
-    """The three counters, one for each process, and the age of the target.
+    """The counters of the three processes, and the age of the target.
 
-    The clock depends on the rates alone, never on the seed (``until`` excepted), so that many seeds can share it.
+    The clock depends on the rates only, not on the seed (except with ``until``), so that many seeds can share it.
 
     Attributes:
-      transitions: collected so far, over all environments. [transitions]
-      gradient_steps: taken so far. [gradient steps]
-      target_updates: moves of the target so far. [moves]
-      age: gradient steps since the target last moved. [gradient steps]
+      transitions: transitions collected so far, over all environments. [transitions]
+      gradient_steps: gradient steps so far. [gradient steps]
+      target_updates: target updates so far. [target updates]
+      age: gradient steps since the last target update. [gradient steps]
     """
 
     transitions: Array
@@ -116,15 +116,15 @@ class Clock(NamedTuple):
 
 
 class HandedIn(str):
-    """The name of something that the caller handed in where a name could stand, and the thing itself.
+    """An object that the caller passed instead of a name, together with a name for it.
 
-    As text it is the name that files and messages have it by, ``own:my_dqn``. What reads names (`agent_of`, `resolve`,
-    the parsers of networks and target updates) takes the thing. Read back from a file the name stands alone, and the
-    thing has to be handed in again.
+    As text it is the name used in files and messages, ``own:my_dqn``. Functions that resolve names (`agent_of`,
+    `resolve`, the parsers of networks and target updates) use the object. A file contains the name only, so the object
+    has to be passed again when the file is read.
 
     Attributes:
-      thing: what was handed in.
-      module: the module that it is defined in, for messages; "" where that is not known.
+      thing: the object.
+      module: the module that defines it, for messages; "" if unknown.
     """
 
     thing: Any
@@ -136,34 +136,34 @@ class HandedIn(str):
         return self
 
     def __deepcopy__(self, memo: dict) -> HandedIn:
-        return self  # `dataclasses.asdict` copies every value: the thing may be a closure, or hold arrays
+        return self  # `dataclasses.asdict` copies every value; the object may be a closure or contain arrays
 
     def __getnewargs__(self) -> tuple:
         return str(self), self.thing, self.module
 
 
-OWN = "own:"  # what the name of such a thing begins with
+OWN = "own:"  # prefix of the names of such objects
 
 
 def stands_alone(name: str) -> bool:
-    """Is this the name of something that was handed in, without the thing?"""
+    """Whether this is the name of an object that was passed, without the object."""
     return name.startswith(OWN) and not isinstance(name, HandedIn)
 
 
 def own_name(thing: Any) -> str:
-    """``own:NAME`` of a class, a function or another object; a name that a directory can have."""
+    """``own:NAME`` for a class, a function or another object, valid as a directory name."""
     function = _without_arguments(thing)
     name = getattr(function, "__name__", None) or type(function).__name__
     return OWN + plain_name(name)
 
 
 def plain_name(name: str) -> str:
-    """A name that a directory can have."""
+    """``name`` reduced to characters that are valid in a directory name."""
     return re.sub(r"[^\w.-]+", "", name).strip(".") or "unnamed"
 
 
 def module_of(thing: Any) -> str:
-    """The module that a class or a function is defined in; "" where that says nothing."""
+    """The module that defines a class or a function; "" if there is none, or for ``__main__``."""
     module = getattr(_without_arguments(thing), "__module__", "") or ""
     return "" if module == "__main__" else module
 
