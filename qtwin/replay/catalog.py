@@ -106,15 +106,15 @@ def kinds(env: EnvSpec, c: Config) -> tuple[ReplayInfo, ...]:
             found.append(info)
             if not info.wraps:
                 return tuple(found)
-    raise ValueError("no kind of replay suits")  # the last suits always
+    raise ValueError("no kind of replay suits")  # the last always suits
 
 
 def problems(info: ReplayInfo, outside: bool = False) -> list[str]:
-    """What is wrong with a kind's record, one line each; nothing for a whole one.
+    """The problems of a record, one line each; empty for a valid one.
 
     Args:
       info: the record.
-      outside: it is not one of this package's own.
+      outside: whether it is defined outside this package.
     """
     wrong = blanks(info, ("unit",) if info.wraps else ()) + dangling(info, ("build",), outside)
     if info.unit not in (("",) if info.wraps else UNITS):

@@ -45,7 +45,7 @@ class Framer:
         Args:
           steps: its transitions. [M]
           which: their environments. [M]
-          obs: what is acted on next. [N, *obs_shape]
+          obs: the observations to act on next. [N, *obs_shape]
           fresh: environments whose observation starts a new stack. [N] bool
         """
         position = self._counted + self._order[: len(which)]

@@ -46,7 +46,7 @@ class TargetRuleInfo(NamedTuple):
 
     @property
     def line(self) -> str:
-        """What ``qtwin list targets`` says of it."""
+        """Its line in ``qtwin list targets``."""
         return f"{self.about} ({self.paper})" if self.paper else self.about
 
 

@@ -40,7 +40,7 @@ def parse(spec: str, gradient_steps: int | None = None) -> TargetUpdate:
 
 
 def made(info: TargetRuleInfo, spec: str, gradient_steps: int | None = None) -> TargetUpdate:
-    """The rule of a record, from a spec that begins with the record's name; arguments and errors as for `parse`."""
+    """The rule of a record, from a spec that starts with the record's name; arguments and errors as for `parse`."""
     _, colon, rest = spec.strip().partition(":")
     if info.takes == "nothing":
         if colon:
@@ -101,7 +101,7 @@ def problems(info: TargetRuleInfo, outside: bool = False) -> list[str]:
 
 
 def _numbers(info: TargetRuleInfo, spec: str, rest: str, gradient_steps: int | None) -> list[int | float]:
-    """What stands after a rule's name, as numbers; its length added where it needs one and none was written."""
+    """The numbers after a rule's name, with the length of the run added if the rule needs it and none was given."""
     numbers = [_number(text, spec, info.form) for text in _split(rest, info.marks)]
     if not info.least <= len(numbers) <= info.most:
         how_many = " or ".join(_COUNTS[n] for n in range(info.least, info.most + 1))
@@ -117,7 +117,7 @@ def _numbers(info: TargetRuleInfo, spec: str, rest: str, gradient_steps: int | N
 
 
 def _split(text: str, marks: str) -> list[str]:
-    """``text`` cut at the first of each of ``marks``, in their order; what is over stays in the last piece."""
+    """``text`` split at the first of each of ``marks``, in order; the rest stays in the last piece."""
     pieces = []
     for mark in marks:
         piece, found, text = text.partition(mark)
