@@ -21,7 +21,7 @@ from qtwin.storage.schemas import RUN_CONFIG, settings
 from qtwin.target_update.catalog import SPECS
 from qtwin.types import OWN
 
-# How a run is carried out, as far as its bits or its memory depend on it; other options are said anew when it resumes.
+# Options that the bits or the memory of a run depend on; the other options are given again when it resumes.
 BOUND = {"engine": "auto", "overlap": False, "checkpoints": "5", "frames": "memory", "eval_max_steps": 0}
 MAY_CHANGE = ("steps", "schedule_steps", "frames")
 
@@ -133,7 +133,7 @@ def saved_run(out: str | None, kind: type = Config) -> SavedRun:
 
 
 def as_before(run: dict, before: dict) -> dict:
-    """How a run is carried out, with what was not said aloud (None, or the default) as it was before."""
+    """These options, with those that were not set explicitly (None, or the default) as before."""
     return {name: before[name] if run[name] in (None, BOUND[name]) else run[name] for name in BOUND}
 
 

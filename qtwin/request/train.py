@@ -50,7 +50,7 @@ class Request(RunOptions):
       env_mode, on_nan: what else is done about them (`qtwin.envs.guard.Care`).
       notes: lines worth telling that are no refusals.
       frames: where the images that a replay remembers lie, "memory" or "disk" (in the run directory).
-      diagnose: the twin is measured at every so manieth log point; 0 never; None at each in a run that is long enough.
+      diagnose: run diagnostics at every K-th log point; 0 never; None at each one in a run that is long enough.
       eval_max_steps: steps after which an evaluation episode is cut; 0 for the environment's own time limit, at least
         `qtwin.engine.played.EVAL_MAX_STEPS`. [transitions]
       version: of what was handed in, whose code cannot be compared when the run is resumed; "" for none.
@@ -88,9 +88,9 @@ def build(
     settings: dict[str, Any] | None = None,
     **options: Any,
 ) -> Request:
-    """Puts a request together: a setting said aloud, before the preset's, before the agent's default.
+    """Builds a request: explicit settings override the preset's, and those the agent's defaults.
 
-    With ``resume`` and neither an agent nor a preset named, what is not said aloud is what the run in ``out`` had.
+    With ``resume`` and neither an agent nor a preset named, settings that are left out are those of the run in ``out``.
 
     Args:
       env: the environment: its name, or the thing itself (`qtwin.envs.handed_in`); a resumed run's if None.

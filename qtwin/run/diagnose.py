@@ -52,7 +52,7 @@ class Diagnosis:
           start: cycles turned already.
           readings: the cycles at which readings are taken, each for the log point that follows.
           say: tells the terminal.
-          every: measures at every so manieth log point; 0 never.
+          every: run diagnostics at every K-th log point; 0 never.
         """
         self._fleet, self._rule, self._config, self._out, self._say = fleet, rule, config, out, say
         self._every, self._count, self._told = every, len(points), set()
@@ -188,7 +188,7 @@ def overestimation_fields(judged: list[Judged | None]) -> dict[str, list[float |
 
 
 def diagnose_every(asked: int | None, plan: Plan) -> int:
-    """At every so manieth log point: what was asked for, or 1 where the run is long enough to be worth compiling it."""
+    """At every K-th log point: what was asked for, or 1 where the run is long enough to be worth compiling them."""
     if asked is not None:
         return asked
     return 1 if plan.gradient_steps >= WORTH else 0

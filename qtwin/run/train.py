@@ -74,7 +74,7 @@ class Training:
       algorithm: what runs on it.
       env: a `JaxEnv`, or ``envs -> HostEnv``.
       fleet, plan, pauses, score, needs: see `Kind`.
-      every: diagnostics are read at every so manieth log point; 0 never.
+      every: diagnostics run at every K-th log point; 0 never.
       rooms: what the replay takes of memory and disk, in words.
     """
 
@@ -229,7 +229,7 @@ def _told(config: Config, algorithm: Algorithm) -> Config:
 
 
 def _pauses(request: Request, algorithm: Algorithm, plan: Plan) -> tuple[Marks, int]:
-    """Where the run pauses, and at every so manieth log point its diagnostics are read."""
+    """Where the run pauses, and at every K-th log point its diagnostics run."""
     from qtwin.run.diagnose import diagnose_every, looks, reading_marks
     from qtwin.run.pauses import marks
 
