@@ -1,7 +1,4 @@
-"""DQN put together by hand: a network, its frozen twin, the TD target, the rates, the engine.
-
-Run it with ``python examples/dqn_by_hand.py``. Change any line: the network, the loss, how the target follows.
-"""
+"""DQN put together by hand: a network, its frozen twin, the TD target, the rates. Run it, then change any line."""
 
 import sys
 
@@ -58,5 +55,4 @@ if __name__ == "__main__":
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     run = qtwin.train("CartPole-v1", agent=algorithm, steps=steps, envs=10, seeds=2)
     print("greedy return of each seed:", run.eval_return)
-    policy = qtwin.load(run, agent=algorithm)
-    print("the action to take in the middle of the track:", policy(jnp.zeros(4)))
+    print("the action to take in the middle of the track:", qtwin.load(run, agent=algorithm)(jnp.zeros(4)))

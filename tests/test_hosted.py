@@ -69,6 +69,7 @@ def counting(collect=4, regress=1, every=1, warmup=0, replay=64, batch=4, n_step
 # Law 7
 
 
+@pytest.mark.optimised  # the two programs of CartPole's physics round alike only as they are compiled for a run
 @pytest.mark.parametrize(
     ("env", "algorithm", "envs"),
     [

@@ -201,7 +201,7 @@ def test_a_config_chooses_its_memory(tmp_path):
     assert remember(env, c).capacity == 10_000
     assert remember(env, Config("X-v0", replay=0, batch=1)).capacity == 0
     for wrong, sentence in (
-        ({"replay": 0, "batch": 1, "n_step": 3}, "1-step transitions, but n-step 3 came"),
+        ({"replay": 0, "batch": 1, "n_step": 3}, "so returns have 1 step, not --n-step 3"),
         ({"batch": 0}, "write --data FILE"),
         ({"data": str(tmp_path / "none")}, "does not exist"),
     ):

@@ -53,7 +53,7 @@ def measured(env: str, preset: str, rounds: int, settings: dict[str, str] | None
 
     c, spec = build(env, preset=preset, settings=settings).config, resolve(env)
     without = {
-        (collect, "sound"): lambda chunk, faults, before: (chunk, faults),
+        (collect, "check_finite"): lambda chunk, faults, before: (chunk, faults),
         (regress, "finite"): lambda loss, gradient: jnp.bool_(True),
         (regress, "when"): lambda fine, update, state, gradient: update(state, gradient),
         (regress, "chosen"): lambda fine, new, old: new,
