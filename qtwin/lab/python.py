@@ -95,7 +95,7 @@ def compare(
     """
     from qtwin.agents.catalog import every_setting
     from qtwin.lab import compare as lab
-    from qtwin.lab.grid import PLAN, Protocol, cells_of, default_folder, is_own
+    from qtwin.lab.grid import PLAN, Protocol, cells_of, default_folder
     from qtwin.lab.results import collect
 
     if "agent" in settings:
@@ -124,18 +124,26 @@ def compare(
     folder = Path(out) if out is not None else default_folder(protocol, cells)
     if folder.exists() and not folder.is_dir():
         raise Refusal(f"out is a directory, and {folder} is a file; write another out")
-    own = {str(value) for cell in cells for value in vars(cell.request.config).values() if is_own(value)}
-    if own and not version and not quiet and (folder / PLAN).exists():
-        print(
-            f"note: whether {' and '.join(sorted(own))} is still what the comparison began with cannot be checked;"
-            " cells that are done are taken as they are (version='...' tells versions of your code apart)",
-            file=sys.stderr,
-        )
+    if not version and not quiet and (folder / PLAN).exists():
+        _note_code(cells)
     minutes = None if budget is None else number(budget, "budget")
     code = lab.run(folder, protocol, cells, _call(protocol, options), minutes, quiet)
     if code >= 128:
         raise Stopped(code - 128)
     return Comparison(folder, collect(folder))
+
+
+def _note_code(cells: list[Any]) -> None:
+    """Says whose code nobody can compare, in a comparison that goes on."""
+    from qtwin.lab.grid import is_own
+
+    own = {str(value) for cell in cells for value in vars(cell.request.config).values() if is_own(value)}
+    if own:
+        print(
+            f"note: whether {' and '.join(sorted(own))} is still what the comparison began with cannot be checked;"
+            " cells that are done are taken as they are (version='...' tells versions of your code apart)",
+            file=sys.stderr,
+        )
 
 
 def _names(option: str, value: Any) -> list[str]:
